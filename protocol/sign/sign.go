@@ -1,0 +1,86 @@
+// Package sign separates the signatures of Stratos by domain: what a signature covers always begins with its purpose,
+// the network and the group, so that a message of one kind, network or group can never be shown as another's.
+//
+// It is not a key store and knows no message formats. Whatever signs or verifies calls it.
+package sign
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"slices"
+
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// A Purpose says what kind of statement a signature makes. All purposes stand in the list below and nowhere else.
+type Purpose string
+
+// The registered purposes. A name is never reused for a message of another shape; its version rises instead.
+const (
+	Session    Purpose = "session/1"     // account or grant: a session key may spend from this account
+	Lease      Purpose = "lease/1"       // session key: open a lease
+	LeaseClose Purpose = "lease-close/1" // session key: give a lease back before it expires
+	Ticket     Purpose = "ticket/1"      // authority: these slices, these nodes, these parts of the lease
+	Receipt    Purpose = "receipt/1"     // session key: running total of one node in one lease
+	Ack        Purpose = "ack/1"         // node: this slice is on my disk
+	Settlement Purpose = "settlement/1"  // node: the newest receipts that I hold
+	Bucket     Purpose = "bucket/1"      // writer: create, change or delete a bucket
+	Entry      Purpose = "entry/1"       // writer: an index entry
+	Page       Purpose = "entry-page/1"  // writer: segments of a large object
+	Deletion   Purpose = "deletion/1"    // writer: delete an object
+	Grant      Purpose = "grant/1"       // account or holder: a link of a delegation chain
+	Revocation Purpose = "revocation/1"  // account or holder: a grant is void
+	Facts      Purpose = "facts/1"       // authority: submits a verified fact of the value layer
+	Heartbeat  Purpose = "heartbeat/1"   // node: alive, with free space
+	Status     Purpose = "status/1"      // authority: a node's status changed
+	KeepList   Purpose = "keep-list/1"   // authority: the slices that a node must keep
+	Report     Purpose = "report/1"      // authority: an epoch's report
+	Repair     Purpose = "repair/1"      // authority: a segment's pieces were completed
+	Applied    Purpose = "applied/1"     // authority: I have applied the log up to this height
+)
+
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
+	Revocation, Facts, Heartbeat, Status, KeepList, Report, Repair, Applied}
+
+// Purposes returns every registered purpose.
+func Purposes() []Purpose { return slices.Clone(purposes) }
+
+// A Domain is the network and the group within which signatures are made and believed.
+type Domain struct {
+	Network mesh.NetworkID
+	Group   mesh.GroupID
+}
+
+// prefix begins everything that is signed. Layout of the signed bytes, version 1:
+//
+//	"stratos-signature-v1" 0x00 | len(purpose) u8 | purpose | network 32 B | group u32 BE | content
+const prefix = "stratos-signature-v1\x00"
+
+// Message returns the bytes that a signature for purpose p over content covers.
+// It panics on a purpose that is not registered, which is a programmer's mistake.
+func (d Domain) Message(p Purpose, content []byte) []byte {
+	if !slices.Contains(purposes, p) {
+		panic("sign: purpose " + string(p) + " is not registered")
+	}
+	m := make([]byte, 0, len(prefix)+1+len(p)+len(d.Network)+4+len(content))
+	m = append(m, prefix...)
+	m = append(m, byte(len(p)))
+	m = append(m, p...)
+	m = append(m, d.Network[:]...)
+	m = binary.BigEndian.AppendUint32(m, uint32(d.Group))
+	return append(m, content...)
+}
+
+// Sign signs content for purpose p.
+func (d Domain) Sign(key ed25519.PrivateKey, p Purpose, content []byte) (s mesh.Signature) {
+	copy(s[:], ed25519.Sign(key, d.Message(p, content)))
+	return s
+}
+
+// Verify tells whether key signed content for purpose p in this domain; if not, the error is of kind Denied.
+func (d Domain) Verify(key mesh.PublicKey, p Purpose, content []byte, sig mesh.Signature) error {
+	if !ed25519.Verify(key[:], d.Message(p, content), sig[:]) {
+		return mesh.Errorf(mesh.Denied, "the signature for %s is not by key %s in this network", p, key)
+	}
+	return nil
+}
