@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates protocol/wirepb from protocol/wirepb/*.proto with the pinned protoc-gen-go and buf; needs npm once.
+# Generates the Go code of every .proto outside the value layer with the pinned protoc-gen-go and buf; needs npm once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/.tools
@@ -10,12 +10,13 @@ cat > "$tools/buf.yaml" <<Y
 version: v2
 modules:
   - path: protocol/wirepb
+  - path: meta/state/statepb
 Y
 cat > "$tools/buf.gen.yaml" <<Y
 version: v2
 plugins:
   - local: [$tools/protoc-gen-go]
-    out: protocol/wirepb
-    opt: [paths=source_relative]
+    out: .
+    opt: [module=github.com/stratosmesh/stratos]
 Y
 "$tools/node_modules/.bin/buf" generate --config "$tools/buf.yaml" --template "$tools/buf.gen.yaml"

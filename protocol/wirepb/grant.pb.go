@@ -302,6 +302,7 @@ func (x *Chain) GetLinks() []*Signed {
 type Revocation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Link          []byte                 `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,6 +344,13 @@ func (x *Revocation) GetLink() []byte {
 	return nil
 }
 
+func (x *Revocation) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 var File_grant_proto protoreflect.FileDescriptor
 
 const file_grant_proto_rawDesc = "" +
@@ -373,10 +381,11 @@ const file_grant_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"e\n" +
 	"\x05Chain\x12-\n" +
 	"\x04root\x18\x01 \x01(\v2\x19.stratos.wire.v1.RootLinkR\x04root\x12-\n" +
-	"\x05links\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\x05links\" \n" +
+	"\x05links\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\x05links\"5\n" +
 	"\n" +
 	"Revocation\x12\x12\n" +
-	"\x04link\x18\x01 \x01(\fR\x04linkB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x04link\x18\x01 \x01(\fR\x04link\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_grant_proto_rawDescOnce sync.Once

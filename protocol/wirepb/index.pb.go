@@ -25,8 +25,9 @@ const (
 type Bucket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"` // create 1, delete 2 (only an empty bucket)
-	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"` // objects are neither encrypted nor refused to anybody
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`         // create 1, delete 2 (only an empty bucket)
+	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`         // objects are neither encrypted nor refused to anybody
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the writer's clock; see Entry.modified_ms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -82,13 +83,20 @@ func (x *Bucket) GetPublic() bool {
 	return false
 }
 
+func (x *Bucket) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 // Entry commits a version of an object (purpose entry/1).
 type Entry struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Bucket          string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key             string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Version         []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`                                         // 16 bytes
-	ModifiedMs      int64                  `protobuf:"varint,4,opt,name=modified_ms,json=modifiedMs,proto3" json:"modified_ms,omitempty"`                // the writer's clock
+	ModifiedMs      int64                  `protobuf:"varint,4,opt,name=modified_ms,json=modifiedMs,proto3" json:"modified_ms,omitempty"`                // the writer's clock, within 10 minutes of the block's, so that an old message cannot come again
 	Size            uint64                 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`                                              // plaintext bytes
 	ContentRoot     []byte                 `protobuf:"bytes,6,opt,name=content_root,json=contentRoot,proto3" json:"content_root,omitempty"`              // index.ContentRoot over what follows
 	FrameBytes      uint32                 `protobuf:"varint,7,opt,name=frame_bytes,json=frameBytes,proto3" json:"frame_bytes,omitempty"`                // plaintext bytes of a frame; 0 when inline
@@ -256,6 +264,7 @@ type Page struct {
 	Key           string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	Extents       []*Extent              `protobuf:"bytes,5,rep,name=extents,proto3" json:"extents,omitempty"`
 	Segments      []*Segment             `protobuf:"bytes,6,rep,name=segments,proto3" json:"segments,omitempty"`
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -330,6 +339,13 @@ func (x *Page) GetSegments() []*Segment {
 		return x.Segments
 	}
 	return nil
+}
+
+func (x *Page) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
 }
 
 // Extent is a run of stored bytes inside a segment.
@@ -650,6 +666,7 @@ type Deletion struct {
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // only if it is still this one; empty: whichever
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -705,15 +722,23 @@ func (x *Deletion) GetVersion() []byte {
 	return nil
 }
 
+func (x *Deletion) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 var File_index_proto protoreflect.FileDescriptor
 
 const file_index_proto_rawDesc = "" +
 	"\n" +
-	"\vindex.proto\x12\x0fstratos.wire.v1\"L\n" +
+	"\vindex.proto\x12\x0fstratos.wire.v1\"a\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x16\n" +
-	"\x06public\x18\x03 \x01(\bR\x06public\"\x86\x04\n" +
+	"\x06public\x18\x03 \x01(\bR\x06public\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\x86\x04\n" +
 	"\x05Entry\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
@@ -734,14 +759,15 @@ const file_index_proto_rawDesc = "" +
 	"wrappedKey\x12'\n" +
 	"\x0fsealed_metadata\x18\x0e \x01(\fR\x0esealedMetadata\x12\x1c\n" +
 	"\tcondition\x18\x0f \x01(\rR\tcondition\x12)\n" +
-	"\x10expected_version\x18\x10 \x01(\fR\x0fexpectedVersion\"\xc9\x01\n" +
+	"\x10expected_version\x18\x10 \x01(\fR\x0fexpectedVersion\"\xde\x01\n" +
 	"\x04Page\x12\x16\n" +
 	"\x06upload\x18\x01 \x01(\fR\x06upload\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x16\n" +
 	"\x06bucket\x18\x03 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x04 \x01(\tR\x03key\x121\n" +
 	"\aextents\x18\x05 \x03(\v2\x17.stratos.wire.v1.ExtentR\aextents\x124\n" +
-	"\bsegments\x18\x06 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"R\n" +
+	"\bsegments\x18\x06 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\"R\n" +
 	"\x06Extent\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\x12\x16\n" +
@@ -767,11 +793,12 @@ const file_index_proto_rawDesc = "" +
 	"attributes\"5\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"N\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"c\n" +
 	"\bDeletion\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\fR\aversionB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\aversion\x18\x03 \x01(\fR\aversion\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_index_proto_rawDescOnce sync.Once

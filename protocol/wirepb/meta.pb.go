@@ -290,7 +290,8 @@ func (x *Fact) GetProof() []byte {
 type NodeStatusVote struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Status        uint32                 `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"` // offline 1, online 2, suspended 3
+	Status        uint32                 `protobuf:"varint,2,opt,name=status,proto3" json:"status,omitempty"`         // offline 1, online 2, suspended 3
+	AtMs          int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // later than this authority's vote before
 	FreeBytes     uint64                 `protobuf:"varint,3,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
 	UsedBytes     uint64                 `protobuf:"varint,4,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -337,6 +338,13 @@ func (x *NodeStatusVote) GetNode() []byte {
 func (x *NodeStatusVote) GetStatus() uint32 {
 	if x != nil {
 		return x.Status
+	}
+	return 0
+}
+
+func (x *NodeStatusVote) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
 	}
 	return 0
 }
@@ -644,12 +652,12 @@ func (x *SubmitAnswer) GetResult() *TxResult {
 	return nil
 }
 
-// Query is a batch of questions, answered at one height.
+// Query is a batch of questions, answered at one height. What is not public is answered to the session whose key the
+// connection shows, and to authorities.
 type Query struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MinHeight     int64                  `protobuf:"varint,1,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"` // wait until this height is applied
 	Questions     []*Question            `protobuf:"bytes,2,rep,name=questions,proto3" json:"questions,omitempty"`                   // at most 256
-	Session       *Signed                `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`                       // SessionProof: needed for what is not public
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,13 +706,6 @@ func (x *Query) GetQuestions() []*Question {
 	return nil
 }
 
-func (x *Query) GetSession() *Signed {
-	if x != nil {
-		return x.Session
-	}
-	return nil
-}
-
 type Question struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Question:
@@ -721,6 +722,10 @@ type Question struct {
 	//	*Question_Nodes
 	//	*Question_Upload
 	//	*Question_Page
+	//	*Question_KeepList
+	//	*Question_Authorities
+	//	*Question_Group
+	//	*Question_Reduced
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -871,6 +876,42 @@ func (x *Question) GetPage() *PageName {
 	return nil
 }
 
+func (x *Question) GetKeepList() *KeepListPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_KeepList); ok {
+			return x.KeepList
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetAuthorities() bool {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Authorities); ok {
+			return x.Authorities
+		}
+	}
+	return false
+}
+
+func (x *Question) GetGroup() bool {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Group); ok {
+			return x.Group
+		}
+	}
+	return false
+}
+
+func (x *Question) GetReduced() bool {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Reduced); ok {
+			return x.Reduced
+		}
+	}
+	return false
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -923,6 +964,22 @@ type Question_Page struct {
 	Page *PageName `protobuf:"bytes,12,opt,name=page,proto3,oneof"`
 }
 
+type Question_KeepList struct {
+	KeepList *KeepListPage `protobuf:"bytes,13,opt,name=keep_list,json=keepList,proto3,oneof"`
+}
+
+type Question_Authorities struct {
+	Authorities bool `protobuf:"varint,14,opt,name=authorities,proto3,oneof"`
+}
+
+type Question_Group struct {
+	Group bool `protobuf:"varint,15,opt,name=group,proto3,oneof"` // epoch, value-layer height, parameters
+}
+
+type Question_Reduced struct {
+	Reduced bool `protobuf:"varint,16,opt,name=reduced,proto3,oneof"` // segments that lack pieces, at most 256
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -946,6 +1003,14 @@ func (*Question_Nodes) isQuestion_Question() {}
 func (*Question_Upload) isQuestion_Question() {}
 
 func (*Question_Page) isQuestion_Question() {}
+
+func (*Question_KeepList) isQuestion_Question() {}
+
+func (*Question_Authorities) isQuestion_Question() {}
+
+func (*Question_Group) isQuestion_Question() {}
+
+func (*Question_Reduced) isQuestion_Question() {}
 
 type ObjectName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1067,6 +1132,67 @@ func (x *PageName) GetNumber() uint32 {
 	return 0
 }
 
+// KeepListPage asks which slices a node must keep.
+type KeepListPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	After         []byte                 `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`  // exclusive; empty from the beginning
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // at most 4096
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepListPage) Reset() {
+	*x = KeepListPage{}
+	mi := &file_meta_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepListPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepListPage) ProtoMessage() {}
+
+func (x *KeepListPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
+func (*KeepListPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *KeepListPage) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *KeepListPage) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *KeepListPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type Listing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -1080,7 +1206,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1218,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1231,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{13}
+	return file_meta_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1155,7 +1281,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1293,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1306,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -1206,19 +1332,19 @@ func (x *QueryAnswer) GetAnswers() [][]byte {
 
 // ObjectAnswer answers an object; empty bytes when there is none.
 type ObjectAnswer struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	Entry               *Signed                `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	Height              int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`                                                       // where it was committed
-	Position            uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`                                                   // in that block, by transaction
-	Segments            []*Segment             `protobuf:"bytes,4,rep,name=segments,proto3" json:"segments,omitempty"`                                                    // as they are now: completed and repaired; those of the extents, in order
-	SessionChainAccount []byte                 `protobuf:"bytes,5,opt,name=session_chain_account,json=sessionChainAccount,proto3" json:"session_chain_account,omitempty"` // the account on whose behalf it was written
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entry         *Signed                `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`     // where it was committed
+	Position      uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"` // in that block, by transaction
+	Segments      []*Segment             `protobuf:"bytes,4,rep,name=segments,proto3" json:"segments,omitempty"`  // as they are now: completed and repaired; those of the extents, in order
+	Account       []byte                 `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`    // on whose behalf it was written
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1356,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1369,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -1274,9 +1400,9 @@ func (x *ObjectAnswer) GetSegments() []*Segment {
 	return nil
 }
 
-func (x *ObjectAnswer) GetSessionChainAccount() []byte {
+func (x *ObjectAnswer) GetAccount() []byte {
 	if x != nil {
-		return x.SessionChainAccount
+		return x.Account
 	}
 	return nil
 }
@@ -1295,7 +1421,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1433,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1446,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -1376,7 +1502,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1514,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1527,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -1437,7 +1563,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1575,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1588,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -1505,7 +1631,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1643,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1656,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -1576,7 +1702,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1714,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1727,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -1673,7 +1799,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1811,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1824,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -1794,7 +1920,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +1932,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +1945,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -1838,7 +1964,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1976,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,12 +1989,344 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
 	if x != nil {
 		return x.Buckets
+	}
+	return nil
+}
+
+type KeepListAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slices        [][]byte               `protobuf:"bytes,1,rep,name=slices,proto3" json:"slices,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepListAnswer) Reset() {
+	*x = KeepListAnswer{}
+	mi := &file_meta_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepListAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepListAnswer) ProtoMessage() {}
+
+func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
+func (*KeepListAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *KeepListAnswer) GetSlices() [][]byte {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+func (x *KeepListAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type AuthorityAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	ReportKey     []byte                 `protobuf:"bytes,3,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`
+	ConsensusKey  []byte                 `protobuf:"bytes,4,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"`
+	TlsKey        []byte                 `protobuf:"bytes,5,opt,name=tls_key,json=tlsKey,proto3" json:"tls_key,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityAnswer) Reset() {
+	*x = AuthorityAnswer{}
+	mi := &file_meta_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityAnswer) ProtoMessage() {}
+
+func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
+func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AuthorityAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AuthorityAnswer) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *AuthorityAnswer) GetReportKey() []byte {
+	if x != nil {
+		return x.ReportKey
+	}
+	return nil
+}
+
+func (x *AuthorityAnswer) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *AuthorityAnswer) GetTlsKey() []byte {
+	if x != nil {
+		return x.TlsKey
+	}
+	return nil
+}
+
+func (x *AuthorityAnswer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+type AuthoritiesAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []*AuthorityAnswer     `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthoritiesAnswer) Reset() {
+	*x = AuthoritiesAnswer{}
+	mi := &file_meta_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthoritiesAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthoritiesAnswer) ProtoMessage() {}
+
+func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
+func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+type GroupAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ValueHeight   int64                  `protobuf:"varint,2,opt,name=value_height,json=valueHeight,proto3" json:"value_height,omitempty"`
+	OutboxNext    uint64                 `protobuf:"varint,3,opt,name=outbox_next,json=outboxNext,proto3" json:"outbox_next,omitempty"`
+	EpochBlocks   uint64                 `protobuf:"varint,4,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
+	Domains       uint32                 `protobuf:"varint,5,opt,name=domains,proto3" json:"domains,omitempty"`             // active failure domains of storage nodes
+	TimeMs        int64                  `protobuf:"varint,6,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // of the last block
+	Objects       uint64                 `protobuf:"varint,7,opt,name=objects,proto3" json:"objects,omitempty"`
+	Segments      uint64                 `protobuf:"varint,8,opt,name=segments,proto3" json:"segments,omitempty"`
+	Reduced       uint64                 `protobuf:"varint,9,opt,name=reduced,proto3" json:"reduced,omitempty"` // segments that lack pieces
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupAnswer) Reset() {
+	*x = GroupAnswer{}
+	mi := &file_meta_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupAnswer) ProtoMessage() {}
+
+func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
+func (*GroupAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GroupAnswer) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetValueHeight() int64 {
+	if x != nil {
+		return x.ValueHeight
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetOutboxNext() uint64 {
+	if x != nil {
+		return x.OutboxNext
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetEpochBlocks() uint64 {
+	if x != nil {
+		return x.EpochBlocks
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetDomains() uint32 {
+	if x != nil {
+		return x.Domains
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetObjects() uint64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetSegments() uint64 {
+	if x != nil {
+		return x.Segments
+	}
+	return 0
+}
+
+func (x *GroupAnswer) GetReduced() uint64 {
+	if x != nil {
+		return x.Reduced
+	}
+	return 0
+}
+
+type ReducedAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Segments      [][]byte               `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReducedAnswer) Reset() {
+	*x = ReducedAnswer{}
+	mi := &file_meta_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReducedAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReducedAnswer) ProtoMessage() {}
+
+func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
+func (*ReducedAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReducedAnswer) GetSegments() [][]byte {
+	if x != nil {
+		return x.Segments
 	}
 	return nil
 }
@@ -1882,7 +2340,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2352,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2365,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -1927,7 +2385,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2397,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2410,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -1969,59 +2427,6 @@ func (x *PageAnswer) GetSegments() []*Segment {
 	return nil
 }
 
-// SessionProof is signed by a session's key (purpose session/1) to ask for what only that session may see.
-type SessionProof struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	TimeMs        int64                  `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SessionProof) Reset() {
-	*x = SessionProof{}
-	mi := &file_meta_proto_msgTypes[26]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SessionProof) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SessionProof) ProtoMessage() {}
-
-func (x *SessionProof) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SessionProof.ProtoReflect.Descriptor instead.
-func (*SessionProof) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *SessionProof) GetSession() []byte {
-	if x != nil {
-		return x.Session
-	}
-	return nil
-}
-
-func (x *SessionProof) GetTimeMs() int64 {
-	if x != nil {
-		return x.TimeMs
-	}
-	return 0
-}
-
 // TicketRequest asks the lease's authority for tickets. The TLS key of the connection is the session's.
 type TicketRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2034,7 +2439,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2451,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2464,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -2096,7 +2501,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2513,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2526,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -2165,7 +2570,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2177,7 +2582,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2190,7 +2595,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -2231,7 +2636,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2648,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2661,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -2284,7 +2689,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2701,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2714,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -2345,7 +2750,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2762,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2775,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -2413,7 +2818,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2830,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2843,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -2479,7 +2884,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2896,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2909,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -2533,10 +2938,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x04Fact\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
 	"\x06record\x18\x02 \x01(\fR\x06record\x12\x14\n" +
-	"\x05proof\x18\x03 \x01(\fR\x05proof\"z\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\"\x8f\x01\n" +
 	"\x0eNodeStatusVote\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\rR\x06status\x12\x1d\n" +
+	"\x06status\x18\x02 \x01(\rR\x06status\x12\x13\n" +
+	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\x12\x1d\n" +
 	"\n" +
 	"free_bytes\x18\x03 \x01(\x04R\tfreeBytes\x12\x1d\n" +
 	"\n" +
@@ -2559,12 +2965,11 @@ const file_meta_proto_rawDesc = "" +
 	"\aeffects\x18\x04 \x01(\fR\aeffects\"Y\n" +
 	"\fSubmitAnswer\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x121\n" +
-	"\x06result\x18\x02 \x01(\v2\x19.stratos.wire.v1.TxResultR\x06result\"\x92\x01\n" +
+	"\x06result\x18\x02 \x01(\v2\x19.stratos.wire.v1.TxResultR\x06result\"_\n" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\x121\n" +
-	"\asession\x18\x03 \x01(\v2\x17.stratos.wire.v1.SignedR\asession\"\x9a\x03\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xb0\x04\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -2578,7 +2983,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x05nodes\x18\n" +
 	" \x01(\bH\x00R\x05nodes\x12\x18\n" +
 	"\x06upload\x18\v \x01(\fH\x00R\x06upload\x12/\n" +
-	"\x04page\x18\f \x01(\v2\x19.stratos.wire.v1.PageNameH\x00R\x04pageB\n" +
+	"\x04page\x18\f \x01(\v2\x19.stratos.wire.v1.PageNameH\x00R\x04page\x12<\n" +
+	"\tkeep_list\x18\r \x01(\v2\x1d.stratos.wire.v1.KeepListPageH\x00R\bkeepList\x12\"\n" +
+	"\vauthorities\x18\x0e \x01(\bH\x00R\vauthorities\x12\x16\n" +
+	"\x05group\x18\x0f \x01(\bH\x00R\x05group\x12\x1a\n" +
+	"\areduced\x18\x10 \x01(\bH\x00R\areducedB\n" +
 	"\n" +
 	"\bquestion\"6\n" +
 	"\n" +
@@ -2589,7 +2998,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\fR\aversion\x12\x16\n" +
-	"\x06number\x18\x04 \x01(\rR\x06number\"\x83\x01\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\"N\n" +
+	"\fKeepListPage\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\fR\x05after\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x83\x01\n" +
 	"\aListing\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -2599,13 +3012,13 @@ const file_meta_proto_rawDesc = "" +
 	"\vQueryAnswer\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x18\n" +
-	"\aanswers\x18\x03 \x03(\fR\aanswers\"\xdb\x01\n" +
+	"\aanswers\x18\x03 \x03(\fR\aanswers\"\xc1\x01\n" +
 	"\fObjectAnswer\x12-\n" +
 	"\x05entry\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x05entry\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x1a\n" +
 	"\bposition\x18\x03 \x01(\rR\bposition\x124\n" +
-	"\bsegments\x18\x04 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\x122\n" +
-	"\x15session_chain_account\x18\x05 \x01(\fR\x13sessionChainAccount\"\x9f\x01\n" +
+	"\bsegments\x18\x04 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\fR\aaccount\"\x9f\x01\n" +
 	"\fBucketAnswer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x16\n" +
@@ -2658,16 +3071,39 @@ const file_meta_proto_rawDesc = "" +
 	"\vNodesAnswer\x121\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x1b.stratos.wire.v1.NodeAnswerR\x05nodes\"H\n" +
 	"\rBucketsAnswer\x127\n" +
-	"\abuckets\x18\x01 \x03(\v2\x1d.stratos.wire.v1.BucketAnswerR\abuckets\"$\n" +
+	"\abuckets\x18\x01 \x03(\v2\x1d.stratos.wire.v1.BucketAnswerR\abuckets\"F\n" +
+	"\x0eKeepListAnswer\x12\x16\n" +
+	"\x06slices\x18\x01 \x03(\fR\x06slices\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xb4\x01\n" +
+	"\x0fAuthorityAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12\x1d\n" +
+	"\n" +
+	"report_key\x18\x03 \x01(\fR\treportKey\x12#\n" +
+	"\rconsensus_key\x18\x04 \x01(\fR\fconsensusKey\x12\x17\n" +
+	"\atls_key\x18\x05 \x01(\fR\x06tlsKey\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"W\n" +
+	"\x11AuthoritiesAnswer\x12B\n" +
+	"\vauthorities\x18\x01 \x03(\v2 .stratos.wire.v1.AuthorityAnswerR\vauthorities\"\x8d\x02\n" +
+	"\vGroupAnswer\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12!\n" +
+	"\fvalue_height\x18\x02 \x01(\x03R\vvalueHeight\x12\x1f\n" +
+	"\voutbox_next\x18\x03 \x01(\x04R\n" +
+	"outboxNext\x12!\n" +
+	"\fepoch_blocks\x18\x04 \x01(\x04R\vepochBlocks\x12\x18\n" +
+	"\adomains\x18\x05 \x01(\rR\adomains\x12\x17\n" +
+	"\atime_ms\x18\x06 \x01(\x03R\x06timeMs\x12\x18\n" +
+	"\aobjects\x18\a \x01(\x04R\aobjects\x12\x1a\n" +
+	"\bsegments\x18\b \x01(\x04R\bsegments\x12\x18\n" +
+	"\areduced\x18\t \x01(\x04R\areduced\"+\n" +
+	"\rReducedAnswer\x12\x1a\n" +
+	"\bsegments\x18\x01 \x03(\fR\bsegments\"$\n" +
 	"\fUploadAnswer\x12\x14\n" +
 	"\x05pages\x18\x01 \x03(\rR\x05pages\"o\n" +
 	"\n" +
 	"PageAnswer\x12+\n" +
 	"\x04page\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x04page\x124\n" +
-	"\bsegments\x18\x02 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"A\n" +
-	"\fSessionProof\x12\x18\n" +
-	"\asession\x18\x01 \x01(\fR\asession\x12\x17\n" +
-	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\x8a\x01\n" +
+	"\bsegments\x18\x02 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"\x8a\x01\n" +
 	"\rTicketRequest\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x122\n" +
 	"\x06writes\x18\x02 \x03(\v2\x1a.stratos.wire.v1.WritePlanR\x06writes\x12/\n" +
@@ -2737,79 +3173,85 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_meta_proto_goTypes = []any{
-	(TxKind)(0),             // 0: stratos.wire.v1.TxKind
-	(*Tx)(nil),              // 1: stratos.wire.v1.Tx
-	(*Facts)(nil),           // 2: stratos.wire.v1.Facts
-	(*Fact)(nil),            // 3: stratos.wire.v1.Fact
-	(*NodeStatusVote)(nil),  // 4: stratos.wire.v1.NodeStatusVote
-	(*ReportSignature)(nil), // 5: stratos.wire.v1.ReportSignature
-	(*Repair)(nil),          // 6: stratos.wire.v1.Repair
-	(*RepairedPiece)(nil),   // 7: stratos.wire.v1.RepairedPiece
-	(*TxResult)(nil),        // 8: stratos.wire.v1.TxResult
-	(*SubmitAnswer)(nil),    // 9: stratos.wire.v1.SubmitAnswer
-	(*Query)(nil),           // 10: stratos.wire.v1.Query
-	(*Question)(nil),        // 11: stratos.wire.v1.Question
-	(*ObjectName)(nil),      // 12: stratos.wire.v1.ObjectName
-	(*PageName)(nil),        // 13: stratos.wire.v1.PageName
-	(*Listing)(nil),         // 14: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),     // 15: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),    // 16: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),    // 17: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),   // 18: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),    // 19: stratos.wire.v1.ListedObject
-	(*AccountAnswer)(nil),   // 20: stratos.wire.v1.AccountAnswer
-	(*LeaseAnswer)(nil),     // 21: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),      // 22: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),     // 23: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),   // 24: stratos.wire.v1.BucketsAnswer
-	(*UploadAnswer)(nil),    // 25: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),      // 26: stratos.wire.v1.PageAnswer
-	(*SessionProof)(nil),    // 27: stratos.wire.v1.SessionProof
-	(*TicketRequest)(nil),   // 28: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),       // 29: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),        // 30: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),       // 31: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),    // 32: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),       // 33: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),     // 34: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),         // 35: stratos.wire.v1.Applied
-	(*Signed)(nil),          // 36: stratos.wire.v1.Signed
-	(*Piece)(nil),           // 37: stratos.wire.v1.Piece
-	(*Segment)(nil),         // 38: stratos.wire.v1.Segment
+	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
+	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
+	(*Facts)(nil),             // 2: stratos.wire.v1.Facts
+	(*Fact)(nil),              // 3: stratos.wire.v1.Fact
+	(*NodeStatusVote)(nil),    // 4: stratos.wire.v1.NodeStatusVote
+	(*ReportSignature)(nil),   // 5: stratos.wire.v1.ReportSignature
+	(*Repair)(nil),            // 6: stratos.wire.v1.Repair
+	(*RepairedPiece)(nil),     // 7: stratos.wire.v1.RepairedPiece
+	(*TxResult)(nil),          // 8: stratos.wire.v1.TxResult
+	(*SubmitAnswer)(nil),      // 9: stratos.wire.v1.SubmitAnswer
+	(*Query)(nil),             // 10: stratos.wire.v1.Query
+	(*Question)(nil),          // 11: stratos.wire.v1.Question
+	(*ObjectName)(nil),        // 12: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 13: stratos.wire.v1.PageName
+	(*KeepListPage)(nil),      // 14: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 15: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 16: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 17: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 18: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 19: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 20: stratos.wire.v1.ListedObject
+	(*AccountAnswer)(nil),     // 21: stratos.wire.v1.AccountAnswer
+	(*LeaseAnswer)(nil),       // 22: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 23: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 24: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 25: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 26: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 27: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 28: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 29: stratos.wire.v1.GroupAnswer
+	(*ReducedAnswer)(nil),     // 30: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 31: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 32: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 33: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 34: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 35: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 36: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 37: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 38: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 39: stratos.wire.v1.NodeAddress
+	(*Applied)(nil),           // 40: stratos.wire.v1.Applied
+	(*Signed)(nil),            // 41: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 42: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 43: stratos.wire.v1.Segment
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	36, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	41, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 3: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	37, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	42, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	8,  // 5: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	11, // 6: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	36, // 7: stratos.wire.v1.Query.session:type_name -> stratos.wire.v1.Signed
-	12, // 8: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	14, // 9: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	13, // 10: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	36, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	38, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	19, // 13: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	22, // 14: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	17, // 15: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	36, // 16: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	38, // 17: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	29, // 18: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	30, // 19: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	31, // 20: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	36, // 21: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	36, // 22: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	33, // 23: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	34, // 24: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	12, // 7: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	15, // 8: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	13, // 9: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	14, // 10: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	41, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	43, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	20, // 13: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	23, // 14: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	18, // 15: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	27, // 16: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	41, // 17: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	43, // 18: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	34, // 19: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	35, // 20: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	36, // 21: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	41, // 22: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	41, // 23: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	38, // 24: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	39, // 25: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -2834,6 +3276,10 @@ func file_meta_proto_init() {
 		(*Question_Nodes)(nil),
 		(*Question_Upload)(nil),
 		(*Question_Page)(nil),
+		(*Question_KeepList)(nil),
+		(*Question_Authorities)(nil),
+		(*Question_Group)(nil),
+		(*Question_Reduced)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2841,7 +3287,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
