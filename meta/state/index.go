@@ -1,0 +1,443 @@
+package state
+
+import (
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Signed) error {
+	if err := index.CheckBucket(m); err != nil {
+		return err
+	}
+	session, err := s.allow(by, grant.Buckets, m.Name, "")
+	if err != nil {
+		return err
+	}
+	if err := s.fresh(m.AtMs, msg); err != nil {
+		return err
+	}
+	k, owned := key(bucketKey, []byte(m.Name)), key(ownedKey, session.Account, []byte(m.Name))
+	b := new(statepb.Bucket)
+	exists := s.get(k, b)
+	if m.Action == index.DeleteBucket {
+		switch {
+		case !exists:
+			return noBucket(m.Name)
+		case string(b.Owner) != string(session.Account):
+			return mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", m.Name)
+		case b.Objects > 0:
+			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %d objects", m.Name, b.Objects), "remove them first: stratos rm --recursive %s%s/", mesh.Scheme, m.Name)
+		}
+		s.delete(k)
+		s.delete(owned)
+		return nil
+	}
+	if exists {
+		if string(b.Owner) == string(session.Account) {
+			return mesh.Errorf(mesh.Conflict, "bucket %q exists already and is yours", m.Name)
+		}
+		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q exists already and belongs to another account", m.Name), "choose another name")
+	}
+	if err := s.charge(session.Account, len(msg.Body)); err != nil {
+		return err
+	}
+	s.put(k, &statepb.Bucket{Owner: session.Account, Public: m.Public, CreatedMs: s.tip.TimeMs})
+	s.putBytes(owned, nil)
+	return nil
+}
+
+func noBucket(name string) error {
+	return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no bucket %q", name), "create it: stratos mb %s%s", mesh.Scheme, name)
+}
+
+// writable returns a bucket and the session if the session may do op on bucket/name and belongs to the bucket's owner.
+func (s *step) writable(by mesh.PublicKey, op grant.Operations, bucket, name string) (*statepb.Bucket, *statepb.Session, error) {
+	session, err := s.allow(by, op, bucket, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := new(statepb.Bucket)
+	if !s.get(key(bucketKey, []byte(bucket)), b) {
+		return nil, nil, noBucket(bucket)
+	}
+	if string(b.Owner) != string(session.Account) {
+		return nil, nil, mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", bucket)
+	}
+	return b, session, nil
+}
+
+// putPage stores part of a large object's extents under its upload, and the segments that it brings.
+func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) error {
+	if err := index.CheckPage(m); err != nil {
+		return err
+	}
+	_, session, err := s.writable(by, grant.Write, m.Bucket, m.Key)
+	if err != nil {
+		return err
+	}
+	if err := s.fresh(m.AtMs, msg); err != nil {
+		return err
+	}
+	if err := s.charge(session.Account, len(msg.Body)); err != nil {
+		return err
+	}
+	uk := key(uploadKey, m.Upload)
+	u := new(statepb.Upload)
+	if !s.get(uk, u) {
+		u = &statepb.Upload{Session: by[:], Bucket: m.Bucket, Key: m.Key, DeadlineMs: s.tip.TimeMs + UploadMs}
+		s.putBytes(key(uploadTime, msKey(u.DeadlineMs), m.Upload), nil)
+	}
+	if mesh.PublicKey(u.Session) != by || u.Bucket != m.Bucket || u.Key != m.Key {
+		return mesh.Errorf(mesh.Conflict, "the upload belongs to another session or object")
+	}
+	if m.Number != u.Pages {
+		return mesh.Errorf(mesh.Conflict, "page %d of an upload that has %d; they come in order", m.Number, u.Pages)
+	}
+	if err := s.addParts(session, m.Segments, m.Extents); err != nil {
+		return err
+	}
+	u.Pages++
+	s.put(uk, u)
+	s.put(key(pageKey, m.Upload, be32(m.Number)), &statepb.Page{Page: msg})
+	return nil
+}
+
+// putEntry commits a version of an object.
+func (s *step) putEntry(m *wirepb.Entry, by mesh.PublicKey, msg *wirepb.Signed) error {
+	b, session, err := s.writable(by, grant.Write, m.Bucket, m.Key)
+	if err != nil {
+		return err
+	}
+	if err := index.CheckEntry(m, b.Public); err != nil {
+		return err
+	}
+	if err := s.fresh(m.ModifiedMs, msg); err != nil {
+		return err
+	}
+	if err := s.charge(session.Account, len(msg.Body)); err != nil {
+		return err
+	}
+	ok := objectKeyOf(m.Bucket, m.Key)
+	old := new(statepb.Object)
+	replaces := s.get(ok, old)
+	var oldEntry *wirepb.Entry
+	if replaces {
+		if oldEntry, err = s.entryOf(old); err != nil {
+			return err
+		}
+	}
+	if err := condition(m, oldEntry); err != nil {
+		return err
+	}
+	root := index.NewContentRoot(m.Size, m.FrameBytes, m.Inline)
+	var stored uint64
+	for n := range m.Pages {
+		p, err := s.page(m.Upload, n)
+		if err != nil {
+			return err
+		}
+		if p == nil || p.Bucket != m.Bucket || p.Key != m.Key {
+			return mesh.Errorf(mesh.NotFound, "page %d of the upload is not there, or its time has passed", n)
+		}
+		root.Add(p.Extents...)
+		stored += sum(p.Extents)
+	}
+	if m.Pages > 0 {
+		u := new(statepb.Upload)
+		if !s.get(key(uploadKey, m.Upload), u) || mesh.PublicKey(u.Session) != by || u.Pages != m.Pages {
+			return mesh.Errorf(mesh.Conflict, "the upload is committed already, or has other pages than the entry says")
+		}
+		s.delete(key(uploadKey, m.Upload))
+		s.delete(key(uploadTime, msKey(u.DeadlineMs), m.Upload))
+	}
+	root.Add(m.Extents...)
+	stored += sum(m.Extents)
+	if err := index.CheckTotal(m, b.Public, stored, root); err != nil {
+		return err
+	}
+	if err := s.addParts(session, m.Segments, m.Extents); err != nil {
+		return err
+	}
+	if replaces {
+		if err := s.releaseObject(oldEntry); err != nil {
+			return err
+		}
+		b.Objects, b.Bytes, s.tip.Objects = b.Objects-1, b.Bytes-oldEntry.Size, s.tip.Objects-1
+	}
+	b.Objects, b.Bytes, s.tip.Objects = b.Objects+1, b.Bytes+m.Size, s.tip.Objects+1
+	s.put(key(bucketKey, []byte(m.Bucket)), b)
+	s.put(ok, &statepb.Object{Entry: msg, Account: session.Account, Height: s.tip.Height, Position: s.position})
+	return nil
+}
+
+func condition(m, old *wirepb.Entry) error {
+	switch {
+	case m.Condition == index.Absent && old != nil:
+		return mesh.Errorf(mesh.Conflict, "%s%s/%s exists already", mesh.Scheme, m.Bucket, m.Key)
+	case m.Condition == index.Equal && (old == nil || string(old.Version) != string(m.ExpectedVersion)):
+		return mesh.Errorf(mesh.Conflict, "%s%s/%s has changed meanwhile", mesh.Scheme, m.Bucket, m.Key)
+	}
+	return nil
+}
+
+func sum(extents []*wirepb.Extent) (n uint64) {
+	for _, x := range extents {
+		n += x.Length
+	}
+	return n
+}
+
+// addParts stores the segments that are new and counts the references of the extents.
+func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, extents []*wirepb.Extent) error {
+	domains := 0
+	for _, g := range segments {
+		id := index.SegmentIDOf(g)
+		if s.has(key(segmentKey, id[:])) {
+			continue // small objects of one packed segment each bring it
+		}
+		if domains == 0 {
+			domains = s.domains()
+		}
+		if err := s.addSegment(id, g, session, domains); err != nil {
+			return err
+		}
+	}
+	for _, x := range extents {
+		k := key(segmentKey, x.Segment)
+		r := new(statepb.Segment)
+		if !s.get(k, r) {
+			return mesh.Errorf(mesh.NotFound, "the segment %x is not in the index", x.Segment)
+		}
+		if string(r.Account) != string(session.Account) {
+			return mesh.Errorf(mesh.Denied, "the segment %x belongs to another account", x.Segment)
+		}
+		if x.Offset+x.Length > r.Segment.Length {
+			return mesh.Errorf(mesh.Invalid, "an extent ends at %d of a segment of %d bytes", x.Offset+x.Length, r.Segment.Length)
+		}
+		r.References++
+		s.put(k, r)
+	}
+	return nil
+}
+
+// addSegment checks a new segment against the registry and stores it.
+func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb.Session, domains int) error {
+	want, err := index.GeometryFor(domains)
+	if err != nil {
+		return err
+	}
+	// A node may have come or gone since the ticket was signed; only a weaker code than today's by more than one piece is refused.
+	if len(g.Pieces) < want.Pieces-1 {
+		return mesh.Errorf(mesh.Conflict, "a segment of %d pieces where the network makes %d", len(g.Pieces), want.Pieces)
+	}
+	seen := make(map[string]mesh.NodeID, len(g.Pieces))
+	keys := make(map[mesh.NodeID]mesh.PublicKey, len(g.Pieces))
+	for _, p := range g.Pieces {
+		n := new(statepb.Node)
+		node := mesh.NodeID(p.Node)
+		if !s.get(key(nodeKey, p.Node), n) || !n.Active || n.Kinds&storageKind == 0 {
+			return mesh.Errorf(mesh.NotFound, "node %s is no active storage node", node)
+		}
+		if other, ok := seen[n.Domain]; ok {
+			return mesh.Errorf(mesh.Invalid, "nodes %s and %s are in one failure domain", other, node)
+		}
+		seen[n.Domain] = node
+		keys[node] = mesh.PublicKey(n.NodeKey)
+	}
+	err = index.CheckAcks(s.domain, g, mesh.PublicKey(session.Holder), func(n mesh.NodeID) (mesh.PublicKey, error) { return keys[n], nil })
+	if err != nil {
+		return err
+	}
+	s.putSegment(id, &statepb.Segment{Segment: g, Account: session.Account, Session: session.Holder})
+	s.tip.Segments++
+	for _, p := range g.Pieces {
+		s.putBytes(key(keepKey, p.Node, p.Slice, id[:]), nil)
+	}
+	return nil
+}
+
+// putSegment stores a segment and whether it lacks pieces.
+func (s *step) putSegment(id mesh.SegmentID, r *statepb.Segment) {
+	s.put(key(segmentKey, id[:]), r)
+	rk := key(reducedKey, id[:])
+	was, is := s.has(rk), lacksPieces(r.Segment)
+	switch {
+	case is && !was:
+		s.putBytes(rk, nil)
+		s.tip.Reduced++
+	case !is && was:
+		s.delete(rk)
+		s.tip.Reduced--
+	}
+}
+
+func lacksPieces(g *wirepb.Segment) bool {
+	for _, p := range g.Pieces {
+		if len(p.Ack) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// repairSegment puts acknowledged pieces in the place of missing or lost ones. It is signed by an authority, or by the
+// session that wrote the segment and goes on with what its upload left.
+func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
+	id, err := mesh.FromBytes[mesh.SegmentID](m.Segment)
+	if err != nil {
+		return err
+	}
+	r := new(statepb.Segment)
+	if !s.get(key(segmentKey, id[:]), r) {
+		return mesh.Errorf(mesh.NotFound, "no segment %s", id)
+	}
+	if mesh.PublicKey(r.Session) != by && !s.isReportKey(by) {
+		return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
+	}
+	if len(m.Pieces) == 0 || len(m.Pieces) > index.MaxPieces {
+		return mesh.Errorf(mesh.Invalid, "a repair of %d pieces", len(m.Pieces))
+	}
+	for _, rp := range m.Pieces {
+		if rp.Piece == nil || int(rp.Index) >= len(r.Segment.Pieces) {
+			return mesh.Errorf(mesh.Invalid, "a repair of piece %d of %d", rp.Index, len(r.Segment.Pieces))
+		}
+		old := r.Segment.Pieces[rp.Index]
+		if string(old.Slice) != string(rp.Piece.Slice) || len(rp.Piece.Ack) == 0 {
+			return mesh.Errorf(mesh.Invalid, "a repair brings another slice than piece %d, or no acknowledgement", rp.Index)
+		}
+		s.delete(key(keepKey, old.Node, old.Slice, id[:]))
+		r.Segment.Pieces[rp.Index] = rp.Piece
+		s.putBytes(key(keepKey, rp.Piece.Node, rp.Piece.Slice, id[:]), nil)
+		only := &wirepb.Segment{PieceBytes: r.Segment.PieceBytes, Pieces: []*wirepb.Piece{rp.Piece}}
+		if err := index.CheckAcks(s.domain, only, by, s.nodeKey); err != nil {
+			return err
+		}
+	}
+	if err := s.distinctDomains(r.Segment); err != nil {
+		return err
+	}
+	s.putSegment(id, r)
+	return nil
+}
+
+func (s *step) distinctDomains(g *wirepb.Segment) error {
+	seen := make(map[string]bool, len(g.Pieces))
+	for _, p := range g.Pieces {
+		n := new(statepb.Node)
+		if !s.get(key(nodeKey, p.Node), n) {
+			continue // gone from the registry: its piece counts for nothing
+		}
+		if seen[n.Domain] {
+			return mesh.Errorf(mesh.Invalid, "two pieces of a segment in the failure domain %q", n.Domain)
+		}
+		seen[n.Domain] = true
+	}
+	return nil
+}
+
+func (s *step) deleteObject(m *wirepb.Deletion, by mesh.PublicKey, msg *wirepb.Signed) error {
+	b, _, err := s.writable(by, grant.Delete, m.Bucket, m.Key)
+	if err != nil {
+		return err
+	}
+	if err := s.fresh(m.AtMs, msg); err != nil {
+		return err
+	}
+	k := objectKeyOf(m.Bucket, m.Key)
+	o := new(statepb.Object)
+	if !s.get(k, o) {
+		return mesh.Errorf(mesh.NotFound, "no object %s%s/%s", mesh.Scheme, m.Bucket, m.Key)
+	}
+	e, err := s.entryOf(o)
+	if err != nil {
+		return err
+	}
+	if len(m.Version) != 0 && string(m.Version) != string(e.Version) {
+		return mesh.Errorf(mesh.Conflict, "%s%s/%s has changed meanwhile", mesh.Scheme, m.Bucket, m.Key)
+	}
+	if err := s.releaseObject(e); err != nil {
+		return err
+	}
+	s.delete(k)
+	b.Objects, b.Bytes, s.tip.Objects = b.Objects-1, b.Bytes-e.Size, s.tip.Objects-1
+	s.put(key(bucketKey, []byte(m.Bucket)), b)
+	return nil
+}
+
+// releaseObject drops the references of an object's extents and the pages that listed them.
+func (s *step) releaseObject(e *wirepb.Entry) error {
+	s.release(e.Extents)
+	return s.releasePages(e.Upload, e.Pages)
+}
+
+func (s *step) releasePages(upload []byte, pages uint32) error {
+	for n := range pages {
+		p, err := s.page(upload, n)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			s.release(p.Extents)
+			s.delete(key(pageKey, upload, be32(n)))
+		}
+	}
+	return nil
+}
+
+func (s *step) release(extents []*wirepb.Extent) {
+	for _, x := range extents {
+		k := key(segmentKey, x.Segment)
+		r := new(statepb.Segment)
+		if !s.get(k, r) {
+			continue
+		}
+		if r.References--; r.References > 0 {
+			s.put(k, r)
+			continue
+		}
+		s.delete(k)
+		s.tip.Segments--
+		if rk := key(reducedKey, x.Segment); s.has(rk) {
+			s.delete(rk)
+			s.tip.Reduced--
+		}
+		for _, p := range r.Segment.Pieces {
+			s.delete(key(keepKey, p.Node, p.Slice, x.Segment))
+		}
+	}
+}
+
+// sweepUploads drops the pages of uploads whose time has passed.
+func (s *step) sweepUploads() {
+	s.take(key(uploadTime), key(uploadTime, msKey(s.tip.TimeMs)), func(k []byte) {
+		id := k[len(k)-len(mesh.UploadID{}):]
+		u := new(statepb.Upload)
+		if !s.get(key(uploadKey, id), u) {
+			return
+		}
+		if err := s.releasePages(id, u.Pages); err != nil {
+			s.fault = err // what the machine stored itself cannot be malformed
+		}
+		s.delete(key(uploadKey, id))
+	})
+}
+
+// entryOf decodes the entry of a stored object; it was checked when it was stored.
+func (s *step) entryOf(o *statepb.Object) (*wirepb.Entry, error) {
+	e := new(wirepb.Entry)
+	return e, wire.Decode(o.Entry.Body, MaxTx, e)
+}
+
+// page returns a stored page, nil when there is none.
+func (s *step) page(upload []byte, n uint32) (*wirepb.Page, error) {
+	r := new(statepb.Page)
+	if !s.get(key(pageKey, upload, be32(n)), r) {
+		return nil, nil
+	}
+	p := new(wirepb.Page)
+	return p, wire.Decode(r.Page.Body, MaxTx, p)
+}

@@ -1,0 +1,73 @@
+package state
+
+import (
+	"encoding/binary"
+
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// Every key of the store begins with one of these bytes. Numbers are big endian, so that order is numeric.
+const (
+	tipKey = "\x01"
+
+	accountKey   = 'a' // account 20 -> Account
+	sessionKey   = 's' // session key 32 -> Session
+	revokedKey   = 'r' // account 20 | link 16 -> empty
+	spentKey     = 'x' // account 20 | link 16 -> Counter: noz leased under the link's budget
+	leaseKey     = 'l' // lease 16 -> Lease
+	leaseTimeKey = 'L' // expiry ms 8 | lease 16 -> empty: open leases
+	leaseEndKey  = 'E' // last epoch 8 | lease 16 -> empty: closed leases that nodes may still claim from
+	claimKey     = 'c' // lease 16 | node 20 -> Counter
+	bucketKey    = 'b' // name -> Bucket
+	ownedKey     = 'B' // account 20 | name -> empty
+	objectKey    = 'o' // bucket 00 key -> Object
+	uploadKey    = 'u' // upload 16 -> Upload
+	uploadTime   = 'U' // deadline ms 8 | upload 16 -> empty
+	pageKey      = 'p' // upload 16 | number 4 -> Page; an object's pages stay under the upload that brought them
+	segmentKey   = 'g' // segment 32 -> Segment
+	reducedKey   = 'G' // segment 32 -> empty: lacks pieces
+	keepKey      = 'k' // node 20 | slice 32 | segment 32 -> empty
+	nodeKey      = 'n' // node 20 -> Node
+	voteKey      = 'v' // node 20 | authority 20 -> Vote
+	authorityKey = 'A' // authority 20 -> Authority
+	seenKey      = 'w' // writer's ms 8 | hash 32 -> empty: messages inside the replay window
+	ledgerKey    = 'e' // epoch 8 | account 20 | node 20 -> Counter: claimed by receipts
+	feeKey       = 'f' // epoch 8 | account 20 -> Counter: log writes
+	reportKey    = 'R' // epoch 8 -> Report
+	signatureKey = 'S' // epoch 8 | authority 20 -> signature
+)
+
+func key(kind byte, parts ...[]byte) []byte {
+	n := 1
+	for _, p := range parts {
+		n += len(p)
+	}
+	k := append(make([]byte, 0, n), kind)
+	for _, p := range parts {
+		k = append(k, p...)
+	}
+	return k
+}
+
+func be64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
+func be32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
+
+// msKey orders times; before 1970 counts as 1970.
+func msKey(ms int64) []byte { return be64(uint64(max(ms, 0))) }
+
+func objectKeyOf(bucket, name string) []byte {
+	return key(objectKey, []byte(bucket), []byte{0}, []byte(name))
+}
+
+// after returns the first key past everything that begins with prefix.
+func after(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+func leaseIDOf(k []byte) (id mesh.LeaseID) { copy(id[:], k[len(k)-len(id):]); return id }

@@ -1,0 +1,300 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/traffic"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+func (s *step) account(a []byte) *statepb.Account {
+	r := new(statepb.Account)
+	s.get(key(accountKey, a), r)
+	return r
+}
+
+func available(a *statepb.Account) uint64 {
+	used := a.Debited + a.Leased // each at most MaxNoz
+	if used >= a.Credited {
+		return 0
+	}
+	return a.Credited - used
+}
+
+func (s *step) counter(k []byte) uint64 {
+	c := new(statepb.Counter)
+	s.get(k, c)
+	return c.Value
+}
+
+func (s *step) add(k []byte, n uint64) { s.put(k, &statepb.Counter{Value: s.counter(k) + n}) }
+
+// charge takes the price of a log write of that many bytes from an account, or refuses.
+func (s *step) charge(account []byte, bytes int) error {
+	a := s.account(account)
+	fee := uint64(LogWriteNoz + LogByteNoz*bytes)
+	if available(a) < fee {
+		return noOzone(account, fee, available(a))
+	}
+	a.Debited += fee
+	s.put(key(accountKey, account), a)
+	s.add(key(feeKey, be64(s.tip.Epoch), account), fee)
+	return nil
+}
+
+func noOzone(account []byte, want, have uint64) error {
+	return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "account %s has %s of ozone free and this needs %s", mesh.Account(account), mesh.Noz(have), mesh.Noz(want)),
+		"buy more with 'stratos prepay', or wait until open leases end")
+}
+
+// openSession registers the key that signed the message as the last holder of its chain. Registering a chain again is
+// free and changes nothing; a longer-lived chain for the same key replaces the first.
+func (s *step) openSession(m *wirepb.Session, by mesh.PublicKey, size int) error {
+	r, err := grant.Verify(s.domain, m.Chain)
+	if err != nil {
+		return err
+	}
+	if r.Holder != by {
+		return mesh.Errorf(mesh.Denied, "the grant is held by %s, the session is signed by %s", r.Holder, by)
+	}
+	if err := r.Alive(s.tip.TimeMs); err != nil {
+		return err
+	}
+	record := &statepb.Session{Account: r.Account[:], Holder: by[:], Prefix: r.Prefix, Operations: uint32(r.Operations), NotBeforeMs: r.NotBeforeMs, ExpiresMs: r.ExpiresMs}
+	for i := range r.Links {
+		record.Links = append(record.Links, r.Links[i][:])
+		record.Holders = append(record.Holders, r.Holders[i][:])
+	}
+	for i := range r.Budgets {
+		record.Budgets = append(record.Budgets, &statepb.Budget{Link: r.Budgets[i].Link[:], Noz: uint64(r.Budgets[i].Noz)})
+	}
+	if err := unrevoked(record, s.has); err != nil {
+		return err
+	}
+	old := new(statepb.Session)
+	if s.get(key(sessionKey, by[:]), old) && slices.EqualFunc(old.Links, record.Links, slices.Equal) {
+		return nil
+	}
+	if err := s.charge(record.Account, size); err != nil {
+		return err
+	}
+	s.put(key(sessionKey, by[:]), record)
+	return nil
+}
+
+// unrevoked refuses a session one of whose links its account has revoked. Link ids are chosen by who signs them, so a
+// revocation counts only for the account that made it.
+func unrevoked(r *statepb.Session, revoked func(k []byte) bool) error {
+	for _, l := range r.Links {
+		if revoked(key(revokedKey, r.Account, l)) {
+			return mesh.Errorf(mesh.Denied, "the grant was revoked")
+		}
+	}
+	return nil
+}
+
+// session returns a session that is alive at the block's time.
+func (s *step) session(by mesh.PublicKey) (*statepb.Session, error) {
+	r := new(statepb.Session)
+	if !s.get(key(sessionKey, by[:]), r) {
+		return nil, mesh.Errorf(mesh.Denied, "the session %s is not known here", by)
+	}
+	if err := rightsOf(r).Alive(s.tip.TimeMs); err != nil {
+		return nil, err
+	}
+	return r, unrevoked(r, s.has)
+}
+
+// allow returns the session if it may do op on bucket/name.
+func (s *step) allow(by mesh.PublicKey, op grant.Operations, bucket, name string) (*statepb.Session, error) {
+	r, err := s.session(by)
+	if err != nil {
+		return nil, err
+	}
+	return r, rightsOf(r).Allow(op, bucket, name, s.tip.TimeMs)
+}
+
+func rightsOf(r *statepb.Session) grant.Rights {
+	return grant.Rights{Account: mesh.Account(r.Account), Holder: mesh.PublicKey(r.Holder), Prefix: r.Prefix,
+		Operations: grant.Operations(r.Operations), NotBeforeMs: r.NotBeforeMs, ExpiresMs: r.ExpiresMs}
+}
+
+// revoke voids a link of the signer's account; the link need not have been shown here yet.
+func (s *step) revoke(m *wirepb.Revocation, by mesh.PublicKey, msg *wirepb.Signed) error {
+	link, err := mesh.FromBytes[grant.LinkID](m.Link)
+	if err != nil {
+		return err
+	}
+	r, err := s.session(by)
+	if err != nil {
+		return err
+	}
+	if r.Prefix != "" || grant.Operations(r.Operations)&grant.Delegate == 0 {
+		return mesh.Errorf(mesh.Denied, "only a session with all of the account's rights revokes grants")
+	}
+	if err := s.fresh(m.AtMs, msg); err != nil {
+		return err
+	}
+	s.putBytes(key(revokedKey, r.Account, link[:]), nil)
+	return nil
+}
+
+// openLease sets ozone aside for the session that signed it.
+func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
+	l, err := traffic.ParseLease(m, by)
+	if err != nil {
+		return err
+	}
+	r, err := s.session(by)
+	if err != nil {
+		return err
+	}
+	now := s.tip.TimeMs
+	switch {
+	case s.has(key(leaseKey, l.ID[:])):
+		return mesh.Errorf(mesh.Conflict, "the lease %s exists already", l.ID)
+	case !s.has(key(authorityKey, l.Authority[:])):
+		return mesh.Errorf(mesh.NotFound, "no authority %s", l.Authority)
+	case l.ExpiresMs <= now || l.ExpiresMs > now+traffic.MaxLeaseMs || l.ExpiresMs > r.ExpiresMs:
+		return mesh.Errorf(mesh.Invalid, "a lease expires after now, within %d hours and with its session", traffic.MaxLeaseMs/3600_000)
+	}
+	for _, b := range r.Budgets {
+		k := key(spentKey, r.Account, b.Link)
+		if spent := s.counter(k); spent+uint64(l.Amount) > b.Noz {
+			return mesh.Errorf(mesh.Exhausted, "the grant's budget of %s has %s left", mesh.Noz(b.Noz), mesh.Noz(b.Noz-min(spent, b.Noz)))
+		}
+		s.add(k, uint64(l.Amount))
+	}
+	a := s.account(r.Account)
+	if available(a) < uint64(l.Amount) {
+		return noOzone(r.Account, uint64(l.Amount), available(a))
+	}
+	a.Leased += uint64(l.Amount)
+	s.put(key(accountKey, r.Account), a)
+	s.put(key(leaseKey, l.ID[:]), &statepb.Lease{Account: r.Account, Session: by[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs})
+	s.putBytes(key(leaseTimeKey, msKey(l.ExpiresMs), l.ID[:]), nil)
+	return nil
+}
+
+// closeLease ends a lease before it expires. Nodes may claim from it for GraceEpochs more.
+func (s *step) closeLease(m *wirepb.LeaseClose, by mesh.PublicKey) error {
+	id, err := mesh.FromBytes[mesh.LeaseID](m.Lease)
+	if err != nil {
+		return err
+	}
+	l := new(statepb.Lease)
+	if !s.get(key(leaseKey, id[:]), l) {
+		return mesh.Errorf(mesh.NotFound, "no lease %s", id)
+	}
+	if mesh.PublicKey(l.Session) != by {
+		return mesh.Errorf(mesh.Denied, "the lease %s belongs to another session", id)
+	}
+	if !l.Closed {
+		s.delete(key(leaseTimeKey, msKey(l.ExpiresMs), id[:]))
+		s.endLease(id, l)
+	}
+	return nil
+}
+
+func (s *step) endLease(id mesh.LeaseID, l *statepb.Lease) {
+	l.Closed, l.LastEpoch = true, s.tip.Epoch+GraceEpochs
+	s.put(key(leaseKey, id[:]), l)
+	s.putBytes(key(leaseEndKey, be64(l.LastEpoch), id[:]), nil)
+}
+
+// sweepLeases closes what has expired and returns to its account what nobody claimed in the grace.
+func (s *step) sweepLeases() {
+	s.take(key(leaseTimeKey), key(leaseTimeKey, msKey(s.tip.TimeMs+1)), func(k []byte) {
+		l := new(statepb.Lease)
+		if id := leaseIDOf(k); s.get(key(leaseKey, id[:]), l) && !l.Closed {
+			s.endLease(id, l)
+		}
+	})
+	s.take(key(leaseEndKey), key(leaseEndKey, be64(s.tip.Epoch)), func(k []byte) {
+		id := leaseIDOf(k)
+		l := new(statepb.Lease)
+		if !s.get(key(leaseKey, id[:]), l) {
+			return
+		}
+		unused := l.Amount - l.Claimed
+		a := s.account(l.Account)
+		a.Leased -= unused
+		s.put(key(accountKey, l.Account), a)
+		r := new(statepb.Session)
+		if s.get(key(sessionKey, l.Session), r) {
+			for _, b := range r.Budgets {
+				bk := key(spentKey, r.Account, b.Link)
+				s.put(bk, &statepb.Counter{Value: s.counter(bk) - min(unused, s.counter(bk))})
+			}
+		}
+		s.delete(key(leaseKey, id[:]))
+		s.scanPrefix(key(claimKey, id[:]), func(k, _ []byte) bool { s.delete(append([]byte(nil), k...)); return true })
+	})
+}
+
+// settle credits a node with what the receipts that it hands in exceed those it handed in before. A receipt that cannot
+// be credited is skipped: the node must not lose the others by it.
+func (s *step) settle(m *wirepb.Settlement, by mesh.PublicKey) error {
+	id, err := mesh.FromBytes[mesh.NodeID](m.Node)
+	if err != nil {
+		return err
+	}
+	n := new(statepb.Node)
+	if !s.get(key(nodeKey, id[:]), n) {
+		return mesh.Errorf(mesh.NotFound, "node %s is not registered", id)
+	}
+	if mesh.PublicKey(n.NodeKey) != by {
+		return mesh.Errorf(mesh.Denied, "the settlement of node %s is signed by another key", id)
+	}
+	if len(m.Receipts) == 0 || len(m.Receipts) > traffic.MaxSettledReceipts {
+		return mesh.Errorf(mesh.Invalid, "a settlement of %d receipts, want 1 to %d", len(m.Receipts), traffic.MaxSettledReceipts)
+	}
+	credited := 0
+	var first error
+	for _, r := range m.Receipts {
+		if err := s.settleReceipt(id, r); err == nil {
+			credited++
+		} else if first == nil {
+			first = err
+		}
+	}
+	if credited == 0 {
+		return first
+	}
+	return nil
+}
+
+func (s *step) settleReceipt(node mesh.NodeID, m *wirepb.Signed) error {
+	r, err := traffic.OpenReceipt(s.domain, m)
+	if err != nil {
+		return err
+	}
+	l := new(statepb.Lease)
+	if !s.get(key(leaseKey, r.Lease[:]), l) {
+		return mesh.Errorf(mesh.NotFound, "no lease %s, or its grace has ended", r.Lease)
+	}
+	if r.Node != node || mesh.PublicKey(l.Session) != r.Session {
+		return mesh.Errorf(mesh.Denied, "a receipt for another node or by another session than the lease's")
+	}
+	ck := key(claimKey, r.Lease[:], node[:])
+	before := s.counter(ck)
+	if uint64(r.Total) <= before {
+		return mesh.Errorf(mesh.Conflict, "the receipt was settled before")
+	}
+	more := uint64(r.Total) - before
+	if more > l.Amount-l.Claimed {
+		return mesh.Errorf(mesh.Exhausted, "the receipts of lease %s exceed its %s", r.Lease, mesh.Noz(l.Amount))
+	}
+	l.Claimed += more
+	s.put(key(leaseKey, r.Lease[:]), l)
+	s.put(ck, &statepb.Counter{Value: uint64(r.Total)})
+	a := s.account(l.Account)
+	a.Leased -= more
+	a.Debited += more
+	s.put(key(accountKey, l.Account), a)
+	s.add(key(ledgerKey, be64(s.tip.Epoch), l.Account, node[:]), more)
+	return nil
+}

@@ -1,0 +1,446 @@
+package state
+
+import (
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Limits of questions.
+const (
+	MaxQuestions   = 256
+	MaxListing     = 1000
+	MaxKeepList    = 4096
+	maxListed      = 20_000 // keys that one listing walks over
+	maxReducedList = 256
+)
+
+// A Reader answers questions about one committed height. It may be used by many goroutines, but each call of Answer and
+// of the other methods takes a Reader of its own from Machine.Reader; Close gives its snapshot back.
+type Reader struct {
+	view
+	snapshot *pebble.Snapshot
+	tip      *statepb.Tip
+	domain   sign.Domain
+}
+
+// Reader returns a view of the last committed height. It is called by whoever calls Commit, or while nobody does.
+func (m *Machine) Reader() *Reader {
+	s := m.db.NewSnapshot()
+	return &Reader{view: view{db: s}, snapshot: s, tip: m.tip, domain: m.domain}
+}
+
+// Fork returns a reader of the same snapshot for another goroutine; only the first is closed.
+func (r *Reader) Fork() *Reader {
+	return &Reader{view: view{db: r.snapshot}, snapshot: r.snapshot, tip: r.tip, domain: r.domain}
+}
+
+// Close gives the snapshot back.
+func (r *Reader) Close() error { return r.snapshot.Close() }
+
+// Tip returns where the state stands.
+func (r *Reader) Tip() *statepb.Tip { return r.tip }
+
+// Fault returns what went wrong with the disk, if anything did; then no answer of this reader counts.
+func (r *Reader) Fault() error { return r.fault }
+
+// Session returns the session of a key if it is alive at nowMs and not revoked.
+func (r *Reader) Session(k mesh.PublicKey, nowMs int64) (*statepb.Session, error) {
+	s := new(statepb.Session)
+	if !r.get(key(sessionKey, k[:]), s) {
+		return nil, mesh.Errorf(mesh.Denied, "the session %s is not known here", k)
+	}
+	if err := rightsOf(s).Alive(nowMs); err != nil {
+		return nil, err
+	}
+	return s, unrevoked(s, func(k []byte) bool { _, ok := r.bytes(k); return ok })
+}
+
+// Allow returns the bucket if the session of a key may do op there, on name or on what begins with it. Everybody may
+// read and list a public bucket, and authorities may read all: they repair.
+func (r *Reader) Allow(k mesh.PublicKey, op grant.Operations, bucket, name string, nowMs int64) (*statepb.Bucket, error) {
+	b := new(statepb.Bucket)
+	if err := mesh.CheckBucket(bucket); err != nil {
+		return nil, err
+	}
+	exists := r.get(key(bucketKey, []byte(bucket)), b)
+	if exists && b.Public && op&^(grant.Read|grant.List) == 0 {
+		return b, nil
+	}
+	s, err := r.Session(k, nowMs)
+	if err != nil {
+		return nil, err
+	}
+	if err := rightsOf(s).Allow(op, bucket, name, nowMs); err != nil {
+		return nil, err
+	}
+	if !exists {
+		return nil, noBucket(bucket)
+	}
+	if string(b.Owner) != string(s.Account) {
+		return nil, mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", bucket)
+	}
+	return b, nil
+}
+
+// Answer answers one question on behalf of the key that the asker's connection shows. "No such thing" is an empty
+// answer, not an error, so that absence compares like everything else.
+func (r *Reader) Answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) ([]byte, error) {
+	m, err := r.answer(q, asker, nowMs)
+	if r.fault != nil {
+		return nil, r.fault
+	}
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return wire.Encode(m), nil
+}
+
+func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
+	switch q := q.Question.(type) {
+	case *wirepb.Question_Bucket:
+		return r.bucket(q.Bucket, asker, nowMs)
+	case *wirepb.Question_Object:
+		if _, err := r.Allow(asker, grant.Read, q.Object.GetBucket(), q.Object.GetKey(), nowMs); err != nil {
+			return nil, err
+		}
+		return r.object(q.Object)
+	case *wirepb.Question_Listing:
+		if _, err := r.Allow(asker, grant.List, q.Listing.GetBucket(), q.Listing.GetPrefix(), nowMs); err != nil {
+			return nil, err
+		}
+		return r.listing(q.Listing)
+	case *wirepb.Question_Page:
+		if _, err := r.Allow(asker, grant.Read, q.Page.GetBucket(), q.Page.GetKey(), nowMs); err != nil {
+			return nil, err
+		}
+		return r.pageOf(q.Page)
+	case *wirepb.Question_Account:
+		a := new(statepb.Account)
+		r.get(key(accountKey, q.Account), a)
+		return &wirepb.AccountAnswer{Credited: a.Credited, Debited: a.Debited, Leased: a.Leased, Available: available(a)}, nil
+	case *wirepb.Question_Lease:
+		l := new(statepb.Lease)
+		if !r.get(key(leaseKey, q.Lease), l) {
+			return nil, nil
+		}
+		return &wirepb.LeaseAnswer{Account: l.Account, Session: l.Session, Amount: l.Amount, Claimed: l.Claimed, Authority: l.Authority, ExpiresMs: l.ExpiresMs, Closed: l.Closed}, nil
+	case *wirepb.Question_Node:
+		n := new(statepb.Node)
+		if !r.get(key(nodeKey, q.Node), n) {
+			return nil, nil
+		}
+		return nodeAnswer(mesh.NodeID(q.Node), n), nil
+	case *wirepb.Question_Nodes:
+		all := new(wirepb.NodesAnswer)
+		r.eachNode(func(id mesh.NodeID, n *statepb.Node) { all.Nodes = append(all.Nodes, nodeAnswer(id, n)) })
+		return all, nil
+	case *wirepb.Question_Authorities:
+		all := new(wirepb.AuthoritiesAnswer)
+		for id, a := range r.Authorities() {
+			all.Authorities = append(all.Authorities, &wirepb.AuthorityAnswer{Id: id[:], Operator: a.Operator, ReportKey: a.ReportKey, ConsensusKey: a.ConsensusKey, TlsKey: a.TlsKey, Address: a.Address})
+		}
+		return all, nil
+	case *wirepb.Question_Segment:
+		s, err := r.Segment(q.Segment)
+		if s == nil || err != nil {
+			return nil, err
+		}
+		return s.Segment, nil
+	case *wirepb.Question_Buckets:
+		return r.buckets(asker, nowMs)
+	case *wirepb.Question_Upload:
+		u := new(statepb.Upload)
+		if !r.get(key(uploadKey, q.Upload), u) || mesh.PublicKey(u.Session) != asker {
+			return nil, nil
+		}
+		a := new(wirepb.UploadAnswer)
+		for n := range u.Pages {
+			a.Pages = append(a.Pages, n)
+		}
+		return a, nil
+	case *wirepb.Question_KeepList:
+		return r.keepList(q.KeepList)
+	case *wirepb.Question_Group:
+		t := r.tip
+		return &wirepb.GroupAnswer{Epoch: t.Epoch, ValueHeight: t.ValueHeight, OutboxNext: t.OutboxNext, EpochBlocks: t.EpochBlocks, Domains: uint32(r.domains()),
+			TimeMs: t.TimeMs, Objects: t.Objects, Segments: t.Segments, Reduced: t.Reduced}, nil
+	case *wirepb.Question_Reduced:
+		a := new(wirepb.ReducedAnswer)
+		r.scanPrefix(key(reducedKey), func(k, _ []byte) bool {
+			a.Segments = append(a.Segments, append([]byte(nil), k[1:]...))
+			return len(a.Segments) < maxReducedList
+		})
+		return a, nil
+	}
+	return nil, mesh.Errorf(mesh.Invalid, "a question of a kind that does not exist")
+}
+
+// Authorities yields the present authorities by ascending id.
+func (r *Reader) Authorities() func(yield func(mesh.AuthorityID, *statepb.Authority) bool) {
+	return func(yield func(mesh.AuthorityID, *statepb.Authority) bool) {
+		r.scanPrefix(key(authorityKey), func(k, b []byte) bool {
+			a := new(statepb.Authority)
+			return r.decode(k, b, a) && yield(mesh.AuthorityID(k[1:]), a)
+		})
+	}
+}
+
+// Nodes yields every registered node by ascending id.
+func (r *Reader) Nodes(f func(mesh.NodeID, *statepb.Node)) { r.eachNode(f) }
+
+// Lease returns a lease, nil when there is none.
+func (r *Reader) Lease(id []byte) *statepb.Lease {
+	l := new(statepb.Lease)
+	if !r.get(key(leaseKey, id), l) {
+		return nil
+	}
+	return l
+}
+
+// Segment returns a segment, nil when there is none.
+func (r *Reader) Segment(id []byte) (*statepb.Segment, error) {
+	s := new(statepb.Segment)
+	if len(id) != len(mesh.SegmentID{}) {
+		return nil, mesh.Errorf(mesh.Invalid, "a segment's id has %d bytes", len(id))
+	}
+	if !r.get(key(segmentKey, id), s) {
+		return nil, nil
+	}
+	return s, nil
+}
+
+// Refers tells whether the object bucket/name, as it stands, has an extent in the segment.
+func (r *Reader) Refers(bucket, name string, segment []byte) (bool, error) {
+	o := new(statepb.Object)
+	if !r.get(objectKeyOf(bucket, name), o) {
+		return false, mesh.Errorf(mesh.NotFound, "no object %s%s/%s", mesh.Scheme, bucket, name)
+	}
+	e := new(wirepb.Entry)
+	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+		return false, err
+	}
+	in := func(extents []*wirepb.Extent) bool {
+		for _, x := range extents {
+			if string(x.Segment) == string(segment) {
+				return true
+			}
+		}
+		return false
+	}
+	if in(e.Extents) {
+		return true, nil
+	}
+	for n := range e.Pages {
+		rec, p := new(statepb.Page), new(wirepb.Page)
+		if !r.get(key(pageKey, e.Upload, be32(n)), rec) {
+			continue
+		}
+		if err := wire.Decode(rec.Page.Body, MaxTx, p); err != nil {
+			return false, err
+		}
+		if in(p.Extents) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer {
+	a := &wirepb.NodeAnswer{Id: id[:], Operator: n.Operator, NodeKey: n.NodeKey, TlsKey: n.TlsKey, Kinds: n.Kinds, Address: n.Address, Domain: n.Domain,
+		Status: n.Status, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score}
+	if !n.Active {
+		a.Reasons = append(a.Reasons, "not active on the value layer")
+	}
+	if n.Status != Online {
+		a.Reasons = append(a.Reasons, "not seen by more than a third of the authorities")
+	}
+	if n.Changes > 1 {
+		a.Reasons = append(a.Reasons, "went away before")
+	}
+	return a
+}
+
+func (r *Reader) bucket(name string, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
+	b := new(statepb.Bucket)
+	if !r.get(key(bucketKey, []byte(name)), b) {
+		return nil, nil
+	}
+	if _, err := r.Allow(asker, grant.List, name, "", nowMs); err != nil {
+		if _, err := r.Session(asker, nowMs); err != nil {
+			return nil, err
+		}
+		// A session with narrower rights must know whether what it may touch is public.
+		return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public}, nil
+	}
+	return bucketAnswer(name, b), nil
+}
+
+func bucketAnswer(name string, b *statepb.Bucket) *wirepb.BucketAnswer {
+	return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public, CreatedMs: b.CreatedMs, Objects: b.Objects, Bytes: b.Bytes}
+}
+
+func (r *Reader) buckets(asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
+	s, err := r.Session(asker, nowMs)
+	if err != nil {
+		return nil, err
+	}
+	all := new(wirepb.BucketsAnswer)
+	prefix := key(ownedKey, s.Account)
+	r.scanPrefix(prefix, func(k, _ []byte) bool {
+		name := string(k[len(prefix):])
+		b := new(statepb.Bucket)
+		if rightsOf(s).Allow(grant.List, name, "", nowMs) == nil && r.get(key(bucketKey, []byte(name)), b) {
+			all.Buckets = append(all.Buckets, bucketAnswer(name, b))
+		}
+		return len(all.Buckets) < MaxListing
+	})
+	return all, nil
+}
+
+func (r *Reader) object(q *wirepb.ObjectName) (proto.Message, error) {
+	o := new(statepb.Object)
+	if !r.get(objectKeyOf(q.Bucket, q.Key), o) {
+		return nil, nil
+	}
+	e := new(wirepb.Entry)
+	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+		return nil, err
+	}
+	segments, err := r.segmentsOf(e.Extents)
+	return &wirepb.ObjectAnswer{Entry: o.Entry, Height: o.Height, Position: o.Position, Account: o.Account, Segments: segments}, err
+}
+
+func (r *Reader) pageOf(q *wirepb.PageName) (proto.Message, error) {
+	o := new(statepb.Object)
+	if !r.get(objectKeyOf(q.Bucket, q.Key), o) {
+		return nil, nil
+	}
+	e := new(wirepb.Entry)
+	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+		return nil, err
+	}
+	rec, p := new(statepb.Page), new(wirepb.Page)
+	if string(e.Version) != string(q.Version) || q.Number >= e.Pages || !r.get(key(pageKey, e.Upload, be32(q.Number)), rec) {
+		return nil, nil
+	}
+	if err := wire.Decode(rec.Page.Body, MaxTx, p); err != nil {
+		return nil, err
+	}
+	segments, err := r.segmentsOf(p.Extents)
+	return &wirepb.PageAnswer{Page: rec.Page, Segments: segments}, err
+}
+
+// segmentsOf returns the segments of the extents as they stand now, one for each run of extents in the same segment.
+func (r *Reader) segmentsOf(extents []*wirepb.Extent) ([]*wirepb.Segment, error) {
+	var all []*wirepb.Segment
+	last := ""
+	for _, x := range extents {
+		if string(x.Segment) == last {
+			continue
+		}
+		last = string(x.Segment)
+		s, err := r.Segment(x.Segment)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			return nil, mesh.Errorf(mesh.Corrupt, "the index names the segment %x and does not hold it", x.Segment)
+		}
+		all = append(all, s.Segment)
+	}
+	return all, nil
+}
+
+func (r *Reader) listing(q *wirepb.Listing) (proto.Message, error) {
+	if q.Limit == 0 || q.Limit > MaxListing || q.Delimiter != "" && q.Delimiter != "/" || len(q.Prefix) > mesh.MaxKeyLen || len(q.After) > mesh.MaxKeyLen+1 {
+		return nil, mesh.Errorf(mesh.Invalid, "a listing of %d names, at most %d, with the delimiter %q", q.Limit, MaxListing, q.Delimiter)
+	}
+	base := objectKeyOf(q.Bucket, "")
+	end := after(objectKeyOf(q.Bucket, q.Prefix))
+	from := objectKeyOf(q.Bucket, max(q.Prefix, q.After))
+	if q.After >= q.Prefix && q.After != "" {
+		from = append(from, 0) // exclusive
+		if q.Delimiter != "" && strings.HasPrefix(q.After, q.Prefix) && strings.HasSuffix(q.After, q.Delimiter) {
+			from = after(objectKeyOf(q.Bucket, q.After)) // past the whole folder that was listed last
+		}
+	}
+	a := new(wirepb.ListingAnswer)
+	walked := 0
+	for from != nil && string(from) < string(end) && len(a.Objects)+len(a.Prefixes) < int(q.Limit) && walked < maxListed {
+		var folder []byte // where to go on after a common prefix
+		r.scan(from, end, func(k, b []byte) bool {
+			from = append(append(from[:0:0], k...), 0)
+			if walked++; walked > maxListed {
+				return false
+			}
+			name := string(k[len(base):])
+			if q.Delimiter != "" {
+				if i := strings.Index(name[len(q.Prefix):], q.Delimiter); i >= 0 {
+					p := name[:len(q.Prefix)+i+1]
+					a.Prefixes = append(a.Prefixes, p)
+					folder = after(objectKeyOf(q.Bucket, p))
+					return false
+				}
+			}
+			o, e := new(statepb.Object), new(wirepb.Entry)
+			if !r.decode(k, b, o) {
+				return false
+			}
+			if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+				r.fault = err
+				return false
+			}
+			a.Objects = append(a.Objects, &wirepb.ListedObject{Key: name, Size: e.Size, ModifiedMs: e.ModifiedMs, Version: e.Version})
+			return len(a.Objects)+len(a.Prefixes) < int(q.Limit)
+		})
+		if r.fault != nil {
+			return nil, r.fault
+		}
+		if folder == nil {
+			break
+		}
+		from = folder
+	}
+	if string(from) < string(end) {
+		r.scan(from, end, func(_, _ []byte) bool { a.Truncated = true; return false })
+	}
+	return a, nil
+}
+
+func (r *Reader) keepList(q *wirepb.KeepListPage) (proto.Message, error) {
+	if len(q.Node) != len(mesh.NodeID{}) || q.Limit == 0 || q.Limit > MaxKeepList || len(q.After) != 0 && len(q.After) != len(mesh.SliceID{}) {
+		return nil, mesh.Errorf(mesh.Invalid, "a keep-list's question is malformed")
+	}
+	prefix := key(keepKey, q.Node)
+	from := prefix
+	if len(q.After) != 0 {
+		from = after(key(keepKey, q.Node, q.After))
+	}
+	a := new(wirepb.KeepListAnswer)
+	if from == nil {
+		return a, nil
+	}
+	last := ""
+	r.scan(from, after(prefix), func(k, _ []byte) bool {
+		slice := string(k[len(prefix) : len(prefix)+len(mesh.SliceID{})])
+		if slice == last {
+			return true
+		}
+		if a.Truncated = len(a.Slices) == int(q.Limit); a.Truncated {
+			return false
+		}
+		last = slice
+		a.Slices = append(a.Slices, []byte(slice))
+		return true
+	})
+	return a, nil
+}
