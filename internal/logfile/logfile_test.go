@@ -80,43 +80,32 @@ func TestFollowAcrossRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	fmt.Fprintln(w, "before")
+	fmt.Fprintln(w, "one\ntwo\nthree")
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	lines := make(chan string)
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
-		done <- logfile.Follow(ctx, path, time.Millisecond, func(l string) { lines <- l })
+		done <- logfile.Follow(ctx, path, 2, time.Millisecond, func(l string) { lines <- l })
 	}()
-	// "before" is not followed; when the follower has begun is seen by it emitting.
-	go func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			fmt.Fprintf(w, "begin %d\n", i)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Millisecond):
-			}
-			if i > 20 {
-				break
-			}
+	want := func(line string) {
+		t.Helper()
+		if got := <-lines; got != line {
+			t.Fatalf("followed %q, want %q", got, line)
 		}
-	}()
-	if first := <-lines; len(first) < 5 || first[:5] != "begin" {
-		t.Fatalf("first followed line %q", first)
 	}
-	seen := 0
-	for seen < 10 {
-		<-lines
-		seen++
+	want("two")
+	want("three")
+	for i := range 30 { // each is read before the next is written, so no rotation is missed
+		line := fmt.Sprintf("line %02d", i)
+		fmt.Fprintln(w, line)
+		want(line)
+	}
+	if _, err := os.Stat(path + ".2"); err != nil {
+		t.Fatalf("the log was not rotated: %v", err)
 	}
 	cancel()
-	for {
-		select {
-		case <-lines:
-		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }

@@ -23,15 +23,15 @@ func Tail(path string, n int) ([]string, error) {
 	if n <= 0 {
 		return nil, nil
 	}
-	lines, err := tail(path, n)
+	lines, err := tailOf(path, n)
 	if err != nil || len(lines) == n {
 		return lines, err
 	}
-	before, err := tail(older(path, 1), n-len(lines))
+	before, err := tailOf(older(path, 1), n-len(lines))
 	return append(before, lines...), err
 }
 
-func tail(path string, n int) ([]string, error) {
+func tailOf(path string, n int) ([]string, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -40,7 +40,15 @@ func tail(path string, n int) ([]string, error) {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
 	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	return tail(f, n)
+}
+
+// tail returns the last n lines before the position of f, which stays.
+func tail(f *os.File, n int) ([]string, error) {
+	size, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
@@ -68,13 +76,23 @@ func tail(path string, n int) ([]string, error) {
 	return lines, nil
 }
 
-// Follow calls emit for each line that is appended to the log at path from now on, across rotations, until ctx is
-// done. It looks once in every interval. A log that is not there yet is waited for.
-func Follow(ctx context.Context, path string, interval time.Duration, emit func(line string)) error {
+// Follow calls emit for the last n lines of the log at path and then for each line that is appended, across rotations,
+// until ctx is done. It looks once in every interval, so of a log that is rotated twice between two looks the middle
+// is lost. A log that is not there yet is waited for.
+func Follow(ctx context.Context, path string, n int, interval time.Duration, emit func(line string)) error {
 	var r follower
 	defer r.close()
 	if err := r.open(path, io.SeekEnd); err != nil {
 		return err
+	}
+	if r.f != nil {
+		lines, err := tail(r.f, n)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			emit(l)
+		}
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
