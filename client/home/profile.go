@@ -1,0 +1,87 @@
+package home
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// A Profile tells a client which network it speaks to, and where. It lies in profile.json.
+type Profile struct {
+	Format     int            `json:"format"` // 1
+	Network    mesh.NetworkID `json:"network_id"`
+	ChainID    string         `json:"chain_id"`
+	EVMChainID uint64         `json:"evm_chain_id"`
+	Account    string         `json:"account,omitempty"` // name of the account that acts unless another is named
+	Endpoints  Endpoints      `json:"endpoints"`
+	// Authorities are those that the network began with; which ones there are now is read from the value layer.
+	Authorities []Authority `json:"authorities,omitempty"`
+}
+
+// Endpoints are URLs. One that is empty is not served.
+type Endpoints struct {
+	HTTP     string `json:"http,omitempty"`     // status and console, of the first authority
+	REST     string `json:"rest,omitempty"`     // Cosmos REST
+	Eth      string `json:"eth,omitempty"`      // Ethereum JSON-RPC
+	CometBFT string `json:"cometbft,omitempty"` // CometBFT RPC of the value layer
+}
+
+// An Authority is where a member of the meta layer serves clients, and the key with which it does.
+type Authority struct {
+	Name   string           `json:"name"`
+	ID     mesh.AuthorityID `json:"id"`
+	API    string           `json:"api"` // host:port, mutual TLS 1.3
+	TLSKey mesh.PublicKey   `json:"tls_key"`
+}
+
+const profileFormat = 1
+
+// maxProfile bounds profile.json.
+const maxProfile = 1 << 20
+
+// Profile reads profile.json. Without one the error is NotFound.
+func (h Home) Profile() (*Profile, error) {
+	path := h.Path("profile.json")
+	b, err := readBounded(path, maxProfile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "%s belongs to no network yet", h.dir), "start one with: stratos up")
+	}
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "read profile: %w", err)
+	}
+	var p Profile
+	if err := json.Unmarshal(b, &p); err != nil {
+		return nil, mesh.Errorf(mesh.Corrupt, "profile %s: %w", path, err)
+	}
+	if p.Format != profileFormat {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "profile %s has format %d, this program knows %d", path, p.Format, profileFormat),
+			"use a newer stratos")
+	}
+	return &p, nil
+}
+
+// SetProfile replaces profile.json.
+func (h Home) SetProfile(p *Profile) error {
+	p.Format = profileFormat
+	b, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode profile: %w", err)
+	}
+	return atomicfile.Write(h.Path("profile.json"), append(b, '\n'), 0o600)
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d", path, info.Size(), limit)
+	}
+	return os.ReadFile(path)
+}
