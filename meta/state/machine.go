@@ -89,6 +89,7 @@ type Outcome struct {
 	Results     []*wirepb.TxResult
 	AppHash     []byte
 	Authorities map[mesh.AuthorityID]*statepb.Authority // the whole new set when it changed, else nil
+	Former      []mesh.PublicKey                        // consensus keys of the set before, when it changed
 	batch       *pebble.Batch
 	tip         *statepb.Tip
 }
@@ -119,7 +120,7 @@ func (m *Machine) Apply(b Block) (*Outcome, error) {
 		rolling.Write(effects)
 		o.tip = s.tip
 		if s.authorities != nil {
-			o.Authorities = s.authorities
+			o.Authorities, o.Former = s.authorities, append(o.Former, s.former...)
 		}
 		return effects, nil, nil
 	}
@@ -168,6 +169,7 @@ type step struct {
 	tip         *statepb.Tip
 	position    uint32
 	authorities map[mesh.AuthorityID]*statepb.Authority
+	former      []mesh.PublicKey
 }
 
 // ParseTx decodes a transaction and checks its form and signature; it asks no state.
@@ -189,7 +191,9 @@ func ParseTx(d sign.Domain, raw []byte) (*wirepb.Tx, proto.Message, mesh.PublicK
 func PurposeOf(k wirepb.TxKind) sign.Purpose { return kinds[k].purpose }
 
 // NewTx wraps a signed message into a transaction's bytes.
-func NewTx(k wirepb.TxKind, s *wirepb.Signed) []byte { return wire.Encode(&wirepb.Tx{Kind: k, Message: s}) }
+func NewTx(k wirepb.TxKind, s *wirepb.Signed) []byte {
+	return wire.Encode(&wirepb.Tx{Kind: k, Message: s})
+}
 
 var kinds = map[wirepb.TxKind]struct {
 	purpose sign.Purpose

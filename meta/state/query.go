@@ -197,6 +197,15 @@ func (r *Reader) Authorities() func(yield func(mesh.AuthorityID, *statepb.Author
 // Nodes yields every registered node by ascending id.
 func (r *Reader) Nodes(f func(mesh.NodeID, *statepb.Node)) { r.eachNode(f) }
 
+// Node returns a node's record, nil when it is not registered.
+func (r *Reader) Node(id mesh.NodeID) *statepb.Node {
+	n := new(statepb.Node)
+	if !r.get(key(nodeKey, id[:]), n) {
+		return nil
+	}
+	return n
+}
+
 // Lease returns a lease, nil when there is none.
 func (r *Reader) Lease(id []byte) *statepb.Lease {
 	l := new(statepb.Lease)

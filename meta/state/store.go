@@ -84,7 +84,9 @@ type change struct {
 	writes map[string][]byte // nil: deleted
 }
 
-func newChange(db pebble.Reader) *change { return &change{view: view{db: db}, writes: map[string][]byte{}} }
+func newChange(db pebble.Reader) *change {
+	return &change{view: view{db: db}, writes: map[string][]byte{}}
+}
 
 func (c *change) bytes(k []byte) ([]byte, bool) {
 	if b, ok := c.writes[string(k)]; ok {

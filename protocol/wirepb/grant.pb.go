@@ -298,7 +298,7 @@ func (x *Chain) GetLinks() []*Signed {
 	return nil
 }
 
-// Revocation voids a link and everything below it. Signed by the account's session or any holder above the link.
+// Revocation voids a link and everything below it. Signed by a session with all of the account's rights.
 type Revocation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Link          []byte                 `protobuf:"bytes,1,opt,name=link,proto3" json:"link,omitempty"`

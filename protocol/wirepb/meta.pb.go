@@ -2919,6 +2919,51 @@ func (x *Applied) GetHeight() int64 {
 	return 0
 }
 
+// SignedHeader is CometBFT's SignedHeader of a block of the log, in its own protobuf.
+type SignedHeader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        []byte                 `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignedHeader) Reset() {
+	*x = SignedHeader{}
+	mi := &file_meta_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignedHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignedHeader) ProtoMessage() {}
+
+func (x *SignedHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
+func (*SignedHeader) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SignedHeader) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
 var File_meta_proto protoreflect.FileDescriptor
 
 const file_meta_proto_rawDesc = "" +
@@ -3141,7 +3186,9 @@ const file_meta_proto_rawDesc = "" +
 	"\atls_key\x18\x03 \x01(\fR\x06tlsKey\x12\x19\n" +
 	"\bnode_key\x18\x04 \x01(\fR\anodeKey\"!\n" +
 	"\aApplied\x12\x16\n" +
-	"\x06height\x18\x01 \x01(\x03R\x06height*\xf4\x01\n" +
+	"\x06height\x18\x01 \x01(\x03R\x06height\"&\n" +
+	"\fSignedHeader\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header*\xf4\x01\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3173,7 +3220,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -3216,35 +3263,36 @@ var file_meta_proto_goTypes = []any{
 	(*Placement)(nil),         // 38: stratos.wire.v1.Placement
 	(*NodeAddress)(nil),       // 39: stratos.wire.v1.NodeAddress
 	(*Applied)(nil),           // 40: stratos.wire.v1.Applied
-	(*Signed)(nil),            // 41: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 42: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 43: stratos.wire.v1.Segment
+	(*SignedHeader)(nil),      // 41: stratos.wire.v1.SignedHeader
+	(*Signed)(nil),            // 42: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 43: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 44: stratos.wire.v1.Segment
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	41, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	42, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 3: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	42, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	43, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	8,  // 5: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	11, // 6: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
 	12, // 7: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
 	15, // 8: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
 	13, // 9: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
 	14, // 10: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	41, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	43, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	42, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	44, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
 	20, // 13: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
 	23, // 14: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
 	18, // 15: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
 	27, // 16: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	41, // 17: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	43, // 18: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	42, // 17: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	44, // 18: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
 	34, // 19: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
 	35, // 20: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
 	36, // 21: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	41, // 22: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	41, // 23: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	42, // 22: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	42, // 23: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
 	38, // 24: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
 	39, // 25: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
 	26, // [26:26] is the sub-list for method output_type
@@ -3287,7 +3335,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,267 @@
+package meta
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/state"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// keepResults is how many results of transactions are remembered for those who ask twice.
+const keepResults = 8192
+
+// app is the CometBFT application around a state.Machine.
+type app struct {
+	abci.BaseApplication
+	domain sign.Domain
+	log    *slog.Logger
+
+	// consensus calls these in order, one at a time
+	machine *state.Machine
+	pending *state.Outcome
+	hashes  [][32]byte
+
+	mu      sync.Mutex
+	reader  *sharedReader
+	applied chan struct{} // closed at each commit, then replaced
+	waiters map[[32]byte][]chan result
+	results map[[32]byte]result
+	order   [][32]byte // of results, oldest first
+}
+
+type result struct {
+	height int64
+	result *wirepb.TxResult
+}
+
+type sharedReader struct {
+	reader *state.Reader
+	users  int
+	stale  bool
+}
+
+func newApp(d sign.Domain, m *state.Machine, log *slog.Logger) *app {
+	return &app{domain: d, log: log, machine: m, reader: &sharedReader{reader: m.Reader()}, applied: make(chan struct{}),
+		waiters: map[[32]byte][]chan result{}, results: map[[32]byte]result{}}
+}
+
+// read calls f with a reader of the newest committed state.
+func (a *app) read(f func(*state.Reader) error) error {
+	a.mu.Lock()
+	s := a.reader
+	s.users++
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		s.users--
+		done := s.stale && s.users == 0
+		a.mu.Unlock()
+		if done {
+			a.closeReader(s)
+		}
+	}()
+	r := s.reader.Fork()
+	if err := f(r); err != nil {
+		return err
+	}
+	return r.Fault()
+}
+
+func (a *app) closeReader(s *sharedReader) {
+	if err := s.reader.Close(); err != nil {
+		a.log.Error("a snapshot of the state did not close", "err", err)
+	}
+}
+
+// height returns the newest committed height and a channel that is closed when there is a newer one.
+func (a *app) height() (int64, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reader.reader.Tip().Height, a.applied
+}
+
+// waitHeight blocks until height h is committed here.
+func (a *app) waitHeight(ctx context.Context, h int64) error {
+	for {
+		now, next := a.height()
+		if now >= h {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return mesh.Errorf(mesh.Unavailable, "this authority is at height %d, not yet at %d", now, h)
+		}
+	}
+}
+
+// await returns the result of a transaction that was applied lately, or a channel that gets its next result.
+func (a *app) await(hash [32]byte) (result, <-chan result, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r, ok := a.results[hash]; ok && r.result.Kind == 0 {
+		return r, nil, true
+	}
+	c := make(chan result, 1)
+	a.waiters[hash] = append(a.waiters[hash], c)
+	return result{}, c, false
+}
+
+func (a *app) unawait(hash [32]byte, c <-chan result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, w := range a.waiters[hash] {
+		if w == c {
+			a.waiters[hash] = append(a.waiters[hash][:i], a.waiters[hash][i+1:]...)
+			break
+		}
+	}
+	if len(a.waiters[hash]) == 0 {
+		delete(a.waiters, hash)
+	}
+}
+
+// Info tells CometBFT where the state stands, so that it replays what is missing.
+func (a *app) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	t := a.machine.Tip()
+	r := &abci.ResponseInfo{Data: "stratos-meta", AppVersion: 1, LastBlockHeight: t.Height}
+	if t.Height > 0 {
+		r.LastBlockAppHash = t.Checkpoint
+	}
+	return r, nil
+}
+
+// InitChain checks that the group's genesis is the one that the state was founded with.
+func (a *app) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
+	var f founding
+	if err := json.Unmarshal(r.AppStateBytes, &f); err != nil {
+		return nil, fmt.Errorf("the group's genesis: %w", err)
+	}
+	if f.Network != a.domain.Network {
+		return nil, fmt.Errorf("the group's genesis is of network %s, this authority of %s", f.Network, a.domain.Network)
+	}
+	return &abci.ResponseInitChain{AppHash: a.machine.Tip().Checkpoint}, nil
+}
+
+// CheckTx keeps out of the mempool what would be refused anyway. It decides nothing that the log relies on.
+func (a *app) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	err := a.precheck(r.Tx)
+	if err == nil {
+		return &abci.ResponseCheckTx{GasWanted: 1}, nil
+	}
+	return &abci.ResponseCheckTx{Code: uint32(mesh.KindOf(err)) + 1, Log: err.Error(), Info: mesh.HintOf(err)}, nil
+}
+
+func (a *app) precheck(raw []byte) error {
+	_, body, by, err := state.ParseTx(a.domain, raw)
+	if err != nil {
+		return err
+	}
+	now := time.Now().UnixMilli()
+	return a.read(func(r *state.Reader) error {
+		switch m := body.(type) {
+		case *wirepb.Session:
+			rights, err := grant.Verify(a.domain, m.Chain)
+			if err != nil {
+				return err
+			}
+			return rights.Alive(now)
+		case *wirepb.Lease, *wirepb.LeaseClose, *wirepb.Bucket, *wirepb.Entry, *wirepb.Page, *wirepb.Deletion, *wirepb.Revocation:
+			// The block's time may lie behind this clock by an idle group's pause, so only what is known is asked.
+			_, err := r.Session(by, max(r.Tip().TimeMs, now-state.ReplayWindowMs))
+			return err
+		}
+		return nil
+	})
+}
+
+// FinalizeBlock applies a decided block.
+func (a *app) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	o, err := a.machine.Apply(state.Block{Height: r.Height, TimeMs: r.Time.UnixMilli(), Txs: r.Txs})
+	if err != nil {
+		return nil, err
+	}
+	a.pending, a.hashes = o, a.hashes[:0]
+	resp := &abci.ResponseFinalizeBlock{AppHash: o.AppHash}
+	for i, t := range r.Txs {
+		a.hashes = append(a.hashes, sha256.Sum256(t))
+		resp.TxResults = append(resp.TxResults, &abci.ExecTxResult{Code: o.Results[i].Kind, Data: wire.Encode(o.Results[i])})
+	}
+	if o.Authorities != nil {
+		resp.ValidatorUpdates = a.validatorUpdates(o)
+	}
+	return resp, nil
+}
+
+// validatorUpdates gives every present authority equal power and takes it from those who left.
+func (a *app) validatorUpdates(o *state.Outcome) (updates []abci.ValidatorUpdate) {
+	power := map[mesh.PublicKey]int64{}
+	for _, k := range o.Former {
+		power[k] = 0
+	}
+	for _, m := range o.Authorities {
+		power[mesh.PublicKey(m.ConsensusKey)] = votingPower
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(power), func(a, b mesh.PublicKey) int { return bytes.Compare(a[:], b[:]) }) {
+		updates = append(updates, abci.Ed25519ValidatorUpdate(k[:], power[k]))
+	}
+	return updates
+}
+
+// Commit makes the applied block the state, and wakes who waited for it.
+func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
+	o := a.pending
+	if err := a.machine.Commit(o); err != nil {
+		return nil, err
+	}
+	height := a.machine.Tip().Height
+	fresh := &sharedReader{reader: a.machine.Reader()}
+	a.mu.Lock()
+	old := a.reader
+	a.reader, old.stale = fresh, true
+	idle := old.users == 0
+	close(a.applied)
+	a.applied = make(chan struct{})
+	for i, h := range a.hashes {
+		r := result{height, o.Results[i]}
+		before, known := a.results[h]
+		if !known {
+			a.order = append(a.order, h)
+		}
+		if known && before.result.Kind == 0 {
+			r = before // applied once; what came again was refused as a replay
+		}
+		a.results[h] = r
+		for _, w := range a.waiters[h] {
+			w <- r // buffered for its one result
+		}
+		delete(a.waiters, h)
+	}
+	for len(a.order) > keepResults {
+		delete(a.results, a.order[0])
+		a.order = a.order[1:]
+	}
+	a.mu.Unlock()
+	if idle {
+		a.closeReader(old)
+	}
+	return &abci.ResponseCommit{}, nil
+}
+
+// close gives the last snapshot back; consensus has stopped.
+func (a *app) close() { a.closeReader(a.reader) }

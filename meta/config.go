@@ -1,0 +1,200 @@
+package meta
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	cmtcfg "github.com/cometbft/cometbft/config"
+	cmted "github.com/cometbft/cometbft/crypto/ed25519"
+	cmtjson "github.com/cometbft/cometbft/libs/json"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/privval"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/internal/keyfile"
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// votingPower is the power of every authority: members are equal.
+const votingPower = 10
+
+// Config is how an authority is set up; it lies in its home as authority.json.
+type Config struct {
+	Name     string         `json:"name"`
+	Network  mesh.NetworkID `json:"network"`
+	Group    mesh.GroupID   `json:"group"`
+	API      string         `json:"api"`       // host:port for sessions, nodes and other authorities, mutual TLS
+	P2P      string         `json:"p2p"`       // host:port for consensus
+	Status   string         `json:"status"`    // host:port for people and monitors, plain HTTP
+	Peers    []string       `json:"peers"`     // consensus peers, id@host:port
+	ValueRPC []string       `json:"value_rpc"` // CometBFT RPC of value-layer nodes; none of them is trusted
+	ValueEth []string       `json:"value_eth"` // JSON-RPC of value-layer nodes, to post reports
+	Operator string         `json:"operator"`  // key file of the account that posts reports; may be empty
+}
+
+// Files in an authority's home.
+const (
+	configFile    = "authority.json"
+	genesisFile   = "genesis.json"
+	reportKeyFile = "report.pem"
+	tlsKeyFile    = "tls.pem"
+	consensusDir  = "consensus"
+	stateDir      = "state"
+	ticketsDir    = "tickets"
+)
+
+// Identity is what others must know of an authority.
+type Identity struct {
+	ID           mesh.AuthorityID `json:"id"`
+	ReportKey    mesh.PublicKey   `json:"report_key"`
+	ConsensusKey mesh.PublicKey   `json:"consensus_key"`
+	TLSKey       mesh.PublicKey   `json:"tls_key"`
+	PeerID       string           `json:"peer_id"` // of consensus
+}
+
+// Init makes an authority's home with keys of its own, or returns the identity of the one that is there.
+func Init(home string) (Identity, error) {
+	cfg := consensusConfig(home)
+	for _, d := range []string{cmtcfg.DefaultConfigDir, cmtcfg.DefaultDataDir} {
+		if err := os.MkdirAll(filepath.Join(cfg.RootDir, d), 0o700); err != nil {
+			return Identity{}, fmt.Errorf("making the authority's home: %w", err)
+		}
+	}
+	pv := privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile())
+	nk, err := p2p.LoadOrGenNodeKey(cfg.NodeKeyFile())
+	if err != nil {
+		return Identity{}, fmt.Errorf("making the consensus peer key: %w", err)
+	}
+	report, err := keyAt(filepath.Join(home, reportKeyFile))
+	if err != nil {
+		return Identity{}, err
+	}
+	tls, err := keyAt(filepath.Join(home, tlsKeyFile))
+	if err != nil {
+		return Identity{}, err
+	}
+	consensus, ok := pv.Key.PubKey.(cmted.PubKey)
+	if !ok {
+		return Identity{}, mesh.Errorf(mesh.Corrupt, "the consensus key in %s is not ed25519", cfg.PrivValidatorKeyFile())
+	}
+	id := Identity{ReportKey: mesh.PublicKeyOf(report), TLSKey: mesh.PublicKeyOf(tls), ConsensusKey: mesh.PublicKey(consensus), PeerID: string(nk.ID())}
+	id.ID = mesh.AuthorityIDOf(id.ReportKey)
+	return id, nil
+}
+
+// keyAt reads the key at path, or makes it.
+func keyAt(path string) (ed25519.PrivateKey, error) {
+	if k, err := keyfile.Read(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return k, err
+	}
+	return keyfile.Create(path)
+}
+
+// founding is the application's part of the group's genesis.
+type founding struct {
+	Network      mesh.NetworkID `json:"network"`
+	Group        mesh.GroupID   `json:"group"`
+	EpochBlocks  uint64         `json:"epoch_blocks"`
+	TrustedBlock []byte         `json:"trusted_block"` // what value-layer headers are first verified against
+}
+
+// Genesis is the document that founds a group; every founding member has the same.
+type Genesis struct {
+	Network     mesh.NetworkID
+	Group       mesh.GroupID
+	Time        time.Time
+	EpochBlocks uint64
+	Trusted     []byte // see protocol/chainproof
+	Members     []Identity
+}
+
+// Encode writes the genesis document.
+func (g Genesis) Encode() ([]byte, error) {
+	state, err := json.Marshal(founding{g.Network, g.Group, g.EpochBlocks, g.Trusted})
+	if err != nil {
+		return nil, fmt.Errorf("encoding the group's genesis: %w", err)
+	}
+	cp := types.DefaultConsensusParams()
+	cp.Block.MaxBytes = 8 << 20
+	cp.Evidence.MaxBytes = 1 << 20
+	d := &types.GenesisDoc{ChainID: chainID(g.Network, g.Group), GenesisTime: g.Time, InitialHeight: 1, ConsensusParams: cp, AppState: state}
+	for _, m := range g.Members {
+		d.Validators = append(d.Validators, types.GenesisValidator{PubKey: cmted.PubKey(m.ConsensusKey[:]), Power: votingPower})
+	}
+	if err := d.ValidateAndComplete(); err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "the group's genesis: %w", err)
+	}
+	return cmtjson.MarshalIndent(d, "", "  ")
+}
+
+// chainID names a group's log, so that its votes count nowhere else.
+func chainID(n mesh.NetworkID, g mesh.GroupID) string {
+	return fmt.Sprintf("stratos-meta-%s-%d", n.String()[:16], g)
+}
+
+// WriteConfig writes an authority's settings and its group's genesis into its home.
+func WriteConfig(home string, c Config, genesis []byte) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding the authority's settings: %w", err)
+	}
+	if err := atomicfile.Write(filepath.Join(home, genesisFile), genesis, 0o644); err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(home, configFile), append(b, '\n'), 0o644)
+}
+
+// ReadConfig reads an authority's settings.
+func ReadConfig(home string) (Config, error) {
+	var c Config
+	b, err := os.ReadFile(filepath.Join(home, configFile))
+	if os.IsNotExist(err) {
+		return c, mesh.WithHint(mesh.Errorf(mesh.NotFound, "there is no authority in %s", home), "make one with 'stratos meta init'")
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading the authority's settings: %w", err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, mesh.Errorf(mesh.Invalid, "%s: %w", filepath.Join(home, configFile), err)
+	}
+	return c, nil
+}
+
+// consensusConfig is CometBFT set for latency: peers are few, known and near, and a commit is waited for by a person.
+func consensusConfig(home string) *cmtcfg.Config {
+	c := cmtcfg.DefaultConfig()
+	c.SetRoot(filepath.Join(home, consensusDir))
+	c.RPC.ListenAddress = ""
+	c.RPC.PprofListenAddress = ""
+	c.P2P.AddrBookStrict = false
+	c.P2P.AllowDuplicateIP = true
+	c.P2P.PexReactor = false
+	c.P2P.FlushThrottleTimeout = time.Millisecond
+	c.P2P.SendRate, c.P2P.RecvRate = 100<<20, 100<<20
+	c.Consensus.TimeoutPropose = time.Second
+	c.Consensus.TimeoutProposeDelta = 500 * time.Millisecond
+	c.Consensus.TimeoutPrevote = 300 * time.Millisecond
+	c.Consensus.TimeoutPrecommit = 300 * time.Millisecond
+	c.Consensus.TimeoutCommit = 0
+	c.Consensus.SkipTimeoutCommit = true
+	c.Consensus.CreateEmptyBlocks = false
+	c.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
+	c.Mempool.Size = 20_000
+	c.Mempool.CacheSize = 40_000
+	c.Mempool.MaxTxBytes = 2 << 20
+	c.Mempool.Recheck = false
+	c.TxIndex.Indexer = "null"
+	c.Storage.DiscardABCIResponses = true
+	c.Instrumentation.Prometheus = false
+	return c
+}

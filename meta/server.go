@@ -1,0 +1,204 @@
+package meta
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/state"
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Limits of the API.
+const (
+	maxQuery     = 256 << 10
+	submitWait   = 20 * time.Second // for a transaction to be applied
+	heightWait   = 5 * time.Second  // for a height that a query asks for
+	appliedWait  = 20 * time.Second // of a long poll
+	maxBodyBytes = state.MaxTx
+)
+
+// api is what sessions, nodes and other authorities may ask.
+func (a *Authority) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(wirepb.SubmitPath, rpc.Handler(maxBodyBytes, a.handleSubmit))
+	mux.Handle(wirepb.QueryPath, rpc.Handler(maxQuery, a.handleQuery))
+	mux.Handle(wirepb.TicketPath, rpc.Handler(maxQuery, a.handleTicket))
+	mux.Handle(wirepb.AppliedPath, rpc.Handler(64, a.handleApplied))
+	mux.Handle(wirepb.HeaderPath, rpc.Handler(64, a.handleHeader))
+	mux.Handle(wirepb.HeartbeatPath, rpc.Handler(4<<10, a.handleHeartbeat))
+	return mux
+}
+
+func (a *Authority) handleSubmit(ctx context.Context, r rpc.Request[wirepb.Tx]) (proto.Message, error) {
+	return a.Submit(ctx, state.NewTx(r.Message.Kind, r.Message.Message))
+}
+
+// Submit puts a transaction on the log and waits until this authority has applied it. A refusal is an error; kind
+// Unavailable means that it is not known whether it will be applied, and that the same bytes may be submitted again.
+func (a *Authority) Submit(ctx context.Context, raw []byte) (*wirepb.SubmitAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, submitWait)
+	defer cancel()
+	hash := sha256.Sum256(raw)
+	known, wait, ok := a.app.await(hash)
+	if !ok {
+		defer a.app.unawait(hash, wait)
+		checked := make(chan *abci.ResponseCheckTx, 1)
+		err := a.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { checked <- r }, mempool.TxInfo{})
+		switch {
+		case errors.Is(err, mempool.ErrTxInCache): // on its way already
+		case err != nil:
+			return nil, mesh.Errorf(mesh.Unavailable, "the log takes no transaction now: %w", err)
+		default:
+			if c := <-checked; c.Code != 0 {
+				return nil, &mesh.Error{Kind: mesh.Kind(c.Code - 1), Text: c.Log, Hint: c.Info}
+			}
+		}
+		select {
+		case known = <-wait:
+		case <-ctx.Done():
+			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the log did not apply the transaction in time; it still may"), "try again, or look at 'stratos meta status'")
+		}
+	}
+	if k := known.result.Kind; k != 0 {
+		return nil, &mesh.Error{Kind: mesh.Kind(k - 1), Text: known.result.Text, Hint: known.result.Hint}
+	}
+	return &wirepb.SubmitAnswer{Height: known.height, Result: known.result}, nil
+}
+
+func (a *Authority) handleQuery(ctx context.Context, r rpc.Request[wirepb.Query]) (proto.Message, error) {
+	if n := len(r.Message.Questions); n > state.MaxQuestions {
+		return nil, mesh.Errorf(mesh.Invalid, "%d questions at once, at most %d", n, state.MaxQuestions)
+	}
+	ctx, cancel := context.WithTimeout(ctx, heightWait)
+	defer cancel()
+	if err := a.app.waitHeight(ctx, r.Message.MinHeight); err != nil {
+		return nil, err
+	}
+	answer := new(wirepb.QueryAnswer)
+	err := a.app.read(func(s *state.Reader) error {
+		answer.Height, answer.Root = s.Tip().Height, s.Tip().Digest
+		asker, now := r.Peer, max(time.Now().UnixMilli(), s.Tip().TimeMs)
+		size := 0
+		for _, q := range r.Message.Questions {
+			b, err := s.Answer(q, asker, now)
+			if err != nil {
+				return err
+			}
+			if size += len(b); size > wirepb.MaxQueryAnswer {
+				return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the answers have more than %d bytes", wirepb.MaxQueryAnswer), "ask fewer questions at once")
+			}
+			answer.Answers = append(answer.Answers, b)
+		}
+		return nil
+	})
+	return answer, err
+}
+
+func (a *Authority) handleTicket(_ context.Context, r rpc.Request[wirepb.TicketRequest]) (answer proto.Message, err error) {
+	err = a.app.read(func(s *state.Reader) (err error) {
+		answer, err = a.tickets.issue(s, r.Message, r.Peer, a.presence.online, time.Now())
+		return err
+	})
+	return answer, err
+}
+
+func (a *Authority) handleApplied(ctx context.Context, r rpc.Request[wirepb.Applied]) (proto.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, appliedWait)
+	defer cancel()
+	_ = a.app.waitHeight(ctx, r.Message.Height+1) // an answer without progress is an answer too
+	h, _ := a.app.height()
+	return &wirepb.Applied{Height: h}, nil
+}
+
+func (a *Authority) handleHeader(_ context.Context, r rpc.Request[wirepb.Applied]) (proto.Message, error) {
+	bs := a.engine.BlockStore()
+	meta, commit := bs.LoadBlockMeta(r.Message.Height), bs.LoadSeenCommit(r.Message.Height)
+	if c := bs.LoadBlockCommit(r.Message.Height); c != nil {
+		commit = c
+	}
+	if meta == nil || commit == nil {
+		return nil, mesh.Errorf(mesh.NotFound, "this authority has no block %d", r.Message.Height)
+	}
+	b, err := signedHeader(meta, commit)
+	return &wirepb.SignedHeader{Header: b}, err
+}
+
+func (a *Authority) handleHeartbeat(_ context.Context, r rpc.Request[wirepb.Signed]) (proto.Message, error) {
+	err := a.app.read(func(s *state.Reader) error { return a.presence.hear(s, r.Message) })
+	h, _ := a.app.height()
+	return &wirepb.Applied{Height: h}, err
+}
+
+// statusPages is what people and monitors may read in plain HTTP.
+func (a *Authority) statusPages() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s := a.status(); !s.Ready {
+			http.Error(w, s.Why, http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(a.status()) // the reader is gone when this fails
+	})
+	return mux
+}
+
+// Status is what an authority says of itself.
+type Status struct {
+	Name        string           `json:"name"`
+	ID          mesh.AuthorityID `json:"id"`
+	Ready       bool             `json:"ready"`
+	Why         string           `json:"why,omitempty"` // not ready
+	Height      int64            `json:"height"`
+	ValueHeight int64            `json:"value_height"`
+	Epoch       mesh.Epoch       `json:"epoch"`
+	Authorities int              `json:"authorities"`
+	Nodes       int              `json:"nodes"`
+	Online      int              `json:"online"`
+	Objects     uint64           `json:"objects"`
+	Segments    uint64           `json:"segments"`
+	Reduced     uint64           `json:"reduced"`
+}
+
+func (a *Authority) status() Status {
+	s := Status{Name: a.config.Name, ID: a.identity.ID}
+	err := a.app.read(func(r *state.Reader) error {
+		t := r.Tip()
+		s.Height, s.ValueHeight, s.Epoch = t.Height, t.ValueHeight, mesh.Epoch(t.Epoch)
+		s.Objects, s.Segments, s.Reduced = t.Objects, t.Segments, t.Reduced
+		for range r.Authorities() {
+			s.Authorities++
+		}
+		r.Nodes(func(_ mesh.NodeID, n *statepb.Node) {
+			s.Nodes++
+			if n.Status == state.Online {
+				s.Online++
+			}
+		})
+		return nil
+	})
+	switch {
+	case err != nil:
+		s.Why = err.Error()
+	case s.Authorities == 0:
+		s.Why = "nothing of the value layer has been proven yet"
+	case a.engine.ConsensusReactor().WaitSync():
+		s.Why = "catching up with the log"
+	default:
+		s.Ready = true
+	}
+	return s
+}

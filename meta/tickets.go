@@ -1,0 +1,269 @@
+package meta
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
+	"github.com/stratosmesh/stratos/meta/state"
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/traffic"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+const (
+	// ticketLife is how long a ticket is good for. A revoked grant lives on in tickets no longer than this.
+	ticketLife = time.Minute
+
+	// reserveStride is how much of a lease is reserved at a time: one sync of the disk for this many bytes of tickets.
+	reserveStride = 256 << 20
+
+	maxPlans = 64 // segments in one request for tickets
+)
+
+// storageKind is the bit of a node's kinds for storing slices.
+const storageKind = 4
+
+// ticketOffice signs tickets on the leases that name this authority. The ranges of a lease are reserved on disk before any
+// is signed away, so that no crash lets one range be signed twice.
+type ticketOffice struct {
+	domain sign.Domain
+	self   mesh.AuthorityID
+	key    ed25519.PrivateKey
+	db     *pebble.DB // lease -> reserved u64
+
+	mu     sync.Mutex
+	ranges map[mesh.LeaseID]*leaseRange
+	random *rand.Rand
+}
+
+type leaseRange struct {
+	next, reserved uint64
+	expiresMs      int64
+}
+
+func newTicketOffice(d sign.Domain, self mesh.AuthorityID, key ed25519.PrivateKey, db *pebble.DB) *ticketOffice {
+	return &ticketOffice{domain: d, self: self, key: key, db: db, ranges: map[mesh.LeaseID]*leaseRange{},
+		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+}
+
+// take reserves the next n noz of a lease and returns where they begin.
+func (o *ticketOffice) take(id mesh.LeaseID, l *statepb.Lease, n uint64) (uint64, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.ranges[id]
+	if r == nil {
+		r = &leaseRange{expiresMs: l.ExpiresMs}
+		b, closer, err := o.db.Get(id[:])
+		switch {
+		case err == nil:
+			r.next = binary.BigEndian.Uint64(b)
+			if err := closer.Close(); err != nil {
+				return 0, fmt.Errorf("reading reserved ranges: %w", err)
+			}
+		case !errors.Is(err, pebble.ErrNotFound):
+			return 0, fmt.Errorf("reading reserved ranges: %w", err)
+		}
+		r.reserved = r.next
+		o.ranges[id] = r
+	}
+	if n > l.Amount-min(r.next, l.Amount) {
+		return 0, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the lease of %s has %s left, the ticket needs %s", mesh.Noz(l.Amount), mesh.Noz(l.Amount-min(r.next, l.Amount)), mesh.Noz(n)),
+			"open another lease")
+	}
+	if r.next+n > r.reserved {
+		reserved := min(l.Amount, r.next+max(n, reserveStride))
+		if err := o.db.Set(id[:], binary.BigEndian.AppendUint64(nil, reserved), pebble.Sync); err != nil {
+			return 0, fmt.Errorf("reserving a range: %w", err)
+		}
+		r.reserved = reserved
+	}
+	from := r.next
+	r.next += n
+	return from, nil
+}
+
+// forget drops the ranges of leases that expired before nowMs; no ticket is signed on them any more.
+func (o *ticketOffice) forget(nowMs int64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, r := range o.ranges {
+		if r.expiresMs < nowMs {
+			if err := o.db.Delete(id[:], pebble.NoSync); err != nil {
+				return fmt.Errorf("forgetting a lease: %w", err)
+			}
+			delete(o.ranges, id)
+		}
+	}
+	return nil
+}
+
+// issue answers a request for tickets by the session whose key the connection shows.
+func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session mesh.PublicKey, online func(mesh.NodeID, *statepb.Node) bool, now time.Time) (*wirepb.TicketAnswer, error) {
+	id, err := mesh.FromBytes[mesh.LeaseID](q.Lease)
+	if err != nil {
+		return nil, err
+	}
+	if len(q.Writes)+len(q.Reads) == 0 || len(q.Writes)+len(q.Reads) > maxPlans {
+		return nil, mesh.Errorf(mesh.Invalid, "a request for %d tickets, want 1 to %d", len(q.Writes)+len(q.Reads), maxPlans)
+	}
+	nowMs := now.UnixMilli()
+	l := r.Lease(id[:])
+	switch {
+	case l == nil:
+		return nil, mesh.Errorf(mesh.NotFound, "no lease %s", id)
+	case mesh.PublicKey(l.Session) != session:
+		return nil, mesh.Errorf(mesh.Denied, "the lease %s belongs to another session", id)
+	case mesh.AuthorityID(l.Authority) != o.self:
+		return nil, mesh.Errorf(mesh.Denied, "the lease %s names another authority", id)
+	case l.Closed || nowMs >= l.ExpiresMs:
+		return nil, mesh.Errorf(mesh.Exhausted, "the lease %s has ended", id)
+	}
+	if _, err := r.Session(session, nowMs); err != nil {
+		return nil, err
+	}
+	t := &issuing{office: o, reader: r, id: id, lease: l, session: session, nowMs: nowMs, answer: new(wirepb.TicketAnswer)}
+	t.nodes(online)
+	if t.answer.TicketWrite, err = t.writes(q.Writes); err != nil {
+		return nil, err
+	}
+	if t.answer.TicketRead, err = t.reads(q.Reads); err != nil {
+		return nil, err
+	}
+	return t.answer, nil
+}
+
+// issuing is one request on its way to its tickets.
+type issuing struct {
+	office     *ticketOffice
+	reader     *state.Reader
+	id         mesh.LeaseID
+	lease      *statepb.Lease
+	session    mesh.PublicKey
+	nowMs      int64
+	registry   map[mesh.NodeID]*statepb.Node
+	candidates []placement.Candidate
+	answer     *wirepb.TicketAnswer
+}
+
+func (t *issuing) nodes(online func(mesh.NodeID, *statepb.Node) bool) {
+	t.registry = map[mesh.NodeID]*statepb.Node{}
+	t.reader.Nodes(func(id mesh.NodeID, n *statepb.Node) {
+		t.registry[id] = n
+		if n.Active && n.Kinds&storageKind != 0 {
+			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: online(id, n), FreeBytes: n.FreeBytes, Score: n.Score})
+		}
+	})
+}
+
+// writes places every planned segment and signs one ticket over all.
+func (t *issuing) writes(plans []*wirepb.WritePlan) (*wirepb.Signed, error) {
+	if len(plans) == 0 {
+		return nil, nil
+	}
+	wanted := map[mesh.NodeID]uint64{}
+	for _, p := range plans {
+		if _, err := t.reader.Allow(t.session, grant.Write, p.Bucket, p.Key, t.nowMs); err != nil {
+			return nil, err
+		}
+		if p.PieceBytes == 0 || p.PieceBytes > mesh.MaxSlice || len(p.Exclude) > index.MaxPieces {
+			return nil, mesh.Errorf(mesh.Invalid, "a plan for pieces of %d bytes, at most %d", p.PieceBytes, mesh.MaxSlice)
+		}
+		g, nodes, err := t.place(p)
+		if err != nil {
+			return nil, err
+		}
+		pl := &wirepb.Placement{DataPieces: uint32(g.DataPieces), Pieces: uint32(g.Pieces), Acknowledged: uint32(g.Acknowledged)}
+		for _, id := range nodes {
+			wanted[id] += p.PieceBytes
+			pl.Nodes = append(pl.Nodes, t.address(id))
+		}
+		t.answer.Placements = append(t.answer.Placements, pl)
+	}
+	return t.sign(traffic.Write, wanted, nil)
+}
+
+func (t *issuing) place(p *wirepb.WritePlan) (index.Geometry, []mesh.NodeID, error) {
+	candidates := append([]placement.Candidate(nil), t.candidates...)
+	for _, x := range p.Exclude {
+		for i := range candidates {
+			if string(candidates[i].Node[:]) == string(x) {
+				candidates[i].Online = false
+			}
+		}
+	}
+	t.office.mu.Lock()
+	defer t.office.mu.Unlock()
+	return placement.Choose(candidates, p.PieceBytes, t.office.random)
+}
+
+// reads checks that each planned segment belongs to an object that the session may read, and signs one ticket over all.
+func (t *issuing) reads(plans []*wirepb.ReadPlan) (*wirepb.Signed, error) {
+	if len(plans) == 0 {
+		return nil, nil
+	}
+	wanted, slices := map[mesh.NodeID]uint64{}, map[mesh.NodeID][]mesh.SliceID{}
+	for _, p := range plans {
+		if _, err := t.reader.Allow(t.session, grant.Read, p.Bucket, p.Key, t.nowMs); err != nil {
+			return nil, err
+		}
+		refers, err := t.reader.Refers(p.Bucket, p.Key, p.Segment)
+		if err != nil {
+			return nil, err
+		}
+		if !refers {
+			return nil, mesh.Errorf(mesh.Conflict, "%s%s/%s has changed meanwhile: it no longer has the segment %x", mesh.Scheme, p.Bucket, p.Key, p.Segment)
+		}
+		s, err := t.reader.Segment(p.Segment)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil || len(p.Pieces) == 0 || len(p.Pieces) > len(s.Segment.Pieces) {
+			return nil, mesh.Errorf(mesh.Invalid, "a plan to read %d pieces of the segment %x", len(p.Pieces), p.Segment)
+		}
+		for _, pr := range p.Pieces {
+			if int(pr.Index) >= len(s.Segment.Pieces) || pr.Length > 2*s.Segment.PieceBytes {
+				return nil, mesh.Errorf(mesh.Invalid, "a plan to read %d bytes of piece %d", pr.Length, pr.Index)
+			}
+			piece := s.Segment.Pieces[pr.Index]
+			id := mesh.NodeID(piece.Node)
+			wanted[id] += pr.Length
+			slices[id] = append(slices[id], mesh.SliceID(piece.Slice))
+		}
+	}
+	return t.sign(traffic.Read, wanted, slices)
+}
+
+func (t *issuing) address(id mesh.NodeID) *wirepb.NodeAddress {
+	n := t.registry[id]
+	return &wirepb.NodeAddress{Node: id[:], Address: n.Address, TlsKey: n.TlsKey, NodeKey: n.NodeKey}
+}
+
+func (t *issuing) sign(action traffic.Action, wanted map[mesh.NodeID]uint64, slices map[mesh.NodeID][]mesh.SliceID) (*wirepb.Signed, error) {
+	total := uint64(0)
+	for _, n := range wanted {
+		total += n
+	}
+	at, err := t.office.take(t.id, t.lease, total)
+	if err != nil {
+		return nil, err
+	}
+	ticket := traffic.Ticket{Authority: t.office.self, Lease: t.id, Session: t.session, Action: action,
+		ExpiresMs: min(t.nowMs+ticketLife.Milliseconds(), t.lease.ExpiresMs)}
+	for id, n := range wanted {
+		ticket.Allowances = append(ticket.Allowances, traffic.Allowance{Node: id, From: mesh.Noz(at), To: mesh.Noz(at + n), Slices: slices[id]})
+		at += n
+	}
+	return ticket.Seal(t.office.domain, t.office.key), nil
+}

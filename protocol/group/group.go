@@ -1,0 +1,462 @@
+// Package group speaks with a group of authorities of which fewer than a third may lie, be slow or be gone: it submits
+// transactions, waits until enough of them have applied one, and asks questions at the level of trust that the caller
+// names. Clients, gateways, nodes and repair use it.
+//
+// It decides nothing about the answers' meaning and keeps no state but connections and the heights that it heard.
+package group
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/transfer"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A Member is an authority as others must know it.
+type Member struct {
+	ID           mesh.AuthorityID `json:"id"`
+	Address      string           `json:"address"` // host:port of its API
+	TLSKey       mesh.PublicKey   `json:"tls_key"`
+	ReportKey    mesh.PublicKey   `json:"report_key"`
+	ConsensusKey mesh.PublicKey   `json:"consensus_key"`
+}
+
+// Options of a Group. The zero value of a field means its default.
+type Options struct {
+	// Timeout bounds one request to one authority. Default 25 s: a submission waits for its block.
+	Timeout time.Duration
+	// Patience is how long an authority may keep silent before the next is asked as well. Default 1 s.
+	Patience time.Duration
+}
+
+// A Group speaks with its members. It may be used by many goroutines. Close it.
+type Group struct {
+	members []Member
+	dialer  *transfer.Dialer
+	opts    Options
+	own     *lifecycle.Group
+
+	mu      sync.Mutex
+	first   int     // member that answered last
+	heights []int64 // that each member said it applied
+	polling []bool
+	changed chan struct{} // closed when a height rises or a poll ends, then replaced
+}
+
+// New returns a group of at least one member. The dialer's key is what the authorities see; it stays the caller's.
+func New(members []Member, d *transfer.Dialer, o Options) (*Group, error) {
+	if len(members) == 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "a group without members")
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 25 * time.Second
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Second
+	}
+	return &Group{members: slices.Clone(members), dialer: d, opts: o, own: lifecycle.New(context.Background()),
+		heights: make([]int64, len(members)), polling: make([]bool, len(members)), changed: make(chan struct{})}, nil
+}
+
+// Close ends what is under way.
+func (g *Group) Close() error { return g.own.Close() }
+
+// Members returns the members.
+func (g *Group) Members() []Member { return slices.Clone(g.members) }
+
+// Faulty is how many of n members may lie: f = floor((n-1)/3).
+func Faulty(n int) int { return (n - 1) / 3 }
+
+func (g *Group) quorum() int { return len(g.members) - Faulty(len(g.members)) }
+func (g *Group) honest() int { return Faulty(len(g.members)) + 1 }
+
+func (g *Group) call(ctx context.Context, m Member, path string, limit int, req, resp proto.Message) error {
+	hc, err := g.dialer.Client(m.TLSKey)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.opts.Timeout)
+	defer cancel()
+	if err := rpc.Call(ctx, hc, "https://"+m.Address+path, limit, req, resp); err != nil {
+		return fmt.Errorf("authority %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+// Submit puts a transaction on the log through one authority after the other until one has applied it, and returns the
+// height. A refusal by the log is returned at once; when nobody answers, the error is Unavailable and it is not known
+// whether the transaction will be applied. Submitting the same bytes again is safe.
+func (g *Group) Submit(ctx context.Context, raw []byte) (mesh.Height, error) {
+	tx := new(wirepb.Tx)
+	if err := proto.Unmarshal(raw, tx); err != nil {
+		return 0, mesh.Errorf(mesh.Invalid, "a transaction: %w", err)
+	}
+	g.mu.Lock()
+	first := g.first
+	g.mu.Unlock()
+	type outcome struct {
+		member int
+		height int64
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan outcome, len(g.members))
+	next, under := 0, 0
+	start := func() {
+		i := (first + next) % len(g.members)
+		next, under = next+1, under+1
+		go func() {
+			a := new(wirepb.SubmitAnswer)
+			err := g.call(ctx, g.members[i], wirepb.SubmitPath, 64<<10, tx, a)
+			done <- outcome{i, a.Height, err}
+		}()
+	}
+	start()
+	patience := time.NewTimer(g.opts.Patience)
+	defer patience.Stop()
+	var errs []error
+	for {
+		select {
+		case o := <-done:
+			under--
+			if o.err == nil {
+				g.mu.Lock()
+				g.first = o.member
+				g.mu.Unlock()
+				g.heard(o.member, o.height)
+				return mesh.Height(o.height), nil
+			}
+			if k := mesh.KindOf(o.err); k != mesh.Unavailable && k != mesh.Internal {
+				return 0, o.err
+			}
+			errs = append(errs, o.err)
+			if next < len(g.members) {
+				start()
+			} else if under == 0 {
+				return 0, mesh.Errorf(mesh.Unavailable, "no authority applied the transaction: %w", errors.Join(errs...))
+			}
+		case <-patience.C:
+			if next < len(g.members) {
+				start()
+				patience.Reset(g.opts.Patience)
+			}
+		case <-ctx.Done():
+			return 0, mesh.Errorf(mesh.Unavailable, "submitting a transaction: %w", ctx.Err())
+		}
+	}
+}
+
+// Commit is Submit, and then waits until 2f+1 authorities have applied the transaction: from then on every strong read
+// sees it, whoever dies.
+func (g *Group) Commit(ctx context.Context, raw []byte) (mesh.Height, error) {
+	h, err := g.Submit(ctx, raw)
+	if err != nil {
+		return 0, err
+	}
+	return h, g.AwaitQuorum(ctx, h)
+}
+
+// AwaitQuorum waits until 2f+1 authorities say that they have applied height h.
+func (g *Group) AwaitQuorum(ctx context.Context, h mesh.Height) error {
+	retry := time.NewTicker(g.opts.Patience)
+	defer retry.Stop()
+	for {
+		g.mu.Lock()
+		n := 0
+		for i, at := range g.heights {
+			if at >= int64(h) {
+				n++
+			} else if !g.polling[i] {
+				g.polling[i] = true
+				if g.own.Go(func(ctx context.Context) error { g.poll(ctx, i, at); return nil }) != nil {
+					g.polling[i] = false
+				}
+			}
+		}
+		changed := g.changed
+		g.mu.Unlock()
+		if n >= g.quorum() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-retry.C: // members whose poll failed are asked again
+		case <-ctx.Done():
+			return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d of %d authorities have applied height %d, %d are needed", n, len(g.members), h, g.quorum()),
+				"the write is on the log; look at 'stratos meta status'")
+		}
+	}
+}
+
+func (g *Group) poll(ctx context.Context, i int, above int64) {
+	a := new(wirepb.Applied)
+	err := g.call(ctx, g.members[i], wirepb.AppliedPath, 64, &wirepb.Applied{Height: above}, a)
+	if err != nil { // not at once again
+		select {
+		case <-time.After(g.opts.Patience / 4):
+		case <-ctx.Done():
+		}
+	}
+	g.mu.Lock()
+	g.polling[i] = false
+	if err == nil {
+		g.heights[i] = max(g.heights[i], a.Height)
+	}
+	close(g.changed)
+	g.changed = make(chan struct{})
+	g.mu.Unlock()
+}
+
+func (g *Group) heard(i int, h int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if h > g.heights[i] {
+		g.heights[i] = h
+		close(g.changed)
+		g.changed = make(chan struct{})
+	}
+}
+
+// A Level is how much an answer must be vouched for.
+type Level int
+
+const (
+	// Any takes the first answer of any authority: fast, for what is checked otherwise or only shown.
+	Any Level = iota
+	// Honest wants f+1 equal answers: at least one honest authority says so, maybe not the newest.
+	Honest
+	// Strong wants f+1 equal answers, each at or above the highest height that 2f+1 authorities name: it sees every write
+	// that was acknowledged before the question.
+	Strong
+)
+
+type reply struct {
+	member int
+	answer *wirepb.QueryAnswer
+	err    error
+}
+
+// Ask asks a batch of questions at a level and returns their answers in order, with the height. An error of kind other
+// than Unavailable is what f+1 authorities (at level Any: one) answered.
+func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Question) ([][]byte, mesh.Height, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if level == Any {
+		return g.askAny(ctx, questions)
+	}
+	replies := make(chan reply, 3*len(g.members))
+	ask := func(i int, minHeight int64) {
+		go func() {
+			a := new(wirepb.QueryAnswer)
+			err := g.call(ctx, g.members[i], wirepb.QueryPath, wirepb.MaxQueryAnswer+64<<10, &wirepb.Query{MinHeight: minHeight, Questions: questions}, a)
+			if err == nil && len(a.Answers) != len(questions) {
+				err = mesh.Errorf(mesh.Corrupt, "authority %s answered %d of %d questions", g.members[i].ID, len(a.Answers), len(questions))
+			}
+			replies <- reply{i, a, err}
+		}()
+	}
+	need := g.honest()
+	if level == Strong {
+		need = g.quorum()
+	}
+	latest := make([]*reply, len(g.members)) // newest reply of each member
+	under, answered, asked := 0, 0, 0
+	for ; asked < need; asked++ {
+		ask((g.preferred()+asked)%len(g.members), 0)
+		under++
+	}
+	patience := time.NewTimer(g.opts.Patience)
+	defer patience.Stop()
+	floor := int64(0)
+	more := func() bool {
+		if asked >= len(g.members) {
+			return false
+		}
+		ask((g.preferred()+asked)%len(g.members), floor)
+		asked, under = asked+1, under+1
+		return true
+	}
+	var errs []error
+	for {
+		select {
+		case r := <-replies:
+			under--
+			if latest[r.member] == nil {
+				answered++
+			}
+			latest[r.member] = &r
+			if r.err != nil {
+				errs = append(errs, r.err)
+			} else {
+				g.heard(r.member, r.answer.Height)
+			}
+			good := 0
+			for _, l := range latest {
+				if l != nil && (l.err == nil || decided(l.err)) {
+					good++
+				}
+			}
+			if r.err != nil && !decided(r.err) {
+				more()
+			}
+			if good < need {
+				if under == 0 && !more() {
+					return nil, 0, mesh.Errorf(mesh.Unavailable, "%d of %d authorities answered, %d are needed: %w", good, len(g.members), need, errors.Join(errs...))
+				}
+				continue
+			}
+			if level == Strong {
+				for _, l := range latest {
+					if l != nil && l.err == nil {
+						floor = max(floor, l.answer.Height)
+					}
+				}
+			}
+			if l := agreed(latest, floor, g.honest()); l != nil {
+				if l.err != nil {
+					return nil, 0, l.err
+				}
+				return l.answer.Answers, mesh.Height(l.answer.Height), nil
+			}
+			if under > 0 {
+				continue
+			}
+			// Whoever is behind the highest height waits until he has it and answers again; and one more is asked.
+			again := 0
+			for i, l := range latest {
+				if l != nil && l.err == nil && l.answer.Height < floor {
+					ask(i, floor)
+					under, again = under+1, again+1
+				}
+			}
+			if !more() && again == 0 {
+				// Everybody answered at the floor and no f+1 agree: the state moved between their heights.
+				for i := range g.members {
+					if l := latest[i]; l != nil && l.err == nil {
+						ask(i, floor)
+						under++
+					}
+				}
+				if under == 0 {
+					return nil, 0, mesh.Errorf(mesh.Unavailable, "the authorities do not agree: %w", errors.Join(errs...))
+				}
+			}
+		case <-patience.C:
+			if more() {
+				patience.Reset(g.opts.Patience)
+			}
+		case <-ctx.Done():
+			return nil, 0, mesh.Errorf(mesh.Unavailable, "asking the authorities: %w", errors.Join(append(errs, ctx.Err())...))
+		}
+	}
+}
+
+func (g *Group) preferred() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.first
+}
+
+// decided tells whether an error is an authority's judgement rather than its silence.
+func decided(err error) bool {
+	k := mesh.KindOf(err)
+	return k != mesh.Unavailable && k != mesh.Internal && k != mesh.Corrupt
+}
+
+// agreed returns a reply that at least need members gave alike, at or above the height floor.
+func agreed(latest []*reply, floor int64, need int) *reply {
+	type vote struct {
+		n int
+		r *reply
+	}
+	votes := map[string]*vote{}
+	for _, l := range latest {
+		if l == nil || l.err == nil && l.answer.Height < floor || l.err != nil && !decided(l.err) {
+			continue
+		}
+		k := fmt.Sprint("refused ", mesh.KindOf(l.err))
+		if l.err == nil {
+			d := sha256.New()
+			for _, a := range l.answer.Answers {
+				h := sha256.Sum256(a)
+				d.Write(h[:])
+			}
+			k = string(d.Sum(nil))
+		}
+		v := votes[k]
+		if v == nil {
+			v = &vote{r: l}
+			votes[k] = v
+		}
+		if v.n++; v.n >= need {
+			return v.r
+		}
+	}
+	return nil
+}
+
+func (g *Group) askAny(ctx context.Context, questions []*wirepb.Question) ([][]byte, mesh.Height, error) {
+	first := g.preferred()
+	var errs []error
+	for i := range g.members {
+		m := (first + i) % len(g.members)
+		a := new(wirepb.QueryAnswer)
+		err := g.call(ctx, g.members[m], wirepb.QueryPath, wirepb.MaxQueryAnswer+64<<10, &wirepb.Query{Questions: questions}, a)
+		if err == nil && len(a.Answers) == len(questions) {
+			g.heard(m, a.Height)
+			return a.Answers, mesh.Height(a.Height), nil
+		}
+		if err != nil && decided(err) {
+			return nil, 0, err
+		}
+		errs = append(errs, err)
+	}
+	return nil, 0, mesh.Errorf(mesh.Unavailable, "no authority answered: %w", errors.Join(errs...))
+}
+
+// Ticket asks one authority for tickets on a lease that names it.
+func (g *Group) Ticket(ctx context.Context, authority mesh.AuthorityID, req *wirepb.TicketRequest) (*wirepb.TicketAnswer, error) {
+	for _, m := range g.members {
+		if m.ID == authority {
+			a := new(wirepb.TicketAnswer)
+			return a, g.call(ctx, m, wirepb.TicketPath, 4<<20, req, a)
+		}
+	}
+	return nil, mesh.Errorf(mesh.NotFound, "no authority %s in the group", authority)
+}
+
+// Tell sends a message to every member at once, each with a deadline of its own, and returns the errors.
+func (g *Group) Tell(ctx context.Context, path string, m proto.Message) error {
+	errs := make([]error, len(g.members))
+	var wg sync.WaitGroup
+	for i, member := range g.members {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, g.opts.Patience)
+			defer cancel()
+			errs[i] = g.call(ctx, member, path, 64<<10, m, new(wirepb.Applied))
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Decode reads an answer; found is false when it is empty: there is no such thing.
+func Decode(answer []byte, m proto.Message) (found bool, err error) {
+	if len(answer) == 0 {
+		return false, nil
+	}
+	return true, wire.Decode(answer, wirepb.MaxQueryAnswer, m)
+}

@@ -1,0 +1,21 @@
+package wirepb
+
+// Paths of an authority's API. Each takes and answers one message by POST over mutual TLS; see protocol/rpc.
+//
+//	SubmitPath     Tx -> SubmitAnswer       apply a transaction and wait for it
+//	QueryPath      Query -> QueryAnswer
+//	TicketPath     TicketRequest -> TicketAnswer
+//	AppliedPath    Applied -> Applied       long poll: answers when a greater height is applied
+//	HeaderPath     Applied -> SignedHeader  the block's header that proves a height
+//	HeartbeatPath  Signed Heartbeat -> Applied
+const (
+	SubmitPath    = "/v1/submit"
+	QueryPath     = "/v1/query"
+	TicketPath    = "/v1/ticket"
+	AppliedPath   = "/v1/applied"
+	HeaderPath    = "/v1/header"
+	HeartbeatPath = "/v1/heartbeat"
+
+	// MaxQueryAnswer bounds the bytes of the answers to one Query.
+	MaxQueryAnswer = 8 << 20
+)
