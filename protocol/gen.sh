@@ -11,6 +11,7 @@ version: v2
 modules:
   - path: protocol/wirepb
   - path: meta/state/statepb
+  - path: node/traffic/trafficpb
 Y
 cat > "$tools/buf.gen.yaml" <<Y
 version: v2

@@ -241,6 +241,8 @@ const (
 	// Strong wants f+1 equal answers, each at or above the highest height that 2f+1 authorities name: it sees every write
 	// that was acknowledged before the question.
 	Strong
+	// Quorum wants 2f+1 equal answers: for what destroys something.
+	Quorum
 )
 
 type reply struct {
@@ -268,9 +270,12 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 			replies <- reply{i, a, err}
 		}()
 	}
-	need := g.honest()
-	if level == Strong {
+	need, equal := g.honest(), g.honest()
+	if level >= Strong {
 		need = g.quorum()
+	}
+	if level == Quorum {
+		equal = need
 	}
 	latest := make([]*reply, len(g.members)) // newest reply of each member
 	under, answered, asked := 0, 0, 0
@@ -318,14 +323,14 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 				}
 				continue
 			}
-			if level == Strong {
+			if level >= Strong {
 				for _, l := range latest {
 					if l != nil && l.err == nil {
 						floor = max(floor, l.answer.Height)
 					}
 				}
 			}
-			if l := agreed(latest, floor, g.honest()); l != nil {
+			if l := agreed(latest, floor, equal); l != nil {
 				if l.err != nil {
 					return nil, 0, l.err
 				}
@@ -451,6 +456,32 @@ func (g *Group) Tell(ctx context.Context, path string, m proto.Message) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// AskMembers asks the group who its members are, by ascending id.
+func (g *Group) AskMembers(ctx context.Context) ([]Member, error) {
+	answers, _, err := g.Ask(ctx, Honest, &wirepb.Question{Question: &wirepb.Question_Authorities{Authorities: true}})
+	if err != nil {
+		return nil, err
+	}
+	a := new(wirepb.AuthoritiesAnswer)
+	if _, err := Decode(answers[0], a); err != nil {
+		return nil, err
+	}
+	members := make([]Member, len(a.Authorities))
+	for i, w := range a.Authorities {
+		m := &members[i]
+		m.Address = w.Address
+		var errs [4]error
+		m.ID, errs[0] = mesh.FromBytes[mesh.AuthorityID](w.Id)
+		m.TLSKey, errs[1] = mesh.FromBytes[mesh.PublicKey](w.TlsKey)
+		m.ReportKey, errs[2] = mesh.FromBytes[mesh.PublicKey](w.ReportKey)
+		m.ConsensusKey, errs[3] = mesh.FromBytes[mesh.PublicKey](w.ConsensusKey)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, mesh.Errorf(mesh.Corrupt, "the group's members: %w", err)
+		}
+	}
+	return members, nil
 }
 
 // Decode reads an answer; found is false when it is empty: there is no such thing.

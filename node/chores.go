@@ -1,0 +1,217 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	wiretraffic "github.com/stratosmesh/stratos/protocol/traffic"
+	"github.com/stratosmesh/stratos/protocol/transfer"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+const (
+	heartbeatEvery = 2 * time.Second
+	flushEvery     = time.Second
+	refreshEvery   = 30 * time.Second
+	tidyEvery      = 6 * time.Hour
+
+	// A slice is put in the trash when two keep-lists, at least provisional apart, both lack it, and dropped a week later.
+	provisional = 25 * time.Hour
+	trashTime   = 7 * 24 * time.Hour
+)
+
+// every calls f at once and then at each interval until ctx ends; what f returns is logged, not fatal.
+func (n *Node) every(ctx context.Context, d time.Duration, what string, f func(context.Context) error) error {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn(what+" failed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+func (n *Node) heartbeats(ctx context.Context) error {
+	return n.every(ctx, heartbeatEvery, "a heartbeat", func(ctx context.Context) error {
+		st := n.store.Stats()
+		h := &wirepb.Heartbeat{Node: n.identity.ID[:], TimeMs: n.now().UnixMilli(), FreeBytes: st.FreeBytes, UsedBytes: st.UsedBytes, Slices: st.Slices, Version: Version}
+		err := n.directory.current().Tell(ctx, wirepb.HeartbeatPath, signed.Seal(n.domain, n.nodeKey, sign.Heartbeat, h))
+		n.directory.heard(err)
+		return nil // an authority that is down is not this node's trouble
+	})
+}
+
+func (n *Node) flushes(ctx context.Context) error {
+	return n.every(ctx, flushEvery, "writing receipts", func(context.Context) error { return n.ledger.Flush() })
+}
+
+// settlements hands in receipts. The log skips what it cannot credit; what it will never credit is forgotten.
+func (n *Node) settlements(ctx context.Context) error {
+	return n.every(ctx, time.Duration(n.config.SettleEvery), "handing in receipts", func(ctx context.Context) error {
+		for {
+			claims, err := n.ledger.Claims(wiretraffic.MaxSettledReceipts)
+			if err != nil || len(claims) == 0 {
+				return err
+			}
+			m := &wirepb.Settlement{Node: n.identity.ID[:]}
+			for _, c := range claims {
+				m.Receipts = append(m.Receipts, c.Receipt)
+			}
+			tx := wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_SETTLEMENT, Message: signed.Seal(n.domain, n.nodeKey, sign.Settlement, m)})
+			_, err = n.directory.current().Submit(ctx, tx)
+			switch mesh.KindOf(err) {
+			case mesh.Unavailable, mesh.Internal:
+				if err != nil {
+					return err // the receipts stay for the next time
+				}
+			}
+			n.ledger.Settled(claims)
+			if len(claims) < wiretraffic.MaxSettledReceipts {
+				return nil
+			}
+		}
+	})
+}
+
+func (n *Node) refreshes(ctx context.Context) error {
+	return n.every(ctx, refreshEvery, "asking for the authorities", func(ctx context.Context) error {
+		return n.directory.refresh(ctx, n.dialer)
+	})
+}
+
+func (n *Node) tidies(ctx context.Context) error {
+	return n.every(ctx, tidyEvery, "tidying", func(ctx context.Context) error {
+		now := n.now()
+		if err := n.ledger.Forget(now.Add(-24 * time.Hour)); err != nil {
+			return err
+		}
+		if _, err := n.store.Purge(now.Add(-trashTime)); err != nil {
+			return err
+		}
+		return n.dropUnkept(ctx, now)
+	})
+}
+
+// dropUnkept compares what is held with the keep-list and trashes what was missing from it twice.
+func (n *Node) dropUnkept(ctx context.Context, now time.Time) error {
+	keep := map[mesh.SliceID]bool{}
+	var after []byte
+	for {
+		q := &wirepb.Question{Question: &wirepb.Question_KeepList{KeepList: &wirepb.KeepListPage{Node: n.identity.ID[:], After: after, Limit: 4096}}}
+		answers, _, err := n.directory.current().Ask(ctx, group.Quorum, q)
+		if err != nil {
+			return err
+		}
+		a := new(wirepb.KeepListAnswer)
+		if _, err := group.Decode(answers[0], a); err != nil {
+			return err
+		}
+		for _, b := range a.Slices {
+			id, err := mesh.FromBytes[mesh.SliceID](b)
+			if err != nil {
+				return err
+			}
+			keep[id] = true
+			after = b
+		}
+		if !a.Truncated {
+			break
+		}
+	}
+	missing, err := n.store.Missing(keep, now, provisional)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		n.log.Info("slices that nobody needs go to the trash", "count", len(missing))
+	}
+	return n.store.Trash(missing...)
+}
+
+// directory knows the authorities: those of the settings at first, then those that the group itself names.
+type directory struct {
+	mu      sync.Mutex
+	members []group.Member
+	group   *group.Group
+	why     string
+}
+
+func newDirectory(members []group.Member, d *transfer.Dialer) (*directory, error) {
+	g, err := group.New(members, d, group.Options{})
+	if err != nil {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the node's settings name no authority"), "set \"authorities\" in node.json, or make the node anew with 'stratos node init'")
+	}
+	return &directory{members: slices.Clone(members), group: g, why: "no authority has answered yet"}, nil
+}
+
+func (d *directory) current() *group.Group {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.group
+}
+
+func (d *directory) heard(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.why = ""
+	if err != nil {
+		d.why = err.Error()
+	}
+}
+
+func (d *directory) trouble() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.why
+}
+
+func (d *directory) reportKey(id mesh.AuthorityID) (mesh.PublicKey, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.members {
+		if m.ID == id {
+			return m.ReportKey, true
+		}
+	}
+	return mesh.PublicKey{}, false
+}
+
+func (d *directory) isAuthorityTLS(k mesh.PublicKey) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.members, func(m group.Member) bool { return m.TLSKey == k })
+}
+
+// refresh asks the group for its members and goes on with those.
+func (d *directory) refresh(ctx context.Context, dialer *transfer.Dialer) error {
+	members, err := d.current().AskMembers(ctx)
+	if err != nil || len(members) == 0 {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Equal(members, d.members) {
+		return nil
+	}
+	g, err := group.New(members, dialer, group.Options{})
+	if err != nil {
+		return err
+	}
+	old := d.group
+	d.members, d.group = members, g
+	return old.Close()
+}
+
+func (d *directory) close() error { return d.current().Close() }

@@ -1,0 +1,215 @@
+// Package node is a resource node: it keeps slices, serves them against tickets, collects receipts one step ahead of the
+// bytes, hands them in for pay, tells the authorities that it is alive, and drops what nobody needs any more.
+//
+// The slices lie in node/storage, the book of receipts in node/traffic; what crosses the wire is in protocol.
+// cmd/stratos runs it (stratos node run).
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/net/netutil"
+
+	"github.com/stratosmesh/stratos/internal/keyfile"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/storage"
+	"github.com/stratosmesh/stratos/node/traffic"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/tlsid"
+	"github.com/stratosmesh/stratos/protocol/transfer"
+)
+
+// Version is what a node says of its program.
+const Version = "0.1"
+
+// A Node is one running resource node. One process runs one.
+type Node struct {
+	config   Config
+	identity Identity
+	domain   sign.Domain
+	log      *slog.Logger
+	now      func() time.Time
+
+	nodeKey, tlsKey ed25519.PrivateKey
+
+	store            *storage.Store
+	book             *pebble.DB
+	ledger           *traffic.Ledger
+	dialer           *transfer.Dialer
+	directory        *directory
+	transferListener net.Listener
+	statusListener   net.Listener
+}
+
+// New opens the node in home. Close it, whether Run was called or not.
+func New(home string, log *slog.Logger) (n *Node, err error) {
+	c, err := ReadConfig(home)
+	if err != nil {
+		return nil, err
+	}
+	n = &Node{config: c, log: log, domain: sign.Domain{Network: c.Network, Group: c.Group}, now: time.Now}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	if n.identity, err = Init(home); err != nil {
+		return n, err
+	}
+	if n.nodeKey, err = keyfile.Read(filepath.Join(home, nodeKeyFile)); err != nil {
+		return n, err
+	}
+	if n.tlsKey, err = keyfile.Read(filepath.Join(home, tlsKeyFile)); err != nil {
+		return n, err
+	}
+	if n.transferListener, err = listen(c.Transfer); err != nil {
+		return n, err
+	}
+	if n.statusListener, err = listen(c.Status); err != nil {
+		return n, err
+	}
+	if n.store, err = storage.Open(filepath.Join(home, slicesDir), storage.Options{Capacity: c.Capacity}); err != nil {
+		return n, err
+	}
+	if n.book, err = openBook(filepath.Join(home, bookDir)); err != nil {
+		return n, err
+	}
+	if n.ledger, err = traffic.Open(n.book, n.domain, n.identity.ID, n.now); err != nil {
+		return n, err
+	}
+	n.dialer = transfer.NewDialer(n.tlsKey, 5*time.Second)
+	n.directory, err = newDirectory(c.Authorities, n.dialer)
+	return n, err
+}
+
+// listen is net.Listen with an error that says what to do.
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Conflict, "cannot listen on %s: %w", addr, err), "stop what holds the port, or choose another")
+	}
+	return l, nil
+}
+
+func openBook(dir string) (*pebble.DB, error) {
+	cache := pebble.NewCache(4 << 20)
+	defer cache.Unref()
+	db, err := pebble.Open(dir, &pebble.Options{Cache: cache, MemTableSize: 2 << 20, Logger: quiet{}})
+	if err != nil {
+		return nil, fmt.Errorf("opening the book of receipts: %w", err)
+	}
+	return db, nil
+}
+
+// Run serves until ctx ends or something fails. It may be called once.
+func (n *Node) Run(ctx context.Context) error {
+	cert, err := tlsid.Certificate(n.tlsKey)
+	if err != nil {
+		return err
+	}
+	quietLog := slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)
+	slices := &http.Server{Handler: n.transferPages(), TLSConfig: tlsid.Server(cert), ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: quietLog}
+	status := &http.Server{Handler: n.statusPages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: quietLog}
+	g := lifecycle.New(ctx)
+	err = errors.Join(
+		g.Go(func(ctx context.Context) error {
+			return serve(ctx, slices, func() error { return slices.ServeTLS(netutil.LimitListener(n.transferListener, maxConns), "", "") })
+		}),
+		g.Go(func(ctx context.Context) error {
+			return serve(ctx, status, func() error { return status.Serve(n.statusListener) })
+		}),
+		g.Go(n.heartbeats),
+		g.Go(n.flushes),
+		g.Go(n.settlements),
+		g.Go(n.refreshes),
+		g.Go(n.tidies),
+	)
+	return errors.Join(err, g.Wait())
+}
+
+// serve runs a server until ctx ends, then gives requests under way a moment.
+func serve(ctx context.Context, s *http.Server, run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if s.Shutdown(grace) != nil {
+		s.Close()
+	}
+	<-done
+	return nil
+}
+
+// Close closes the stores. It may be called more than once.
+func (n *Node) Close() error {
+	var errs []error
+	if n.directory != nil {
+		errs = append(errs, n.directory.close())
+		n.directory = nil
+	}
+	if n.dialer != nil {
+		n.dialer.Close()
+	}
+	for _, l := range []net.Listener{n.transferListener, n.statusListener} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if n.ledger != nil {
+		errs = append(errs, n.ledger.Flush())
+		n.ledger = nil
+	}
+	if n.book != nil {
+		errs = append(errs, n.book.Close())
+		n.book = nil
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// quiet drops Pebble's messages about its own housekeeping; what goes wrong comes back as an error.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)         {}
+func (quiet) Errorf(string, ...any)        {}
+func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
+// Status is what a node says of itself.
+type Status struct {
+	Name      string      `json:"name"`
+	ID        mesh.NodeID `json:"id"`
+	Ready     bool        `json:"ready"`
+	Why       string      `json:"why,omitempty"` // not ready
+	Slices    uint64      `json:"slices"`
+	UsedBytes uint64      `json:"used_bytes"`
+	FreeBytes uint64      `json:"free_bytes"`
+}
+
+func (n *Node) status() Status {
+	st := n.store.Stats()
+	s := Status{Name: n.config.Name, ID: n.identity.ID, Slices: st.Slices, UsedBytes: st.UsedBytes, FreeBytes: st.FreeBytes}
+	s.Why = n.directory.trouble()
+	s.Ready = s.Why == ""
+	return s
+}
