@@ -265,7 +265,7 @@ func (r *Reader) Refers(bucket, name string, segment []byte) (bool, error) {
 
 func nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer {
 	a := &wirepb.NodeAnswer{Id: id[:], Operator: n.Operator, NodeKey: n.NodeKey, TlsKey: n.TlsKey, Kinds: n.Kinds, Address: n.Address, Domain: n.Domain,
-		Status: n.Status, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score}
+		Status: n.Status, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Active: n.Active}
 	if !n.Active {
 		a.Reasons = append(a.Reasons, "not active on the value layer")
 	}

@@ -201,6 +201,26 @@ func (g *Group) AwaitQuorum(ctx context.Context, h mesh.Height) error {
 	}
 }
 
+// AwaitMember waits a moment until one member has applied height h. It promises nothing: whoever asks that member next
+// learns whether it has.
+func (g *Group) AwaitMember(ctx context.Context, id mesh.AuthorityID, h mesh.Height) {
+	for i, m := range g.members {
+		if m.ID == id {
+			g.mu.Lock()
+			at := g.heights[i]
+			g.mu.Unlock()
+			if at < int64(h) {
+				ctx, cancel := context.WithTimeout(ctx, g.opts.Patience)
+				defer cancel()
+				a := new(wirepb.Applied)
+				if g.call(ctx, m, wirepb.AppliedPath, 64, &wirepb.Applied{Height: int64(h) - 1}, a) == nil {
+					g.heard(i, a.Height)
+				}
+			}
+		}
+	}
+}
+
 func (g *Group) poll(ctx context.Context, i int, above int64) {
 	a := new(wirepb.Applied)
 	err := g.call(ctx, g.members[i], wirepb.AppliedPath, 64, &wirepb.Applied{Height: above}, a)

@@ -76,10 +76,12 @@ type Node struct {
 	NodeKey mesh.PublicKey
 }
 
-// A Payer signs the next receipt of a node over n more bytes. It is called just before the bytes move. Authorities,
-// whose repairs are not paid for, have none.
+// A Payer signs receipts. Authorities, whose repairs are not paid for, have none.
 type Payer interface {
+	// Pay signs the next receipt of a node, over n more bytes. It is called just before they move.
 	Pay(node mesh.NodeID, n uint64) *wirepb.Signed
+	// Moved ends one Pay: whether the bytes moved, or may have, or certainly did not.
+	Moved(node mesh.NodeID, n uint64, moved bool)
 }
 
 // Write sends a slice to a node and returns its verified acknowledgement.
@@ -95,6 +97,7 @@ func (d *Dialer) Write(ctx context.Context, dom sign.Domain, n Node, req *wirepb
 	}
 	hr.Header.Set("Content-Type", "application/octet-stream")
 	resp, err := hc.Do(hr)
+	body.settle()
 	if err != nil {
 		return mesh.Signature{}, rpc.Failed(err)
 	}
@@ -129,9 +132,28 @@ type writeBody struct {
 	frame []byte // goes out first
 	step  []byte // then this
 	rest  []byte // still without a receipt
+
+	mu      sync.Mutex // the transport may still read when the answer is there
+	paid    uint64
+	settled bool
+}
+
+// settle ends what was paid for: what left may have arrived.
+func (w *writeBody) settle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settled = true
+	if w.pay != nil {
+		w.pay.Moved(w.node, w.paid, true)
+	}
 }
 
 func (w *writeBody) Read(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.settled {
+		return 0, io.ErrClosedPipe
+	}
 	if len(w.frame) == 0 && len(w.step) == 0 {
 		if len(w.rest) == 0 {
 			return 0, io.EOF
@@ -140,6 +162,7 @@ func (w *writeBody) Read(p []byte) (int, error) {
 		receipt := new(wirepb.Signed)
 		if w.pay != nil {
 			receipt = w.pay.Pay(w.node, uint64(n))
+			w.paid += uint64(n)
 		}
 		w.frame, w.step, w.rest = AppendFrame(nil, receipt), w.rest[:n], w.rest[n:]
 	}
@@ -163,8 +186,10 @@ func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice 
 		return nil, err
 	}
 	req := &wirepb.ReadRequest{Ticket: ticket, Slice: slice[:], Offset: offset, Length: length}
+	refused := false
 	if pay != nil {
 		req.Receipt = pay.Pay(n.ID, length)
+		defer func() { pay.Moved(n.ID, length, !refused) }()
 	}
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+n.Address+ReadPath, bytes.NewReader(AppendFrame(nil, req)))
 	if err != nil {
@@ -177,6 +202,7 @@ func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice 
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
+		refused = true
 		return nil, rpc.ReadError(resp)
 	}
 	var proof bytes.Buffer

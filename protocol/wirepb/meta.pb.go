@@ -1793,6 +1793,7 @@ type NodeAnswer struct {
 	UsedBytes     uint64                 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"` // parts of 1,000,000
 	Reasons       []string               `protobuf:"bytes,12,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Active        bool                   `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"` // registered and not leaving
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1909,6 +1910,13 @@ func (x *NodeAnswer) GetReasons() []string {
 		return x.Reasons
 	}
 	return nil
+}
+
+func (x *NodeAnswer) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
 }
 
 type NodesAnswer struct {
@@ -3095,7 +3103,7 @@ const file_meta_proto_rawDesc = "" +
 	"\tauthority\x18\x05 \x01(\fR\tauthority\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x06 \x01(\x03R\texpiresMs\x12\x16\n" +
-	"\x06closed\x18\a \x01(\bR\x06closed\"\xba\x02\n" +
+	"\x06closed\x18\a \x01(\bR\x06closed\"\xd2\x02\n" +
 	"\n" +
 	"NodeAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
@@ -3112,7 +3120,8 @@ const file_meta_proto_rawDesc = "" +
 	"used_bytes\x18\n" +
 	" \x01(\x04R\tusedBytes\x12\x14\n" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
-	"\areasons\x18\f \x03(\tR\areasons\"@\n" +
+	"\areasons\x18\f \x03(\tR\areasons\x12\x16\n" +
+	"\x06active\x18\r \x01(\bR\x06active\"@\n" +
 	"\vNodesAnswer\x121\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x1b.stratos.wire.v1.NodeAnswerR\x05nodes\"H\n" +
 	"\rBucketsAnswer\x127\n" +

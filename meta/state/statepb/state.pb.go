@@ -1011,6 +1011,7 @@ type Tip struct {
 	Segments      uint64                 `protobuf:"varint,10,opt,name=segments,proto3" json:"segments,omitempty"`
 	Reduced       uint64                 `protobuf:"varint,11,opt,name=reduced,proto3" json:"reduced,omitempty"`
 	TrustedBlock  []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"` // light block of the value layer
+	ReportedTo    uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`      // epochs before it are in a report
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1129,6 +1130,125 @@ func (x *Tip) GetTrustedBlock() []byte {
 	return nil
 }
 
+func (x *Tip) GetReportedTo() uint64 {
+	if x != nil {
+		return x.ReportedTo
+	}
+	return 0
+}
+
+type Report struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromEpoch     uint64                 `protobuf:"varint,1,opt,name=from_epoch,json=fromEpoch,proto3" json:"from_epoch,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Header        []byte                 `protobuf:"bytes,3,opt,name=header,proto3" json:"header,omitempty"`
+	Tables        []*ReportTable         `protobuf:"bytes,4,rep,name=tables,proto3" json:"tables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Report) Reset() {
+	*x = Report{}
+	mi := &file_state_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Report) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Report) ProtoMessage() {}
+
+func (x *Report) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Report.ProtoReflect.Descriptor instead.
+func (*Report) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Report) GetFromEpoch() uint64 {
+	if x != nil {
+		return x.FromEpoch
+	}
+	return 0
+}
+
+func (x *Report) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Report) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *Report) GetTables() []*ReportTable {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+type ReportTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pages         [][]byte               `protobuf:"bytes,1,rep,name=pages,proto3" json:"pages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportTable) Reset() {
+	*x = ReportTable{}
+	mi := &file_state_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportTable) ProtoMessage() {}
+
+func (x *ReportTable) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportTable.ProtoReflect.Descriptor instead.
+func (*ReportTable) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ReportTable) GetPages() [][]byte {
+	if x != nil {
+		return x.Pages
+	}
+	return nil
+}
+
 var File_state_proto protoreflect.FileDescriptor
 
 const file_state_proto_rawDesc = "" +
@@ -1224,7 +1344,7 @@ const file_state_proto_rawDesc = "" +
 	"report_key\x18\x02 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xe0\x02\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\"\x81\x03\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x16\n" +
@@ -1241,7 +1361,17 @@ const file_state_proto_rawDesc = "" +
 	"\bsegments\x18\n" +
 	" \x01(\x04R\bsegments\x12\x18\n" +
 	"\areduced\x18\v \x01(\x04R\areduced\x12#\n" +
-	"\rtrusted_block\x18\f \x01(\fR\ftrustedBlockB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
+	"\rtrusted_block\x18\f \x01(\fR\ftrustedBlock\x12\x1f\n" +
+	"\vreported_to\x18\r \x01(\x04R\n" +
+	"reportedTo\"\x91\x01\n" +
+	"\x06Report\x12\x1d\n" +
+	"\n" +
+	"from_epoch\x18\x01 \x01(\x04R\tfromEpoch\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06header\x18\x03 \x01(\fR\x06header\x12:\n" +
+	"\x06tables\x18\x04 \x03(\v2\".stratos.meta.state.v1.ReportTableR\x06tables\"#\n" +
+	"\vReportTable\x12\x14\n" +
+	"\x05pages\x18\x01 \x03(\fR\x05pagesB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
 
 var (
 	file_state_proto_rawDescOnce sync.Once
@@ -1255,7 +1385,7 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_state_proto_goTypes = []any{
 	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
 	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
@@ -1271,19 +1401,22 @@ var file_state_proto_goTypes = []any{
 	(*Vote)(nil),           // 11: stratos.meta.state.v1.Vote
 	(*Authority)(nil),      // 12: stratos.meta.state.v1.Authority
 	(*Tip)(nil),            // 13: stratos.meta.state.v1.Tip
-	(*wirepb.Signed)(nil),  // 14: stratos.wire.v1.Signed
-	(*wirepb.Segment)(nil), // 15: stratos.wire.v1.Segment
+	(*Report)(nil),         // 14: stratos.meta.state.v1.Report
+	(*ReportTable)(nil),    // 15: stratos.meta.state.v1.ReportTable
+	(*wirepb.Signed)(nil),  // 16: stratos.wire.v1.Signed
+	(*wirepb.Segment)(nil), // 17: stratos.wire.v1.Segment
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	14, // 1: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	14, // 2: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	15, // 3: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	16, // 1: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	16, // 2: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	17, // 3: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	15, // 4: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -1297,7 +1430,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/erasure"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/transfer"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Options of a Client. The zero value of a field means its default.
+type Options struct {
+	// Segments is how many segments (16 MiB each, and their parity) are in memory at once. Default 3: under 256 MiB.
+	Segments int
+	// Lease is how much ozone a lease sets aside, if the account has it. Default 256 MB.
+	Lease mesh.Noz
+	// LeaseLife is how long a lease is good for. Default 10 minutes.
+	LeaseLife time.Duration
+	// Hedge is how long a node may take for a step before others are asked as well. Default 2 s.
+	Hedge time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Segments == 0 {
+		o.Segments = 3
+	}
+	if o.Lease == 0 {
+		o.Lease = 256_000_000
+	}
+	if o.LeaseLife == 0 {
+		o.LeaseLife = 10 * time.Minute
+	}
+	if o.Hedge == 0 {
+		o.Hedge = 2 * time.Second
+	}
+	return o
+}
+
+// A Client moves objects. It may be used by many goroutines. Close it: that gives back the ozone that it set aside.
+type Client struct {
+	access *Access
+	opts   Options
+	dialer *transfer.Dialer
+	group  *group.Group
+	leases *leases
+
+	mu       sync.Mutex
+	opened   bool // the session is on the log
+	nodes    map[mesh.NodeID]transfer.Node
+	nodesAt  time.Time
+	geometry index.Geometry
+	codes    map[[2]int]*erasure.Code
+	buckets  map[string]*wirepb.BucketAnswer
+}
+
+// New returns a client that acts under an access, through the authorities that the caller knows. Nothing is sent yet.
+func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
+	d := transfer.NewDialer(a.key, 5*time.Second)
+	g, err := group.New(authorities, d, group.Options{})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{access: a, opts: o.withDefaults(), dialer: d, group: g, codes: map[[2]int]*erasure.Code{}, buckets: map[string]*wirepb.BucketAnswer{}}
+	c.leases = &leases{client: c}
+	return c, nil
+}
+
+// Close gives leases back and closes connections. It may be called more than once.
+func (c *Client) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := errors.Join(c.leases.close(ctx), c.group.Close())
+	c.dialer.Close()
+	return err
+}
+
+// Access returns what the client acts under.
+func (c *Client) Access() *Access { return c.access }
+
+// commit signs a message with the session's key, puts it on the log, and waits until it cannot be lost.
+func (c *Client) commit(ctx context.Context, k wirepb.TxKind, p sign.Purpose, m proto.Message) (mesh.Height, error) {
+	if err := c.open(ctx); err != nil {
+		return 0, err
+	}
+	return c.group.Commit(ctx, c.tx(k, p, m))
+}
+
+func (c *Client) tx(k wirepb.TxKind, p sign.Purpose, m proto.Message) []byte {
+	return wire.Encode(&wirepb.Tx{Kind: k, Message: signed.Seal(c.access.domain, c.access.key, p, m)})
+}
+
+// open registers the session with the log, once.
+func (c *Client) open(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opened {
+		return nil
+	}
+	h, err := c.group.Submit(ctx, c.tx(wirepb.TxKind_TX_SESSION, sign.Session, &wirepb.Session{Chain: c.access.chain}))
+	if err != nil {
+		return err
+	}
+	if err := c.group.AwaitQuorum(ctx, h); err != nil {
+		return err
+	}
+	c.opened = true
+	return nil
+}
+
+// ask asks strong questions under the session.
+func (c *Client) ask(ctx context.Context, questions ...*wirepb.Question) ([][]byte, error) {
+	if err := c.open(ctx); err != nil {
+		return nil, err
+	}
+	answers, _, err := c.group.Ask(ctx, group.Strong, questions...)
+	return answers, err
+}
+
+// storageKind is the bit of a node's kinds for storing slices.
+const storageKind = 4
+
+// registryAge is how old the client's picture of nodes and geometry may be.
+const registryAge = 30 * time.Second
+
+// registry returns the nodes and the geometry that writes have now.
+func (c *Client) registry(ctx context.Context) (map[mesh.NodeID]transfer.Node, index.Geometry, error) {
+	c.mu.Lock()
+	nodes, g, at := c.nodes, c.geometry, c.nodesAt
+	c.mu.Unlock()
+	if nodes != nil && time.Since(at) < registryAge {
+		return nodes, g, nil
+	}
+	answers, _, err := c.group.Ask(ctx, group.Honest, &wirepb.Question{Question: &wirepb.Question_Nodes{Nodes: true}})
+	if err != nil {
+		return nil, g, err
+	}
+	all := new(wirepb.NodesAnswer)
+	if _, err := group.Decode(answers[0], all); err != nil {
+		return nil, g, err
+	}
+	nodes = make(map[mesh.NodeID]transfer.Node, len(all.Nodes))
+	domains := map[string]bool{}
+	for _, n := range all.Nodes {
+		node, err := nodeOf(n.Id, n.Address, n.TlsKey, n.NodeKey)
+		if err != nil {
+			return nil, g, err
+		}
+		nodes[node.ID] = node
+		if n.Active && n.Kinds&storageKind != 0 {
+			domains[n.Domain] = true
+		}
+	}
+	g, err = index.GeometryFor(len(domains))
+	if err != nil {
+		return nil, g, err
+	}
+	c.mu.Lock()
+	c.nodes, c.geometry, c.nodesAt = nodes, g, time.Now()
+	c.mu.Unlock()
+	return nodes, g, nil
+}
+
+func nodeOf(id []byte, address string, tlsKey, nodeKey []byte) (n transfer.Node, err error) {
+	var errs [3]error
+	n.ID, errs[0] = mesh.FromBytes[mesh.NodeID](id)
+	n.TLSKey, errs[1] = mesh.FromBytes[mesh.PublicKey](tlsKey)
+	n.NodeKey, errs[2] = mesh.FromBytes[mesh.PublicKey](nodeKey)
+	n.Address = address
+	return n, errors.Join(errs[:]...)
+}
+
+func (c *Client) code(k, n int) (*erasure.Code, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if code := c.codes[[2]int{k, n}]; code != nil {
+		return code, nil
+	}
+	code, err := erasure.New(k, n)
+	if err == nil {
+		c.codes[[2]int{k, n}] = code
+	}
+	return code, err
+}
