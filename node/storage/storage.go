@@ -53,6 +53,8 @@ type Options struct {
 	FS vfs.FS
 	// Capacity bounds the bytes of slices, proofs included. Default: none but the disk's.
 	Capacity uint64
+	// Reserve is how many bytes of the disk stay free: the index cannot go on without any. Default 128 MiB.
+	Reserve uint64
 	// LogBytes is where a log ends and the next begins. Default 1 GiB.
 	LogBytes uint64
 	// Now tells the time, for when slices were received and trashed. Default time.Now.
@@ -65,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Capacity == 0 {
 		o.Capacity = 1 << 62
+	}
+	if o.Reserve == 0 {
+		o.Reserve = 128 << 20
 	}
 	if o.LogBytes == 0 {
 		o.LogBytes = 1 << 30
@@ -104,6 +109,9 @@ type put struct {
 func Open(dir string, opts Options) (*Store, error) {
 	o := opts.withDefaults()
 	if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the slice store: %w", err)
+	}
+	if err := syncDir(o.FS, o.FS.PathDir(dir)); err != nil {
 		return nil, fmt.Errorf("opening the slice store: %w", err)
 	}
 	cache := pebble.NewCache(8 << 20)
@@ -253,6 +261,10 @@ func (s *Store) write(batch []*put) error {
 		f, at = s.logs[s.active], s.end
 		s.mu.RUnlock()
 	}
+	room := uint64(1 << 62)
+	if u, err := s.opts.FS.GetDiskUsage(s.dir); err == nil {
+		room = u.AvailBytes - min(s.opts.Reserve, u.AvailBytes)
+	}
 	start := at
 	b := s.index.NewBatch()
 	defer b.Close()
@@ -267,6 +279,10 @@ func (s *Store) write(batch []*put) error {
 			p.err = mesh.Errorf(mesh.Exhausted, "the node is full: %d of %d bytes are taken", used, s.opts.Capacity)
 			continue
 		}
+		if size > room {
+			p.err = mesh.Errorf(mesh.Exhausted, "the node's disk is full but for the %d bytes that stay free", s.opts.Reserve)
+			continue
+		}
 		if _, err := f.WriteAt(p.record, int64(at)); err != nil {
 			return s.undo(f, start, err)
 		}
@@ -276,7 +292,7 @@ func (s *Store) write(batch []*put) error {
 			return s.undo(f, start, err)
 		}
 		seen[p.id] = true
-		at, used, count = at+size, used+size, count+1
+		at, used, room, count = at+size, used+size, room-size, count+1
 	}
 	if at == start {
 		return nil
@@ -342,14 +358,19 @@ func (s *Store) createLog(n uint32) (vfs.File, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	d, err := s.opts.FS.OpenDir(s.dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := syncDir(s.opts.FS, s.dir); err != nil {
 		return nil, err
 	}
 	return s.opts.FS.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+}
+
+// syncDir makes the names in a folder survive a power cut.
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *Store) logPath(n uint32) string {
@@ -527,7 +548,7 @@ func (s *Store) Stats() Stats {
 	st := Stats{Slices: s.count, UsedBytes: s.used, FreeBytes: s.opts.Capacity - min(s.used, s.opts.Capacity)}
 	s.mu.RUnlock()
 	if u, err := s.opts.FS.GetDiskUsage(s.dir); err == nil {
-		st.FreeBytes = min(st.FreeBytes, u.AvailBytes)
+		st.FreeBytes = min(st.FreeBytes, u.AvailBytes-min(s.opts.Reserve, u.AvailBytes))
 	}
 	return st
 }
