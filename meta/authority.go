@@ -13,6 +13,7 @@ import (
 
 	cmtcfg "github.com/cometbft/cometbft/config"
 	cmtlog "github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/privval"
@@ -193,6 +194,11 @@ func serve(ctx context.Context, s *http.Server, run func() error) error {
 	}
 	<-done
 	return nil
+}
+
+// enqueue submits a transaction of this authority and does not wait for it.
+func (a *Authority) enqueue(raw []byte) error {
+	return a.engine.Mempool().CheckTx(raw, nil, mempool.TxInfo{})
 }
 
 // tidy drops what has ended from the ticket office.

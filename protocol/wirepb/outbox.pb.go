@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
+	sync "sync"
 	unsafe "unsafe"
 )
 
@@ -20,19 +21,899 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type NodeStatus int32
+
+const (
+	NodeStatus_NODE_STATUS_INVALID   NodeStatus = 0
+	NodeStatus_NODE_STATUS_ACTIVE    NodeStatus = 1
+	NodeStatus_NODE_STATUS_UNBONDING NodeStatus = 2 // deactivated; its deposit is still held
+	NodeStatus_NODE_STATUS_REMOVED   NodeStatus = 3 // its deposit is paid out
+)
+
+// Enum value maps for NodeStatus.
+var (
+	NodeStatus_name = map[int32]string{
+		0: "NODE_STATUS_INVALID",
+		1: "NODE_STATUS_ACTIVE",
+		2: "NODE_STATUS_UNBONDING",
+		3: "NODE_STATUS_REMOVED",
+	}
+	NodeStatus_value = map[string]int32{
+		"NODE_STATUS_INVALID":   0,
+		"NODE_STATUS_ACTIVE":    1,
+		"NODE_STATUS_UNBONDING": 2,
+		"NODE_STATUS_REMOVED":   3,
+	}
+)
+
+func (x NodeStatus) Enum() *NodeStatus {
+	p := new(NodeStatus)
+	*p = x
+	return p
+}
+
+func (x NodeStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NodeStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_outbox_proto_enumTypes[0].Descriptor()
+}
+
+func (NodeStatus) Type() protoreflect.EnumType {
+	return &file_outbox_proto_enumTypes[0]
+}
+
+func (x NodeStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NodeStatus.Descriptor instead.
+func (NodeStatus) EnumDescriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{0}
+}
+
+type Role int32
+
+const (
+	Role_ROLE_INVALID   Role = 0
+	Role_ROLE_NODE      Role = 1
+	Role_ROLE_AUTHORITY Role = 2
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_INVALID",
+		1: "ROLE_NODE",
+		2: "ROLE_AUTHORITY",
+	}
+	Role_value = map[string]int32{
+		"ROLE_INVALID":   0,
+		"ROLE_NODE":      1,
+		"ROLE_AUTHORITY": 2,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_outbox_proto_enumTypes[1].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_outbox_proto_enumTypes[1]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{1}
+}
+
+// OutboxRecord is one fact of the value layer for the meta layer. Package protocol/outbox states keys and limits.
+type OutboxRecord struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint64                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"` // of the block that wrote it
+	// Types that are valid to be assigned to Fact:
+	//
+	//	*OutboxRecord_OzoneCredited
+	//	*OutboxRecord_DebitSettled
+	//	*OutboxRecord_Node
+	//	*OutboxRecord_Authorities
+	//	*OutboxRecord_Params
+	//	*OutboxRecord_ReportFinal
+	Fact          isOutboxRecord_Fact `protobuf_oneof:"fact"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutboxRecord) Reset() {
+	*x = OutboxRecord{}
+	mi := &file_outbox_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutboxRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutboxRecord) ProtoMessage() {}
+
+func (x *OutboxRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutboxRecord.ProtoReflect.Descriptor instead.
+func (*OutboxRecord) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *OutboxRecord) GetHeight() uint64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *OutboxRecord) GetFact() isOutboxRecord_Fact {
+	if x != nil {
+		return x.Fact
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetOzoneCredited() *OzoneCredited {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_OzoneCredited); ok {
+			return x.OzoneCredited
+		}
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetDebitSettled() *DebitSettled {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_DebitSettled); ok {
+			return x.DebitSettled
+		}
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetNode() *NodeRecord {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_Node); ok {
+			return x.Node
+		}
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetAuthorities() *AuthoritySet {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_Authorities); ok {
+			return x.Authorities
+		}
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetParams() *NetworkParams {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_Params); ok {
+			return x.Params
+		}
+	}
+	return nil
+}
+
+func (x *OutboxRecord) GetReportFinal() *ReportFinal {
+	if x != nil {
+		if x, ok := x.Fact.(*OutboxRecord_ReportFinal); ok {
+			return x.ReportFinal
+		}
+	}
+	return nil
+}
+
+type isOutboxRecord_Fact interface {
+	isOutboxRecord_Fact()
+}
+
+type OutboxRecord_OzoneCredited struct {
+	OzoneCredited *OzoneCredited `protobuf:"bytes,2,opt,name=ozone_credited,json=ozoneCredited,proto3,oneof"`
+}
+
+type OutboxRecord_DebitSettled struct {
+	DebitSettled *DebitSettled `protobuf:"bytes,3,opt,name=debit_settled,json=debitSettled,proto3,oneof"`
+}
+
+type OutboxRecord_Node struct {
+	Node *NodeRecord `protobuf:"bytes,4,opt,name=node,proto3,oneof"`
+}
+
+type OutboxRecord_Authorities struct {
+	Authorities *AuthoritySet `protobuf:"bytes,5,opt,name=authorities,proto3,oneof"`
+}
+
+type OutboxRecord_Params struct {
+	Params *NetworkParams `protobuf:"bytes,6,opt,name=params,proto3,oneof"`
+}
+
+type OutboxRecord_ReportFinal struct {
+	ReportFinal *ReportFinal `protobuf:"bytes,7,opt,name=report_final,json=reportFinal,proto3,oneof"`
+}
+
+func (*OutboxRecord_OzoneCredited) isOutboxRecord_Fact() {}
+
+func (*OutboxRecord_DebitSettled) isOutboxRecord_Fact() {}
+
+func (*OutboxRecord_Node) isOutboxRecord_Fact() {}
+
+func (*OutboxRecord_Authorities) isOutboxRecord_Fact() {}
+
+func (*OutboxRecord_Params) isOutboxRecord_Fact() {}
+
+func (*OutboxRecord_ReportFinal) isOutboxRecord_Fact() {}
+
+// OzoneCredited: all the ozone that an account was ever credited.
+type OzoneCredited struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // 20 bytes
+	CreditedNoz   uint64                 `protobuf:"varint,2,opt,name=credited_noz,json=creditedNoz,proto3" json:"credited_noz,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OzoneCredited) Reset() {
+	*x = OzoneCredited{}
+	mi := &file_outbox_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OzoneCredited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OzoneCredited) ProtoMessage() {}
+
+func (x *OzoneCredited) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OzoneCredited.ProtoReflect.Descriptor instead.
+func (*OzoneCredited) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OzoneCredited) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *OzoneCredited) GetCreditedNoz() uint64 {
+	if x != nil {
+		return x.CreditedNoz
+	}
+	return 0
+}
+
+// DebitSettled: all the ozone that an account was ever debited, now that a page of this epoch's report was applied.
+type DebitSettled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // 20 bytes
+	DebitedNoz    uint64                 `protobuf:"varint,2,opt,name=debited_noz,json=debitedNoz,proto3" json:"debited_noz,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DebitSettled) Reset() {
+	*x = DebitSettled{}
+	mi := &file_outbox_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DebitSettled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DebitSettled) ProtoMessage() {}
+
+func (x *DebitSettled) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DebitSettled.ProtoReflect.Descriptor instead.
+func (*DebitSettled) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DebitSettled) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *DebitSettled) GetDebitedNoz() uint64 {
+	if x != nil {
+		return x.DebitedNoz
+	}
+	return 0
+}
+
+func (x *DebitSettled) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// NodeRecord: a resource node as it is registered now.
+type NodeRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                          // 20 bytes
+	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`              // 20 bytes
+	NodeKey       []byte                 `protobuf:"bytes,3,opt,name=node_key,json=nodeKey,proto3" json:"node_key,omitempty"` // 32 bytes, ed25519
+	TlsKey        []byte                 `protobuf:"bytes,4,opt,name=tls_key,json=tlsKey,proto3" json:"tls_key,omitempty"`    // 32 bytes, ed25519
+	Kinds         uint32                 `protobuf:"varint,5,opt,name=kinds,proto3" json:"kinds,omitempty"`                   // sum of compute 1, database 2, storage 4
+	Tier          uint32                 `protobuf:"varint,6,opt,name=tier,proto3" json:"tier,omitempty"`
+	Address       string                 `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"` // host:port
+	Domain        string                 `protobuf:"bytes,8,opt,name=domain,proto3" json:"domain,omitempty"`   // declared failure domain
+	Status        NodeStatus             `protobuf:"varint,9,opt,name=status,proto3,enum=stratos.wire.v1.NodeStatus" json:"status,omitempty"`
+	DepositWei    string                 `protobuf:"bytes,10,opt,name=deposit_wei,json=depositWei,proto3" json:"deposit_wei,omitempty"` // decimal
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeRecord) Reset() {
+	*x = NodeRecord{}
+	mi := &file_outbox_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeRecord) ProtoMessage() {}
+
+func (x *NodeRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeRecord.ProtoReflect.Descriptor instead.
+func (*NodeRecord) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NodeRecord) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *NodeRecord) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *NodeRecord) GetNodeKey() []byte {
+	if x != nil {
+		return x.NodeKey
+	}
+	return nil
+}
+
+func (x *NodeRecord) GetTlsKey() []byte {
+	if x != nil {
+		return x.TlsKey
+	}
+	return nil
+}
+
+func (x *NodeRecord) GetKinds() uint32 {
+	if x != nil {
+		return x.Kinds
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetTier() uint32 {
+	if x != nil {
+		return x.Tier
+	}
+	return 0
+}
+
+func (x *NodeRecord) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *NodeRecord) GetStatus() NodeStatus {
+	if x != nil {
+		return x.Status
+	}
+	return NodeStatus_NODE_STATUS_INVALID
+}
+
+func (x *NodeRecord) GetDepositWei() string {
+	if x != nil {
+		return x.DepositWei
+	}
+	return ""
+}
+
+// AuthoritySet: all present authorities, by rising id.
+type AuthoritySet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authorities   []*AuthorityRecord     `protobuf:"bytes,1,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthoritySet) Reset() {
+	*x = AuthoritySet{}
+	mi := &file_outbox_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthoritySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthoritySet) ProtoMessage() {}
+
+func (x *AuthoritySet) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthoritySet.ProtoReflect.Descriptor instead.
+func (*AuthoritySet) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AuthoritySet) GetAuthorities() []*AuthorityRecord {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+type AuthorityRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                         // 20 bytes
+	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`                             // 20 bytes
+	ReportKey     []byte                 `protobuf:"bytes,3,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`          // 32 bytes, ed25519
+	ConsensusKey  []byte                 `protobuf:"bytes,4,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // 32 bytes, ed25519
+	TlsKey        []byte                 `protobuf:"bytes,5,opt,name=tls_key,json=tlsKey,proto3" json:"tls_key,omitempty"`                   // 32 bytes, ed25519
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`                               // host:port
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthorityRecord) Reset() {
+	*x = AuthorityRecord{}
+	mi := &file_outbox_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthorityRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthorityRecord) ProtoMessage() {}
+
+func (x *AuthorityRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthorityRecord.ProtoReflect.Descriptor instead.
+func (*AuthorityRecord) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AuthorityRecord) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AuthorityRecord) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *AuthorityRecord) GetReportKey() []byte {
+	if x != nil {
+		return x.ReportKey
+	}
+	return nil
+}
+
+func (x *AuthorityRecord) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *AuthorityRecord) GetTlsKey() []byte {
+	if x != nil {
+		return x.TlsKey
+	}
+	return nil
+}
+
+func (x *AuthorityRecord) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// NetworkParams: what both layers count by.
+type NetworkParams struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	EpochBlocks    uint64                 `protobuf:"varint,1,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
+	MaturityEpochs uint64                 `protobuf:"varint,2,opt,name=maturity_epochs,json=maturityEpochs,proto3" json:"maturity_epochs,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *NetworkParams) Reset() {
+	*x = NetworkParams{}
+	mi := &file_outbox_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetworkParams) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetworkParams) ProtoMessage() {}
+
+func (x *NetworkParams) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetworkParams.ProtoReflect.Descriptor instead.
+func (*NetworkParams) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *NetworkParams) GetEpochBlocks() uint64 {
+	if x != nil {
+		return x.EpochBlocks
+	}
+	return 0
+}
+
+func (x *NetworkParams) GetMaturityEpochs() uint64 {
+	if x != nil {
+		return x.MaturityEpochs
+	}
+	return 0
+}
+
+// ReportFinal: the report up to this epoch is settled.
+type ReportFinal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	HeaderHash    []byte                 `protobuf:"bytes,2,opt,name=header_hash,json=headerHash,proto3" json:"header_hash,omitempty"` // SHA-256 of the header's bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportFinal) Reset() {
+	*x = ReportFinal{}
+	mi := &file_outbox_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportFinal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportFinal) ProtoMessage() {}
+
+func (x *ReportFinal) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportFinal.ProtoReflect.Descriptor instead.
+func (*ReportFinal) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReportFinal) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReportFinal) GetHeaderHash() []byte {
+	if x != nil {
+		return x.HeaderHash
+	}
+	return nil
+}
+
+// Registration is what a key signs, for purpose registration/1, to join under an operator.
+type Registration struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operator      []byte                 `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"` // 20 bytes
+	Role          Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=stratos.wire.v1.Role" json:"role,omitempty"`
+	Keys          [][]byte               `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"` // 32 bytes each, in the order in which the registration names them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Registration) Reset() {
+	*x = Registration{}
+	mi := &file_outbox_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Registration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Registration) ProtoMessage() {}
+
+func (x *Registration) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Registration.ProtoReflect.Descriptor instead.
+func (*Registration) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Registration) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *Registration) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_INVALID
+}
+
+func (x *Registration) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 var File_outbox_proto protoreflect.FileDescriptor
 
 const file_outbox_proto_rawDesc = "" +
 	"\n" +
-	"\foutbox.proto\x12\x0fstratos.wire.v1B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\foutbox.proto\x12\x0fstratos.wire.v1\"\xb0\x03\n" +
+	"\fOutboxRecord\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x04R\x06height\x12G\n" +
+	"\x0eozone_credited\x18\x02 \x01(\v2\x1e.stratos.wire.v1.OzoneCreditedH\x00R\rozoneCredited\x12D\n" +
+	"\rdebit_settled\x18\x03 \x01(\v2\x1d.stratos.wire.v1.DebitSettledH\x00R\fdebitSettled\x121\n" +
+	"\x04node\x18\x04 \x01(\v2\x1b.stratos.wire.v1.NodeRecordH\x00R\x04node\x12A\n" +
+	"\vauthorities\x18\x05 \x01(\v2\x1d.stratos.wire.v1.AuthoritySetH\x00R\vauthorities\x128\n" +
+	"\x06params\x18\x06 \x01(\v2\x1e.stratos.wire.v1.NetworkParamsH\x00R\x06params\x12A\n" +
+	"\freport_final\x18\a \x01(\v2\x1c.stratos.wire.v1.ReportFinalH\x00R\vreportFinalB\x06\n" +
+	"\x04fact\"L\n" +
+	"\rOzoneCredited\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\x12!\n" +
+	"\fcredited_noz\x18\x02 \x01(\x04R\vcreditedNoz\"_\n" +
+	"\fDebitSettled\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x1f\n" +
+	"\vdebited_noz\x18\x02 \x01(\x04R\n" +
+	"debitedNoz\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"\x9e\x02\n" +
+	"\n" +
+	"NodeRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12\x19\n" +
+	"\bnode_key\x18\x03 \x01(\fR\anodeKey\x12\x17\n" +
+	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12\x14\n" +
+	"\x05kinds\x18\x05 \x01(\rR\x05kinds\x12\x12\n" +
+	"\x04tier\x18\x06 \x01(\rR\x04tier\x12\x18\n" +
+	"\aaddress\x18\a \x01(\tR\aaddress\x12\x16\n" +
+	"\x06domain\x18\b \x01(\tR\x06domain\x123\n" +
+	"\x06status\x18\t \x01(\x0e2\x1b.stratos.wire.v1.NodeStatusR\x06status\x12\x1f\n" +
+	"\vdeposit_wei\x18\n" +
+	" \x01(\tR\n" +
+	"depositWei\"R\n" +
+	"\fAuthoritySet\x12B\n" +
+	"\vauthorities\x18\x01 \x03(\v2 .stratos.wire.v1.AuthorityRecordR\vauthorities\"\xb4\x01\n" +
+	"\x0fAuthorityRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12\x1d\n" +
+	"\n" +
+	"report_key\x18\x03 \x01(\fR\treportKey\x12#\n" +
+	"\rconsensus_key\x18\x04 \x01(\fR\fconsensusKey\x12\x17\n" +
+	"\atls_key\x18\x05 \x01(\fR\x06tlsKey\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"[\n" +
+	"\rNetworkParams\x12!\n" +
+	"\fepoch_blocks\x18\x01 \x01(\x04R\vepochBlocks\x12'\n" +
+	"\x0fmaturity_epochs\x18\x02 \x01(\x04R\x0ematurityEpochs\"D\n" +
+	"\vReportFinal\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
+	"\vheader_hash\x18\x02 \x01(\fR\n" +
+	"headerHash\"i\n" +
+	"\fRegistration\x12\x1a\n" +
+	"\boperator\x18\x01 \x01(\fR\boperator\x12)\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x15.stratos.wire.v1.RoleR\x04role\x12\x12\n" +
+	"\x04keys\x18\x03 \x03(\fR\x04keys*q\n" +
+	"\n" +
+	"NodeStatus\x12\x17\n" +
+	"\x13NODE_STATUS_INVALID\x10\x00\x12\x16\n" +
+	"\x12NODE_STATUS_ACTIVE\x10\x01\x12\x19\n" +
+	"\x15NODE_STATUS_UNBONDING\x10\x02\x12\x17\n" +
+	"\x13NODE_STATUS_REMOVED\x10\x03*;\n" +
+	"\x04Role\x12\x10\n" +
+	"\fROLE_INVALID\x10\x00\x12\r\n" +
+	"\tROLE_NODE\x10\x01\x12\x12\n" +
+	"\x0eROLE_AUTHORITY\x10\x02B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
-var file_outbox_proto_goTypes = []any{}
+var (
+	file_outbox_proto_rawDescOnce sync.Once
+	file_outbox_proto_rawDescData []byte
+)
+
+func file_outbox_proto_rawDescGZIP() []byte {
+	file_outbox_proto_rawDescOnce.Do(func() {
+		file_outbox_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_outbox_proto_rawDesc), len(file_outbox_proto_rawDesc)))
+	})
+	return file_outbox_proto_rawDescData
+}
+
+var file_outbox_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_outbox_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_outbox_proto_goTypes = []any{
+	(NodeStatus)(0),         // 0: stratos.wire.v1.NodeStatus
+	(Role)(0),               // 1: stratos.wire.v1.Role
+	(*OutboxRecord)(nil),    // 2: stratos.wire.v1.OutboxRecord
+	(*OzoneCredited)(nil),   // 3: stratos.wire.v1.OzoneCredited
+	(*DebitSettled)(nil),    // 4: stratos.wire.v1.DebitSettled
+	(*NodeRecord)(nil),      // 5: stratos.wire.v1.NodeRecord
+	(*AuthoritySet)(nil),    // 6: stratos.wire.v1.AuthoritySet
+	(*AuthorityRecord)(nil), // 7: stratos.wire.v1.AuthorityRecord
+	(*NetworkParams)(nil),   // 8: stratos.wire.v1.NetworkParams
+	(*ReportFinal)(nil),     // 9: stratos.wire.v1.ReportFinal
+	(*Registration)(nil),    // 10: stratos.wire.v1.Registration
+}
 var file_outbox_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3, // 0: stratos.wire.v1.OutboxRecord.ozone_credited:type_name -> stratos.wire.v1.OzoneCredited
+	4, // 1: stratos.wire.v1.OutboxRecord.debit_settled:type_name -> stratos.wire.v1.DebitSettled
+	5, // 2: stratos.wire.v1.OutboxRecord.node:type_name -> stratos.wire.v1.NodeRecord
+	6, // 3: stratos.wire.v1.OutboxRecord.authorities:type_name -> stratos.wire.v1.AuthoritySet
+	8, // 4: stratos.wire.v1.OutboxRecord.params:type_name -> stratos.wire.v1.NetworkParams
+	9, // 5: stratos.wire.v1.OutboxRecord.report_final:type_name -> stratos.wire.v1.ReportFinal
+	0, // 6: stratos.wire.v1.NodeRecord.status:type_name -> stratos.wire.v1.NodeStatus
+	7, // 7: stratos.wire.v1.AuthoritySet.authorities:type_name -> stratos.wire.v1.AuthorityRecord
+	1, // 8: stratos.wire.v1.Registration.role:type_name -> stratos.wire.v1.Role
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_outbox_proto_init() }
@@ -40,18 +921,28 @@ func file_outbox_proto_init() {
 	if File_outbox_proto != nil {
 		return
 	}
+	file_outbox_proto_msgTypes[0].OneofWrappers = []any{
+		(*OutboxRecord_OzoneCredited)(nil),
+		(*OutboxRecord_DebitSettled)(nil),
+		(*OutboxRecord_Node)(nil),
+		(*OutboxRecord_Authorities)(nil),
+		(*OutboxRecord_Params)(nil),
+		(*OutboxRecord_ReportFinal)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outbox_proto_rawDesc), len(file_outbox_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   0,
+			NumEnums:      2,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_outbox_proto_goTypes,
 		DependencyIndexes: file_outbox_proto_depIdxs,
+		EnumInfos:         file_outbox_proto_enumTypes,
+		MessageInfos:      file_outbox_proto_msgTypes,
 	}.Build()
 	File_outbox_proto = out.File
 	file_outbox_proto_goTypes = nil
