@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -73,6 +74,7 @@ var modulePermissions = map[string][]string{
 // An App is the value layer's state machine. Fields are for wiring and tests; nothing outside changes them.
 type App struct {
 	*baseapp.BaseApp
+	network          mesh.NetworkID
 	encoding         Encoding
 	keys             map[string]*storetypes.KVStoreKey
 	objectKeys       map[string]*storetypes.ObjectStoreKey
@@ -96,9 +98,13 @@ type App struct {
 	Modules *module.Manager
 }
 
+// NetworkOf names the network that begins with this genesis document.
+func NetworkOf(genesis []byte) mesh.NetworkID { return sha256.Sum256(genesis) }
+
 // New builds the application over db and loads its latest state. It panics when the stored state or the wiring is
-// broken: such a process cannot go on.
-func New(logger log.Logger, db dbm.DB, opts servertypes.AppOptions, baseOpts ...func(*baseapp.BaseApp)) *App {
+// broken: such a process cannot go on. The network is written into the state with the genesis, so that a node with
+// another genesis differs from the first block on.
+func New(logger log.Logger, db dbm.DB, network mesh.NetworkID, opts servertypes.AppOptions, baseOpts ...func(*baseapp.BaseApp)) *App {
 	evmChainID := cast.ToUint64(opts.Get(srvflags.EVMChainID))
 	enc := NewEncoding(evmChainID)
 	base := baseapp.NewBaseApp(Name, logger, db, enc.TxConfig.TxDecoder(), baseOpts...)
@@ -108,6 +114,7 @@ func New(logger log.Logger, db dbm.DB, opts servertypes.AppOptions, baseOpts ...
 
 	app := &App{
 		BaseApp:  base,
+		network:  network,
 		encoding: enc,
 		keys: storetypes.NewKVStoreKeys(
 			authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,

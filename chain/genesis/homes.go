@@ -4,7 +4,6 @@
 package genesis
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"github.com/cometbft/cometbft/privval"
 	cmttypes "github.com/cometbft/cometbft/types"
 
+	"github.com/stratosmesh/stratos/chain/app"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/devspec"
 )
@@ -55,7 +55,7 @@ func Write(spec *devspec.Spec) (*devspec.Result, error) {
 			return nil, err
 		}
 	}
-	result.NetworkID = sha256.Sum256(doc)
+	result.NetworkID = app.NetworkOf(doc)
 	return result, nil
 }
 

@@ -31,6 +31,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/app"
 	"github.com/stratosmesh/stratos/chain/genesis"
+	"github.com/stratosmesh/stratos/mesh"
 )
 
 func defaultHome() string {
@@ -123,7 +124,7 @@ func find(root *cobra.Command, name string) *cobra.Command {
 func templateApp() *app.App {
 	v := viper.New()
 	v.Set(srvflags.EVMChainID, uint64(evmtypes.DefaultEVMChainID))
-	return app.New(log.NewNopLogger(), dbm.NewMemDB(), v)
+	return app.New(log.NewNopLogger(), dbm.NewMemDB(), mesh.NetworkID{}, v)
 }
 
 func queryCommand() *cobra.Command {
@@ -150,6 +151,6 @@ func export(logger log.Logger, db dbm.DB, height int64, forZeroHeight bool, _ []
 	if height != -1 {
 		return servertypes.ExportedApp{}, fmt.Errorf("only the latest height can be exported; stop the node there with start --halt-height")
 	}
-	a := app.New(logger, db, opts)
+	a := app.New(logger, db, mesh.NetworkID{}, opts)
 	return a.Export(modules)
 }

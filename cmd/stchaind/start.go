@@ -79,6 +79,10 @@ func run(ctx context.Context, srv *server.Context, clientCtx client.Context) (er
 	if err != nil {
 		return fmt.Errorf("genesis: %w", err)
 	}
+	genesisBytes, err := os.ReadFile(comet.GenesisFile())
+	if err != nil {
+		return fmt.Errorf("genesis: %w", err)
+	}
 	db, err := dbm.NewDB("application", dbm.GoLevelDBBackend, filepath.Join(comet.RootDir, "data"))
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -87,7 +91,7 @@ func run(ctx context.Context, srv *server.Context, clientCtx client.Context) (er
 	if err != nil {
 		return err
 	}
-	a := app.New(srv.Logger, db, srv.Viper,
+	a := app.New(srv.Logger, db, app.NetworkOf(genesisBytes), srv.Viper,
 		baseapp.SetChainID(genesisDoc.ChainID),
 		baseapp.SetPruning(pruning),
 		baseapp.SetMinGasPrices(config.MinGasPrices),
