@@ -110,7 +110,7 @@ func (e *env) up(ctx context.Context) error {
 		if err == nil {
 			return ctx.Err()
 		}
-		return err
+		return e.overtaken(ctx, h, opts, err)
 	}
 	st, err := d.Status(ctx)
 	if err == nil {
@@ -122,6 +122,16 @@ func (e *env) up(ctx context.Context) error {
 		e.say("\nStop it with Ctrl-C, or from elsewhere with: stratos down")
 	}
 	return errors.Join(err, <-ended)
+}
+
+// overtaken shows the network that somebody else started in the moment in which we wanted to, if that is why we failed.
+func (e *env) overtaken(ctx context.Context, h home.Home, opts devnet.Options, err error) error {
+	if mesh.KindOf(err) == mesh.Conflict {
+		if st, otherErr := e.running(ctx, h, opts); otherErr == nil && st != nil {
+			return e.summary(st)
+		}
+	}
+	return err
 }
 
 // supervise is what a detached process does.
@@ -167,7 +177,7 @@ func (e *env) upDetached(cmd *cobra.Command) error {
 			}
 		}
 		if st, err = devnet.Detach(ctx, h, argv); err != nil {
-			return err
+			return e.overtaken(ctx, h, opts, err)
 		}
 	}
 	return e.summary(st)
