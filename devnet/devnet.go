@@ -169,9 +169,9 @@ func (d *Devnet) run(ctx context.Context, h home.Home, p programs) error {
 	return errors.Join(quiet(ctx, useErr), runErr)
 }
 
-// quiet drops an error that only says that ctx was cancelled: the network was told to stop.
+// quiet drops an error that only says that ctx is done: the network was told to stop.
 func quiet(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
 	}
 	return err
@@ -206,8 +206,8 @@ func (d *Devnet) prepare(ctx context.Context, h home.Home, p programs) (*Record,
 }
 
 // usable waits until the value layer answers a wallet.
-func usable(ctx context.Context, rec *Record) error {
-	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
+func usable(parent context.Context, rec *Record) error {
+	ctx, cancel := context.WithTimeout(parent, usableTimeout)
 	defer cancel()
 	var last error
 	ok, _ := poll(ctx.Done(), 50*time.Millisecond, usableTimeout, func() (bool, error) {
@@ -218,8 +218,8 @@ func usable(ctx context.Context, rec *Record) error {
 	switch {
 	case ok:
 		return nil
-	case ctx.Err() == context.Canceled:
-		return ctx.Err()
+	case parent.Err() != nil:
+		return parent.Err()
 	}
 	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the value layer runs but makes no blocks: %w", last), "read why with: stratos logs validator-0")
 }
