@@ -71,7 +71,8 @@ func (n Network) members() ([]member, error) {
 	return out, nil
 }
 
-// keep puts the members' keys into the wallet of the home, without passwords. What is there already stays.
+// keep puts the members' keys into the wallet of the home, without passwords. An account that is there already stays,
+// under whatever name.
 func keep(h home.Home, members []member) error {
 	store := wallet.OpenStore(h.Keys())
 	var wg sync.WaitGroup
@@ -81,11 +82,11 @@ func keep(h home.Home, members []member) error {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if e, err := store.Find(m.name); err == nil && e.Account == m.key.Account() {
+			if _, err := store.Find(m.key.Account().String()); err == nil {
 				return
 			}
 			if err := store.Add(m.name, m.key, "", wallet.Light); err != nil {
-				errs[i] = mesh.WithHint(fmt.Errorf("account of %s: %w", m.name, err), "rename your own account, or use another --home")
+				errs[i] = mesh.WithHint(fmt.Errorf("account of %s: %w", m.name, err), "use another --home: this one has an account of that name")
 			}
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/stratosmesh/stratos/client/home"
+	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
@@ -83,6 +84,11 @@ func create(ctx context.Context, h home.Home, n Network, stchaind string) (*Reco
 	if err := errors.Join(err, <-kept); err != nil {
 		return nil, err
 	}
+	alice, err := wallet.OpenStore(h.Keys()).Find(members[0].key.Account().String())
+	if err != nil {
+		return nil, err
+	}
+	profile.Account = alice.Name
 	if err := h.SetProfile(profile); err != nil {
 		return nil, err
 	}
@@ -141,7 +147,7 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 			Ports: devspec.Ports{P2P: uint16(p["p2p"]), RPC: uint16(p["rpc"]), Eth: uint16(p["eth"]), EthWS: uint16(p["eth_ws"]), REST: uint16(p["rest"]), GRPC: uint16(p["grpc"])},
 		})
 	}
-	profile := &home.Profile{ChainID: ChainID, EVMChainID: EVMChainID, Account: "alice", Endpoints: n.endpoints()}
+	profile := &home.Profile{ChainID: ChainID, EVMChainID: EVMChainID, Endpoints: n.endpoints()}
 	for i := range n.Authorities {
 		name := processName(RoleAuthority, i)
 		keys, err := drawKeys(h.Process(RoleAuthority, i), authorityKeyFiles)

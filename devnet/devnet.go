@@ -209,11 +209,13 @@ func (d *Devnet) prepare(ctx context.Context, h home.Home, p programs) (*Record,
 func usable(parent context.Context, rec *Record) error {
 	ctx, cancel := context.WithTimeout(parent, usableTimeout)
 	defer cancel()
-	var last error
+	last := errors.New("still at height 0")
 	ok, _ := poll(ctx.Done(), 50*time.Millisecond, usableTimeout, func() (bool, error) {
-		var height mesh.Height
-		height, last = heightOf(ctx, rec)
-		return last == nil && height > 0, nil
+		height, err := heightOf(ctx, rec)
+		if err != nil {
+			last = err
+		}
+		return height > 0, nil
 	})
 	switch {
 	case ok:

@@ -153,11 +153,11 @@ func (e *env) account(store wallet.Store) (wallet.Entry, error) {
 }
 
 // key unlocks an account.
-func (e *env) key(store wallet.Store, entry wallet.Entry) (wallet.Key, error) {
+func (e *env) key(ctx context.Context, store wallet.Store, entry wallet.Entry) (wallet.Key, error) {
 	password := ""
 	if !entry.Open {
 		var err error
-		if password, err = e.password("Password of "+entry.Name, false); err != nil {
+		if password, err = e.password(ctx, "Password of "+entry.Name, false); err != nil {
 			return wallet.Key{}, err
 		}
 	}
@@ -165,7 +165,7 @@ func (e *env) key(store wallet.Store, entry wallet.Entry) (wallet.Key, error) {
 }
 
 // password reads the password: the first line of --password-file, else what a person types; twice for a new one.
-func (e *env) password(prompt string, fresh bool) (string, error) {
+func (e *env) password(ctx context.Context, prompt string, fresh bool) (string, error) {
 	if path := e.cfg.Get(config.PasswordFile); path != "" {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -174,11 +174,11 @@ func (e *env) password(prompt string, fresh bool) (string, error) {
 		line, _, _ := strings.Cut(string(b), "\n")
 		return strings.TrimSuffix(line, "\r"), nil
 	}
-	first, err := e.secret(prompt, "--password-file")
+	first, err := e.secret(ctx, prompt, "--password-file")
 	if err != nil || !fresh {
 		return first, err
 	}
-	again, err := e.secret("Again", "--password-file")
+	again, err := e.secret(ctx, "Again", "--password-file")
 	if err == nil && again != first {
 		err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "the two passwords differ"), "try again")
 	}
@@ -186,27 +186,47 @@ func (e *env) password(prompt string, fresh bool) (string, error) {
 }
 
 // secret asks for something that is not shown while it is typed. Without a terminal it fails and names flag instead.
-func (e *env) secret(prompt, flag string) (string, error) {
+func (e *env) secret(ctx context.Context, prompt, flag string) (string, error) {
 	f, ok := e.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return "", mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s: there is no terminal to ask on", strings.ToLower(prompt)), "give it with %s", flag)
 	}
-	fmt.Fprint(e.stderr, prompt+": ")
-	b, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(e.stderr)
+	fd := int(f.Fd())
+	state, err := term.GetState(fd)
 	if err != nil {
 		return "", mesh.Errorf(mesh.Internal, "read from the terminal: %w", err)
 	}
-	return string(b), nil
+	fmt.Fprint(e.stderr, prompt+": ")
+	defer fmt.Fprintln(e.stderr)
+	type typed struct {
+		text []byte
+		err  error
+	}
+	done := make(chan typed, 1)
+	// Reading from a terminal cannot be broken off. After an interrupt the goroutine ends with the program, which is next.
+	go func() {
+		b, err := term.ReadPassword(fd)
+		done <- typed{b, err}
+	}()
+	select {
+	case t := <-done:
+		if t.err != nil {
+			return "", mesh.Errorf(mesh.Internal, "read from the terminal: %w", t.err)
+		}
+		return string(t.text), nil
+	case <-ctx.Done():
+		_ = term.Restore(fd, state) // so that the shell shows what is typed
+		return "", ctx.Err()
+	}
 }
 
 // printLine shows one of many results as a line of JSON.
 func (e *env) printLine(v any) error { return json.NewEncoder(e.stdout).Encode(v) }
 
 // secretLine reads a secret that a person types, or the next line of standard input when nobody is there to type.
-func (e *env) secretLine(prompt string) (string, error) {
+func (e *env) secretLine(ctx context.Context, prompt string) (string, error) {
 	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return e.secret(prompt, "standard input")
+		return e.secret(ctx, prompt, "standard input")
 	}
 	if e.lines == nil {
 		e.lines = bufio.NewReader(io.LimitReader(e.stdin, 64<<10))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -191,10 +192,8 @@ func newLogsCommand(e *env) *cobra.Command {
 }
 
 func checkLogName(h home.Home, name string, known []string) error {
-	for _, k := range known {
-		if k == name {
-			return nil
-		}
+	if slices.Contains(known, name) {
+		return nil
 	}
 	return mesh.WithHint(mesh.Errorf(mesh.NotFound, "%q has no log in %s", name, h.Logs()), "there are: %s", strings.Join(known, ", "))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -46,7 +47,7 @@ func newWalletNewCommand(e *env) *cobra.Command {
 		Use:   "new NAME",
 		Short: "Draw a new account and show its 24 words once",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			words, err := wallet.NewMnemonic()
 			if err != nil {
 				return err
@@ -59,7 +60,7 @@ func newWalletNewCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := e.keep(args[0], k, light); err != nil {
+			if err := e.keep(cmd.Context(), args[0], k, light); err != nil {
 				return err
 			}
 			v := view(args[0], k.Account())
@@ -87,7 +88,7 @@ func newWalletImportCommand(e *env) *cobra.Command {
 		Long: `Asks for the private key (64 hexadecimal digits), or with --mnemonic for the words; without a terminal it reads
 one line of standard input. Secrets are never taken from the command line, where others could see them.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			prompt, read := "Private key", wallet.ParseKey
 			if words {
 				prompt, read = "Words", func(s string) (wallet.Key, error) {
@@ -98,7 +99,7 @@ one line of standard input. Secrets are never taken from the command line, where
 					return tree.Key(index)
 				}
 			}
-			secret, err := e.secretLine(prompt)
+			secret, err := e.secretLine(cmd.Context(), prompt)
 			if err != nil {
 				return err
 			}
@@ -106,7 +107,7 @@ one line of standard input. Secrets are never taken from the command line, where
 			if err != nil {
 				return err
 			}
-			if err := e.keep(args[0], k, light); err != nil {
+			if err := e.keep(cmd.Context(), args[0], k, light); err != nil {
 				return err
 			}
 			v := view(args[0], k.Account())
@@ -122,7 +123,7 @@ one line of standard input. Secrets are never taken from the command line, where
 }
 
 // keep stores a key, creating the home if there is none.
-func (e *env) keep(name string, k wallet.Key, light bool) error {
+func (e *env) keep(ctx context.Context, name string, k wallet.Key, light bool) error {
 	if err := wallet.CheckName(name); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (e *env) keep(name string, k wallet.Key, light bool) error {
 	if err != nil {
 		return err
 	}
-	password, err := e.password("New password for "+name, true)
+	password, err := e.password(ctx, "New password for "+name, true)
 	if err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ is a number with a unit: 1.5stos, 20gwei or 7wei; without a unit it counts STOS.
 				return err
 			}
 			defer c.Close()
-			k, err := e.key(store, from)
+			k, err := e.key(cmd.Context(), store, from)
 			if err != nil {
 				return err
 			}
@@ -279,7 +280,7 @@ func newWalletExportCommand(e *env) *cobra.Command {
 		Use:   "export NAME",
 		Short: "Show the private key of an account",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := e.wallet()
 			if err != nil {
 				return err
@@ -288,7 +289,7 @@ func newWalletExportCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			k, err := e.key(store, entry)
+			k, err := e.key(cmd.Context(), store, entry)
 			if err != nil {
 				return err
 			}
