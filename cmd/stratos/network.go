@@ -69,7 +69,11 @@ func newStatusCommand(e *env) *cobra.Command {
 				return err
 			}
 			return e.print(st, func(w io.Writer) {
-				fmt.Fprintf(w, "The network in %s is %s (supervisor: process %d).\n\n", st.Home, st.State, st.PID)
+				fmt.Fprintf(w, "The network in %s is %s (supervisor: process %d).\n", st.Home, st.State, st.PID)
+				if len(st.Processes) == 0 {
+					return
+				}
+				fmt.Fprintln(w)
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				fmt.Fprintln(t, "NAME\tPHASE\tHEALTHY\tPID\tRESTARTS\tLAST EXIT")
 				for _, p := range st.Processes {

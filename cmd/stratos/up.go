@@ -57,27 +57,28 @@ What the network consists of is recorded when it is created and kept from then o
 	return cmd
 }
 
-// options reads what a network is to be run with, and makes sure of what it needs before anything is touched.
-func (e *env) options() (devnet.Options, home.Home, error) {
+// options reads what a network is to be run with.
+func (e *env) options() (devnet.Options, error) {
 	n, given, err := e.cfg.Network()
 	if err != nil {
-		return devnet.Options{}, home.Home{}, err
+		return devnet.Options{}, err
 	}
 	noRestart, err := e.cfg.Bool(config.NoRestart)
-	if err != nil {
-		return devnet.Options{}, home.Home{}, err
-	}
-	stchaind, err := devnet.FindStchaind(e.cfg.Get(config.Stchaind))
-	if err != nil {
-		return devnet.Options{}, home.Home{}, err
-	}
-	h, err := home.Create(e.cfg.Get(config.Home))
-	return devnet.Options{Home: h.Dir(), Network: n, Given: given, NoRestart: noRestart, Stchaind: stchaind}, h, err
+	return devnet.Options{
+		Home: e.cfg.Get(config.Home), Network: n, Given: given, NoRestart: noRestart, Stchaind: e.cfg.Get(config.Stchaind),
+	}, err
 }
 
 // running returns the network that runs already, once it is usable; nil when none does. What was asked for must agree
 // with it.
-func (e *env) running(ctx context.Context, h home.Home, opts devnet.Options) (*devnet.Status, error) {
+func (e *env) running(ctx context.Context, opts devnet.Options) (*devnet.Status, error) {
+	h, err := home.Open(opts.Home)
+	if mesh.KindOf(err) == mesh.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	st, err := devnet.Attach(ctx, h)
 	if err != nil || st == nil {
 		return nil, err
@@ -89,13 +90,27 @@ func (e *env) running(ctx context.Context, h home.Home, opts devnet.Options) (*d
 	return st, nil
 }
 
+// prepare makes sure of what a network needs before it creates the home.
+func (e *env) prepare(opts *devnet.Options) (h home.Home, err error) {
+	if opts.Stchaind, err = devnet.FindStchaind(opts.Stchaind); err != nil {
+		return h, err
+	}
+	h, err = home.Create(opts.Home)
+	opts.Home = h.Dir()
+	return h, err
+}
+
 func (e *env) up(ctx context.Context) error {
-	opts, h, err := e.options()
+	opts, err := e.options()
 	if err != nil {
 		return err
 	}
-	if st, err := e.running(ctx, h, opts); err != nil || st != nil {
+	if st, err := e.running(ctx, opts); err != nil || st != nil {
 		return errors.Join(err, e.summary(st))
+	}
+	h, err := e.prepare(&opts)
+	if err != nil {
+		return err
 	}
 	d, closeLog, err := e.newDevnet(h, opts, &progress{w: e.stderr, quiet: e.json})
 	if err != nil {
@@ -110,7 +125,7 @@ func (e *env) up(ctx context.Context) error {
 		if err == nil {
 			return ctx.Err()
 		}
-		return e.overtaken(ctx, h, opts, err)
+		return e.overtaken(ctx, opts, err)
 	}
 	st, err := d.Status(ctx)
 	if err == nil {
@@ -125,9 +140,9 @@ func (e *env) up(ctx context.Context) error {
 }
 
 // overtaken shows the network that somebody else started in the moment in which we wanted to, if that is why we failed.
-func (e *env) overtaken(ctx context.Context, h home.Home, opts devnet.Options, err error) error {
+func (e *env) overtaken(ctx context.Context, opts devnet.Options, err error) error {
 	if mesh.KindOf(err) == mesh.Conflict {
-		if st, otherErr := e.running(ctx, h, opts); otherErr == nil && st != nil {
+		if st, otherErr := e.running(ctx, opts); otherErr == nil && st != nil {
 			return e.summary(st)
 		}
 	}
@@ -136,7 +151,11 @@ func (e *env) overtaken(ctx context.Context, h home.Home, opts devnet.Options, e
 
 // supervise is what a detached process does.
 func (e *env) supervise(ctx context.Context) error {
-	opts, h, err := e.options()
+	opts, err := e.options()
+	if err != nil {
+		return err
+	}
+	h, err := e.prepare(&opts)
 	if err != nil {
 		return err
 	}
@@ -160,15 +179,19 @@ func (e *env) newDevnet(h home.Home, opts devnet.Options, more ...slog.Handler) 
 
 func (e *env) upDetached(cmd *cobra.Command) error {
 	ctx := cmd.Context()
-	opts, h, err := e.options()
+	opts, err := e.options()
 	if err != nil {
 		return err
 	}
-	st, err := e.running(ctx, h, opts)
+	st, err := e.running(ctx, opts)
 	if err != nil {
 		return err
 	}
 	if st == nil {
+		h, err := e.prepare(&opts)
+		if err != nil {
+			return err
+		}
 		e.say("Starting a network in %s ...", h.Dir())
 		argv := []string{e.name, "up", "--report", "--home", h.Dir(), "--stchaind", opts.Stchaind}
 		for _, name := range []string{"validators", "authorities", "nodes", "base-port", "epoch", "no-restart"} {
@@ -177,7 +200,7 @@ func (e *env) upDetached(cmd *cobra.Command) error {
 			}
 		}
 		if st, err = devnet.Detach(ctx, h, argv); err != nil {
-			return e.overtaken(ctx, h, opts, err)
+			return e.overtaken(ctx, opts, err)
 		}
 	}
 	return e.summary(st)
