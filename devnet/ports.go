@@ -27,11 +27,15 @@ func (n *Network) reserve(hint string) (net.Listener, error) {
 	if n.BasePort != 0 {
 		return n.reserveBlock(hint)
 	}
-	// Whole thousands below the range from which systems draw ports for outgoing connections.
+	// Whole thousands below the range from which systems draw ports for outgoing connections, and not the one that a
+	// plain `stratos up` wants.
 	const first, blocks = 10_000, 22
 	var err error
 	for _, i := range rand.Perm(blocks) {
 		n.BasePort = first + i*blockPorts
+		if n.BasePort == Default().BasePort {
+			continue
+		}
 		var guard net.Listener
 		if guard, err = n.reserveBlock(hint); err == nil {
 			return guard, nil
