@@ -86,7 +86,9 @@ func checkEmpty(dir string) error {
 	if err != nil {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "home %s cannot be used: %w", dir, err), "name another with --home")
 	}
-	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != "config.toml" }) {
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() != "config.toml" && !strings.HasPrefix(e.Name(), "."+versionFile) // being written right now
+	}) {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is not empty and is not a Stratos home (it has no %s)", dir, versionFile),
 			"name another folder with --home")
 	}
@@ -96,27 +98,38 @@ func checkEmpty(dir string) error {
 // Create opens the home at dir, or makes it when there is none.
 func Create(dir string) (Home, error) {
 	h, err := Open(dir)
+	if err == nil {
+		return h, h.complete()
+	}
 	if mesh.KindOf(err) != mesh.NotFound {
 		return h, err
 	}
 	if h.dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, mesh.Errorf(mesh.Invalid, "home: %w", err)
 	}
-	for _, d := range []string{h.dir, h.Keys(), h.Logs()} {
+	// The number comes first: whoever finds the folder half made, finds a home.
+	err = os.MkdirAll(h.dir, 0o700)
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(h.dir, versionFile), []byte(strconv.Itoa(Format)+"\n"), 0o644)
+	}
+	if err != nil {
+		return Home{}, mesh.WithHint(mesh.Errorf(mesh.Invalid, "create home: %w", err), "name another with --home")
+	}
+	return h, h.complete()
+}
+
+// complete makes what a home has from the start and may be lacking after a crash.
+func (h Home) complete() error {
+	for _, d := range []string{h.Keys(), h.Logs()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return Home{}, mesh.WithHint(mesh.Errorf(mesh.Invalid, "create home: %w", err), "name another with --home")
+			return mesh.Errorf(mesh.Internal, "create home: %w", err)
 		}
 	}
-	if _, err := os.Lstat(h.Config()); errors.Is(err, fs.ErrNotExist) {
-		if err := atomicfile.Write(h.Config(), []byte(configTemplate), 0o600); err != nil {
-			return Home{}, fmt.Errorf("create home: %w", err)
-		}
+	err := atomicfile.Create(h.Config(), []byte(configTemplate), 0o600)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return mesh.Errorf(mesh.Internal, "create home: %w", err)
 	}
-	// Last, because it makes the folder a home.
-	if err := atomicfile.Write(filepath.Join(h.dir, versionFile), []byte(strconv.Itoa(Format)+"\n"), 0o644); err != nil {
-		return Home{}, fmt.Errorf("create home: %w", err)
-	}
-	return h, nil
+	return nil
 }
 
 // Dir is the absolute path of the home.

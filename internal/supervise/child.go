@@ -118,7 +118,7 @@ func (c *child) once(ctx context.Context) {
 	}
 	if err := cmd.Start(); err != nil {
 		c.mu.Unlock()
-		c.exited(err.Error())
+		c.exited(ctx, err.Error())
 		return
 	}
 	c.pid, c.mine = cmd.Process.Pid, true
@@ -142,10 +142,10 @@ func (c *child) once(ctx context.Context) {
 		how = err.Error()
 	}
 	_ = own.Close()
-	c.exited(how)
+	c.exited(ctx, how)
 }
 
-func (c *child) exited(how string) {
+func (c *child) exited(ctx context.Context, how string) {
 	var phase Phase
 	c.set(func() {
 		if !c.ready && !c.held {
@@ -153,6 +153,8 @@ func (c *child) exited(how string) {
 		}
 		c.pid, c.ready, c.lastExit = 0, false, how
 		switch {
+		case ctx.Err() != nil:
+			c.phase = Stopped
 		case c.held:
 			c.phase = Held
 		case c.s.opts.NoRestart:
@@ -267,6 +269,27 @@ func (c *child) release() {
 			c.held, c.phase, c.early = false, Waiting, 0
 		}
 	})
+}
+
+// awaitAnswer is awaitReady for a child that may have died a moment ago without anybody having noticed yet.
+func (c *child) awaitAnswer(ctx context.Context) error {
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	for {
+		if err := c.awaitReady(ctx); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		held := c.held
+		c.mu.Unlock()
+		if held || c.answers(ctx) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 func (c *child) awaitGone(ctx context.Context) error {

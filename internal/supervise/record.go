@@ -121,7 +121,10 @@ func identify(pid int) (identity, error) {
 		return identity{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	if fields[0] == "Z" || fields[0] == "X" {
-		return identity{}, fmt.Errorf("process %d has ended", pid)
+		// The first thread has ended; the process has when no other thread is left, which may still hold its ports.
+		if tasks, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task"); err != nil || len(tasks) <= 1 {
+			return identity{}, fmt.Errorf("process %d has ended", pid)
+		}
 	}
 	start, err := strconv.ParseUint(fields[19], 10, 64)
 	if err != nil {

@@ -282,7 +282,12 @@ func (s *Supervisor) Release(ctx context.Context, names ...string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.ReadyTimeout)
 	defer cancel()
-	return awaitAll(ctx, children)
+	for _, c := range children {
+		if err := c.awaitAnswer(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Supervisor) named(names []string) ([]*child, error) {

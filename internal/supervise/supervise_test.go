@@ -200,12 +200,15 @@ func TestRestartsWhatDies(t *testing.T) {
 	b := run(t, supervise.Options{BackoffMin: time.Millisecond}, row(h.URL, "p", "polite", t.TempDir()))
 	h.want(t, "+p")
 	b.awaitReady(t)
-	for range 3 {
+	for range 4 {
 		_ = syscall.Kill(h.pid("p"), syscall.SIGKILL)
 		h.want(t, "-p")
+		if err := b.Release(t.Context(), "p"); err != nil { // must not believe that the dead one is ready
+			t.Fatal(err)
+		}
 		h.want(t, "+p")
 	}
-	if st := b.Status(t.Context())[0]; st.Restarts != 3 || st.LastExit != "signal: killed" {
+	if st := b.Status(t.Context())[0]; !st.Healthy || st.Restarts != 4 || st.LastExit != "signal: killed" {
 		t.Errorf("status %+v", st)
 	}
 	b.end(t)

@@ -1,0 +1,31 @@
+package app
+
+import (
+	"slices"
+
+	"github.com/ethereum/go-ethereum/core/vm"
+
+	evmtypes "github.com/cosmos/evm/x/vm/types"
+
+	"github.com/stratosmesh/stratos/chain/precompile/send"
+	"github.com/stratosmesh/stratos/protocol/abi"
+)
+
+// stratosPrecompiles are the contracts with which Ethereum transactions reach the modules.
+func (app *App) stratosPrecompiles() []vm.PrecompiledContract {
+	return []vm.PrecompiledContract{
+		send.New(app.BankKeeper, Denom),
+	}
+}
+
+// activePrecompiles lists the addresses of all precompiles that do more than Ethereum's own, in the order that the
+// EVM's parameters require.
+func activePrecompiles() []string {
+	active := []string{evmtypes.P256PrecompileAddress, evmtypes.Bech32PrecompileAddress, evmtypes.StakingPrecompileAddress,
+		evmtypes.DistributionPrecompileAddress, evmtypes.GovPrecompileAddress, evmtypes.SlashingPrecompileAddress}
+	for _, c := range abi.All() {
+		active = append(active, c.Address.Hex())
+	}
+	slices.Sort(active)
+	return active
+}

@@ -1,0 +1,278 @@
+package devnet
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/stratosmesh/stratos/client/home"
+	"github.com/stratosmesh/stratos/client/wallet"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/internal/keyfile"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/devspec"
+)
+
+// A Record is a network as it was created: network.json.
+type Record struct {
+	Format     int              `json:"format"` // 1
+	Network    Network          `json:"network"`
+	NetworkID  mesh.NetworkID   `json:"network_id"`
+	ChainID    string           `json:"chain_id"`
+	EVMChainID uint64           `json:"evm_chain_id"`
+	Created    time.Time        `json:"created"`
+	Ports      map[string]Ports `json:"ports"` // process -> purpose -> port
+}
+
+const recordFormat = 1
+
+func recordPath(h home.Home) string { return h.Path("network.json") }
+
+// ReadRecord reads network.json. Without one the error is NotFound.
+func ReadRecord(h home.Home) (*Record, error) {
+	b, err := os.ReadFile(recordPath(h))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no network was created in %s", h.Dir()), "create one with: stratos up")
+	}
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "read network: %w", err)
+	}
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, mesh.Errorf(mesh.Corrupt, "network %s: %w", recordPath(h), err)
+	}
+	if r.Format != recordFormat {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "network %s has format %d, this program knows %d", recordPath(h), r.Format, recordFormat), "use a newer stratos")
+	}
+	return &r, nil
+}
+
+// The files of an authority's and of a node's keys, in the folder keys/ of its home (package keyfile).
+var (
+	authorityKeyFiles = []string{"report.pem", "consensus.pem", "tls.pem"}
+	nodeKeyFiles      = []string{"node.pem", "tls.pem"}
+)
+
+// create makes keys, genesis, profile and, last, the record of a network. One that was left half made is made anew.
+func create(ctx context.Context, h home.Home, n Network, stchaind string) (*Record, error) {
+	marker := h.Path("creating")
+	if err := clearHalfMade(h, marker); err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Write(marker, nil, 0o600); err != nil {
+		return nil, err
+	}
+	members, err := n.members()
+	if err != nil {
+		return nil, err
+	}
+	kept := make(chan error, 1)
+	go func() { kept <- keep(h, members) }() // it takes as long as the genesis
+	rec, profile, err := n.found(ctx, h, members, stchaind)
+	if err := errors.Join(err, <-kept); err != nil {
+		return nil, err
+	}
+	alice, err := wallet.OpenStore(h.Keys()).Find(members[0].key.Account().String())
+	if err != nil {
+		return nil, err
+	}
+	profile.Account = alice.Name
+	if err := h.SetProfile(profile); err != nil {
+		return nil, err
+	}
+	b, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := atomicfile.Write(recordPath(h), append(b, '\n'), 0o600); err != nil {
+		return nil, err
+	}
+	return rec, os.Remove(marker)
+}
+
+// clearHalfMade removes what an interrupted creation left. Without its marker nothing is ever removed.
+func clearHalfMade(h home.Home, marker string) error {
+	var found []string
+	for _, role := range []string{RoleValidator, RoleAuthority, RoleNode} {
+		dirs, err := filepath.Glob(h.Path(role + "-*"))
+		if err != nil {
+			return err
+		}
+		found = append(found, dirs...)
+	}
+	if _, err := os.Lstat(marker); errors.Is(err, fs.ErrNotExist) && len(found) > 0 {
+		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "%s is there, but no network.json that says what it belongs to", found[0]),
+			"put network.json back, or use another --home")
+	}
+	for _, dir := range found {
+		if err := os.RemoveAll(dir); err != nil {
+			return mesh.Errorf(mesh.Internal, "clear a half-made network: %w", err)
+		}
+	}
+	return nil
+}
+
+// found draws the members' keys and has stchaind write the genesis.
+func (n Network) found(ctx context.Context, h home.Home, members []member, stchaind string) (*Record, *home.Profile, error) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	ports := n.portTable()
+	spec := &devspec.Spec{
+		ChainID: ChainID, EVMChainID: EVMChainID, GenesisTime: &now,
+		EpochBlocks: n.EpochBlocks(), MaturityEpochs: 2,
+		BlockInterval: uint64(time.Duration(n.BlockInterval).Milliseconds()),
+		Validators:    []devspec.Validator{}, Authorities: []devspec.Authority{}, Nodes: []devspec.Node{},
+	}
+	operators := map[string]mesh.Account{}
+	for _, m := range members {
+		operators[m.name] = m.key.Account()
+		spec.Accounts = append(spec.Accounts, devspec.Account{Name: m.name, Address: m.key.Account(), Balance: m.balance, Ozone: m.ozone})
+	}
+	for i := range n.Validators {
+		name := processName(RoleValidator, i)
+		p := ports[name]
+		spec.Validators = append(spec.Validators, devspec.Validator{
+			Name: name, Home: h.Process(RoleValidator, i), Operator: operators[name], Stake: validatorStake,
+			Ports: devspec.Ports{P2P: uint16(p["p2p"]), RPC: uint16(p["rpc"]), Eth: uint16(p["eth"]), EthWS: uint16(p["eth_ws"]), REST: uint16(p["rest"]), GRPC: uint16(p["grpc"])},
+		})
+	}
+	profile := &home.Profile{ChainID: ChainID, EVMChainID: EVMChainID, Endpoints: n.endpoints()}
+	for i := range n.Authorities {
+		name := processName(RoleAuthority, i)
+		keys, err := drawKeys(h.Process(RoleAuthority, i), authorityKeyFiles)
+		if err != nil {
+			return nil, nil, err
+		}
+		a := devspec.Authority{
+			Name: name, Operator: operators[name], ReportKey: keys[0], ConsensusKey: keys[1], TLSKey: keys[2],
+			Address: hostPort(ports[name]["api"]), Deposit: authorityDeposit,
+		}
+		spec.Authorities = append(spec.Authorities, a)
+		profile.Authorities = append(profile.Authorities, home.Authority{Name: name, ID: mesh.AuthorityIDOf(a.ReportKey), API: a.Address, TLSKey: a.TLSKey})
+	}
+	for i := range n.Nodes {
+		name := processName(RoleNode, i)
+		keys, err := drawKeys(h.Process(RoleNode, i), nodeKeyFiles)
+		if err != nil {
+			return nil, nil, err
+		}
+		spec.Nodes = append(spec.Nodes, devspec.Node{
+			Name: name, Operator: operators[name], NodeKey: keys[0], TLSKey: keys[1],
+			Kinds: devspec.Compute | devspec.Database | devspec.Storage, Tier: 1,
+			Address: hostPort(ports[name]["transfer"]), Domain: name, Deposit: nodeDeposit,
+		})
+	}
+	result, err := devnetInit(ctx, h, spec, stchaind)
+	if err != nil {
+		return nil, nil, err
+	}
+	profile.Network = result.NetworkID
+	return &Record{
+		Format: recordFormat, Network: n, NetworkID: result.NetworkID, ChainID: ChainID, EVMChainID: EVMChainID,
+		Created: now, Ports: ports,
+	}, profile, nil
+}
+
+func hostPort(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
+
+func drawKeys(dir string, files []string) ([]mesh.PublicKey, error) {
+	dir = filepath.Join(dir, "keys")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "draw keys: %w", err)
+	}
+	var out []mesh.PublicKey
+	for _, f := range files {
+		var key ed25519.PrivateKey
+		key, err := keyfile.Create(filepath.Join(dir, f))
+		if err != nil {
+			return nil, mesh.Errorf(mesh.Internal, "draw keys: %w", err)
+		}
+		out = append(out, mesh.PublicKeyOf(key))
+	}
+	return out, nil
+}
+
+// devnetInit runs `stchaind devnet-init`. The spec stays in the home: it is what the genesis was made from.
+func devnetInit(ctx context.Context, h home.Home, spec *devspec.Spec, stchaind string) (*devspec.Result, error) {
+	if err := spec.Check(); err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "spec of the network: %w", err)
+	}
+	b, err := json.MarshalIndent(spec, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	path := h.Path("spec.json")
+	if err := atomicfile.Write(path, append(b, '\n'), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, stchaind, "devnet-init", "--spec", path)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, mesh.Errorf(mesh.Internal, "write the genesis: %s devnet-init: %w\n%s", stchaind, err, strings.TrimSpace(errOut.String()))
+	}
+	var result devspec.Result
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil || result.NetworkID == (mesh.NetworkID{}) {
+		return nil, mesh.Errorf(mesh.Internal, "write the genesis: %s devnet-init answered %q: %w", stchaind, clip(out.String()), errors.Join(err, errors.New("no network id")))
+	}
+	return &result, nil
+}
+
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "..."
+	}
+	return s
+}
+
+// FindStchaind returns the path of the value layer's program: the given one; else STRATOS_STCHAIND, which says what a
+// person wants; else beside the running program; else on the PATH.
+func FindStchaind(given string) (string, error) {
+	if given == "" {
+		given = os.Getenv("STRATOS_STCHAIND")
+	}
+	if given != "" {
+		path, err := exec.LookPath(given)
+		if err != nil {
+			return "", mesh.WithHint(mesh.Errorf(mesh.NotFound, "stchaind: %w", err), "mend STRATOS_STCHAIND or the setting stchaind")
+		}
+		return filepath.Abs(path)
+	}
+	if exe, err := os.Executable(); err == nil {
+		if path, err := exec.LookPath(filepath.Join(filepath.Dir(exe), "stchaind")); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath("stchaind")
+	if err != nil {
+		return "", mesh.WithHint(mesh.Errorf(mesh.NotFound, "stchaind, the program of the value layer, is neither beside stratos nor on the PATH"),
+			"build it with: go build -o bin/ ./cmd/stchaind, or name it with STRATOS_STCHAIND")
+	}
+	return filepath.Abs(path)
+}
+
+func (n Network) endpoints() home.Endpoints {
+	v := n.portTable()[processName(RoleValidator, 0)]
+	url := func(purpose string) string { return fmt.Sprintf("http://%s", hostPort(v[purpose])) }
+	e := home.Endpoints{REST: url("rest"), Eth: url("eth"), CometBFT: url("rpc")}
+	if a, ok := n.portTable()[processName(RoleAuthority, 0)]; ok && n.runs(RoleAuthority) {
+		e.HTTP = "http://" + hostPort(a["http"])
+	}
+	return e
+}

@@ -1,0 +1,46 @@
+// Package abi holds the interfaces and addresses of the value layer's precompiled contracts, so that whatever speaks
+// to the chain encodes its calls from the same files that the chain decodes them with.
+//
+// It sends nothing: package client and command stratos do. The JSON files are what wallets and contract tools load.
+package abi
+
+import (
+	"bytes"
+	_ "embed"
+	"sync"
+
+	ethabi "github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// A Contract is a precompiled contract: where it is and what it understands.
+type Contract struct {
+	ethabi.ABI
+	Name    string
+	Address common.Address
+	JSON    []byte // the ABI as wallets load it; not to be changed
+}
+
+//go:embed send.json
+var sendJSON []byte
+
+var send = contract("send", 0x5300, sendJSON)
+
+// Send moves STOS: to one account, or to several in one transaction.
+func Send() Contract { return send() }
+
+// All returns every contract, by rising address.
+func All() []Contract { return []Contract{send()} }
+
+// contract parses an ABI when it is first asked for. One that does not parse is a programmer's mistake.
+func contract(name string, address uint64, json []byte) func() Contract {
+	return sync.OnceValue(func() Contract {
+		a, err := ethabi.JSON(bytes.NewReader(json))
+		if err != nil {
+			panic("abi: " + name + ".json: " + err.Error())
+		}
+		var to common.Address
+		to[18], to[19] = byte(address>>8), byte(address)
+		return Contract{ABI: a, Name: name, Address: to, JSON: json}
+	})
+}
