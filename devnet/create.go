@@ -3,26 +3,33 @@ package devnet
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/cometbft/cometbft/privval"
+	"github.com/cometbft/cometbft/types"
+
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/internal/atomicfile"
-	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta"
+	"github.com/stratosmesh/stratos/node"
+	"github.com/stratosmesh/stratos/protocol/chainproof"
 	"github.com/stratosmesh/stratos/protocol/devspec"
+	"github.com/stratosmesh/stratos/protocol/group"
 )
 
 // A Record is a network as it was created: network.json.
@@ -58,12 +65,6 @@ func ReadRecord(h home.Home) (*Record, error) {
 	}
 	return &r, nil
 }
-
-// The files of an authority's and of a node's keys, in the folder keys/ of its home (package keyfile).
-var (
-	authorityKeyFiles = []string{"report.pem", "consensus.pem", "tls.pem"}
-	nodeKeyFiles      = []string{"node.pem", "tls.pem"}
-)
 
 // create makes keys, genesis, profile and, last, the record of a network. One that was left half made is made anew.
 func create(ctx context.Context, h home.Home, n Network, stchaind string) (*Record, error) {
@@ -148,27 +149,28 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 		})
 	}
 	profile := &home.Profile{ChainID: ChainID, EVMChainID: EVMChainID, Endpoints: n.endpoints()}
-	for i := range n.Authorities {
+	authorities, err := initAll(n.Authorities, func(i int) (meta.Identity, error) { return meta.Init(h.Process(RoleAuthority, i)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, id := range authorities {
 		name := processName(RoleAuthority, i)
-		keys, err := drawKeys(h.Process(RoleAuthority, i), authorityKeyFiles)
-		if err != nil {
-			return nil, nil, err
-		}
 		a := devspec.Authority{
-			Name: name, Operator: operators[name], ReportKey: keys[0], ConsensusKey: keys[1], TLSKey: keys[2],
+			Name: name, Operator: operators[name], ReportKey: id.ReportKey, ConsensusKey: id.ConsensusKey, TLSKey: id.TLSKey,
 			Address: hostPort(ports[name]["api"]), Deposit: authorityDeposit,
 		}
 		spec.Authorities = append(spec.Authorities, a)
-		profile.Authorities = append(profile.Authorities, home.Authority{Name: name, ID: mesh.AuthorityIDOf(a.ReportKey), API: a.Address, TLSKey: a.TLSKey})
+		profile.Authorities = append(profile.Authorities, home.Authority{Name: name, Member: group.Member{ID: id.ID, Address: a.Address,
+			TLSKey: id.TLSKey, ReportKey: id.ReportKey, ConsensusKey: id.ConsensusKey}})
 	}
-	for i := range n.Nodes {
+	nodes, err := initAll(n.Nodes, func(i int) (node.Identity, error) { return node.Init(h.Process(RoleNode, i)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, id := range nodes {
 		name := processName(RoleNode, i)
-		keys, err := drawKeys(h.Process(RoleNode, i), nodeKeyFiles)
-		if err != nil {
-			return nil, nil, err
-		}
 		spec.Nodes = append(spec.Nodes, devspec.Node{
-			Name: name, Operator: operators[name], NodeKey: keys[0], TLSKey: keys[1],
+			Name: name, Operator: operators[name], NodeKey: id.NodeKey, TLSKey: id.TLSKey,
 			Kinds: devspec.Compute | devspec.Database | devspec.Storage, Tier: 1,
 			Address: hostPort(ports[name]["transfer"]), Domain: name, Deposit: nodeDeposit,
 		})
@@ -178,6 +180,9 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 		return nil, nil, err
 	}
 	profile.Network = result.NetworkID
+	if err := n.settle(h, spec, profile, authorities); err != nil {
+		return nil, nil, err
+	}
 	return &Record{
 		Format: recordFormat, Network: n, NetworkID: result.NetworkID, ChainID: ChainID, EVMChainID: EVMChainID,
 		Created: now, Ports: ports,
@@ -186,21 +191,72 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 
 func hostPort(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-func drawKeys(dir string, files []string) ([]mesh.PublicKey, error) {
-	dir = filepath.Join(dir, "keys")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, mesh.Errorf(mesh.Internal, "draw keys: %w", err)
-	}
-	var out []mesh.PublicKey
-	for _, f := range files {
-		var key ed25519.PrivateKey
-		key, err := keyfile.Create(filepath.Join(dir, f))
-		if err != nil {
-			return nil, mesh.Errorf(mesh.Internal, "draw keys: %w", err)
+// initAll makes count homes.
+func initAll[T any](count int, init func(int) (T, error)) ([]T, error) {
+	out := make([]T, count)
+	for i := range out {
+		var err error
+		if out[i], err = init(i); err != nil {
+			return nil, err
 		}
-		out = append(out, mesh.PublicKeyOf(key))
 	}
 	return out, nil
+}
+
+// settle writes the settings of authorities and nodes, and the genesis of the authorities' group, now that the value
+// layer's genesis is known.
+func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, authorities []meta.Identity) error {
+	ports := n.portTable()
+	anchor, err := trustAnchor(spec)
+	if err != nil {
+		return err
+	}
+	genesis, err := meta.Genesis{Network: p.Network, Time: *spec.GenesisTime, EpochBlocks: spec.EpochBlocks, Trusted: anchor, Members: authorities}.Encode()
+	if n.Authorities > 0 && err != nil {
+		return err
+	}
+	var rpcs []string
+	for i := range n.Validators {
+		rpcs = append(rpcs, "http://"+hostPort(ports[processName(RoleValidator, i)]["rpc"]))
+	}
+	var peers []string
+	for i, id := range authorities {
+		peers = append(peers, id.PeerID+"@"+hostPort(ports[processName(RoleAuthority, i)]["p2p"]))
+	}
+	for i := range authorities {
+		name := processName(RoleAuthority, i)
+		at := ports[name]
+		err := meta.WriteConfig(h.Process(RoleAuthority, i), meta.Config{Name: name, Network: p.Network, API: hostPort(at["api"]), P2P: hostPort(at["p2p"]),
+			Status: hostPort(at["http"]), Peers: slices.Delete(slices.Clone(peers), i, i+1), ValueRPC: rpcs}, genesis)
+		if err != nil {
+			return err
+		}
+	}
+	var members []group.Member
+	for _, a := range p.Authorities {
+		members = append(members, a.Member)
+	}
+	for i := range n.Nodes {
+		name := processName(RoleNode, i)
+		err := node.WriteConfig(h.Process(RoleNode, i), node.Config{Name: name, Network: p.Network, Transfer: hostPort(ports[name]["transfer"]),
+			Status: hostPort(ports[name]["http"]), Authorities: members, SettleEvery: node.Every(time.Duration(n.Epoch) / 3)})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trustAnchor is what the authorities trust of the value layer before its first block: the validators of its genesis.
+func trustAnchor(spec *devspec.Spec) ([]byte, error) {
+	var vals []*types.Validator
+	for _, v := range spec.Validators {
+		dir := filepath.Join(v.Home, "config", "priv_validator_key.json")
+		key := privval.LoadFilePVEmptyState(dir, "")
+		power := new(big.Int).Div(v.Stake.Big(), big.NewInt(mesh.WeiPerStos))
+		vals = append(vals, types.NewValidator(key.Key.PubKey, power.Int64()))
+	}
+	return chainproof.Found(spec.ChainID, *spec.GenesisTime, types.NewValidatorSet(vals))
 }
 
 // devnetInit runs `stchaind devnet-init`. The spec stays in the home: it is what the genesis was made from.

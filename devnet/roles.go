@@ -44,6 +44,12 @@ func roles() []role {
 				// It answers 200 when there is a block.
 				fmt.Sprintf("http://%s/cosmos/base/tendermint/v1beta1/blocks/latest", hostPort(r.ports["rest"]))
 		}},
+		{RoleAuthority, 1, func(n Network) int { return n.Authorities }, func(r row) ([]string, string) {
+			return []string{r.stratos, "meta", "run", "--home", r.home}, "http://" + hostPort(r.ports["http"]) + "/readyz"
+		}},
+		{RoleNode, 1, func(n Network) int { return n.Nodes }, func(r row) ([]string, string) {
+			return []string{r.stratos, "node", "run", "--home", r.home}, "http://" + hostPort(r.ports["http"]) + "/readyz"
+		}},
 	}
 }
 

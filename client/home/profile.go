@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
 )
 
 // A Profile tells a client which network it speaks to, and where. It lies in profile.json.
@@ -31,12 +32,10 @@ type Endpoints struct {
 	CometBFT string `json:"cometbft,omitempty"` // CometBFT RPC of the value layer
 }
 
-// An Authority is where a member of the meta layer serves clients, and the key with which it does.
+// An Authority is a member of the meta layer, as clients must know it.
 type Authority struct {
-	Name   string           `json:"name"`
-	ID     mesh.AuthorityID `json:"id"`
-	API    string           `json:"api"` // host:port, mutual TLS 1.3
-	TLSKey mesh.PublicKey   `json:"tls_key"`
+	Name string `json:"name"`
+	group.Member
 }
 
 const profileFormat = 1

@@ -134,3 +134,9 @@ func keyOf(b []byte) (Key, error) {
 	}
 	return Key{priv}, nil
 }
+
+// SignPersonal is SignMessage as protocol/account wants it.
+func (k Key) SignPersonal(msg []byte) ([]byte, error) {
+	sig, err := k.SignMessage(msg)
+	return sig[:], err
+}

@@ -34,6 +34,7 @@ type env struct {
 	environ        []string
 	name           string // how the program was called
 	json           bool   // --json
+	grant          string // --grant
 
 	cfg    *config.Config // set when the command begins
 	lines  *bufio.Reader  // of stdin, once something was read

@@ -26,10 +26,13 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 	f.String("home", "", "folder of keys, settings and development networks (default ~/.stratos)")
 	f.BoolVar(&e.json, "json", false, "print one JSON object; errors too, on standard error")
 	f.String("account", "", "account that acts: a name, st1... or 0x...")
+	f.StringVar(&e.grant, "grant", "", "act under this grant, or the one in this file, instead of an account")
 	f.String("password-file", "", "file with the account's password in its first line")
 	root.AddGroup(
 		&cobra.Group{ID: "network", Title: "Development network:"},
+		&cobra.Group{ID: "object", Title: "Objects:"},
 		&cobra.Group{ID: "account", Title: "Accounts:"},
+		&cobra.Group{ID: "operator", Title: "Operators:"},
 		&cobra.Group{ID: "self", Title: "This program:"},
 	)
 	root.SetHelpCommandGroupID("self")
@@ -42,7 +45,9 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 	}
 	add("network", newUpCommand(e), newDownCommand(e), newStatusCommand(e), newStopCommand(e), newStartCommand(e),
 		newLogsCommand(e), newDoctorCommand(e))
+	add("object", newMakeBucketCommand(e), newRemoveBucketCommand(e), newCopyCommand(e), newListCommand(e), newStatCommand(e), newRemoveCommand(e), newMoveCommand(e), newUsageCommand(e))
 	add("account", newWalletCommand(e))
+	add("operator", newMetaCommand(e), newNodeCommand(e))
 	add("self", newConfigCommand(e), newVersionCommand(e))
 	return root
 }

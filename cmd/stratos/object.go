@@ -1,0 +1,416 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+func newMakeBucketCommand(e *env) *cobra.Command {
+	var public bool
+	cmd := &cobra.Command{
+		Use:     "mb stratos://BUCKET",
+		Short:   "Create a bucket",
+		Example: "  stratos mb stratos://photos",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := bucketPath(args[0])
+			if err != nil {
+				return err
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if err := c.MakeBucket(cmd.Context(), p.Bucket, public); err != nil {
+					return err
+				}
+				return e.print(map[string]any{"bucket": p.Bucket, "public": public}, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", p) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&public, "public", false, "do not encrypt; anybody may read")
+	return cmd
+}
+
+func newRemoveBucketCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rb stratos://BUCKET",
+		Short: "Delete an empty bucket",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := bucketPath(args[0])
+			if err != nil {
+				return err
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if err := c.RemoveBucket(cmd.Context(), p.Bucket); err != nil {
+					return err
+				}
+				return e.print(map[string]any{"bucket": p.Bucket}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", p) })
+			})
+		},
+	}
+}
+
+func bucketPath(s string) (mesh.Path, error) {
+	if !mesh.IsPath(s) {
+		s = mesh.Scheme + s
+	}
+	p, err := mesh.ParsePath(s)
+	if err == nil && p.Key != "" {
+		err = mesh.Errorf(mesh.Invalid, "%q names an object, not a bucket", s)
+	}
+	return p, err
+}
+
+// An objectView is an object, folder or bucket as commands show it.
+type objectView struct {
+	Path     string `json:"path"`
+	Size     uint64 `json:"size"`
+	Modified string `json:"modified,omitempty"`
+	Folder   bool   `json:"folder,omitempty"`
+}
+
+func newListCommand(e *env) *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use:   "ls [stratos://BUCKET[/PREFIX]]",
+		Short: "List buckets, or objects",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if len(args) == 0 {
+					return e.listBuckets(cmd.Context(), c)
+				}
+				p, err := mesh.ParsePath(args[0])
+				if err != nil {
+					return err
+				}
+				delimiter := "/"
+				if recursive {
+					delimiter = ""
+				}
+				return e.list(cmd.Context(), c, p, delimiter)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "list what lies in folders too")
+	return cmd
+}
+
+func (e *env) listBuckets(ctx context.Context, c *client.Client) error {
+	buckets, err := c.Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	if buckets == nil {
+		buckets = []client.Bucket{}
+	}
+	return e.print(map[string]any{"buckets": buckets}, func(w io.Writer) {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, b := range buckets {
+			kind := ""
+			if b.Public {
+				kind = "public"
+			}
+			fmt.Fprintf(t, "%s\t%d objects\t%s\t%s\n", mesh.Path{Bucket: b.Name}, b.Objects, bytesText(b.Bytes), kind)
+		}
+		t.Flush() // into memory
+	})
+}
+
+// list prints names as they come: one line each, of JSON with --json.
+func (e *env) list(ctx context.Context, c *client.Client, p mesh.Path, delimiter string) error {
+	return c.List(ctx, p, delimiter, func(l client.Listed) error {
+		v := objectView{Path: mesh.Path{Bucket: p.Bucket, Key: l.Key}.String(), Size: l.Size, Folder: l.Folder}
+		if !l.Folder {
+			v.Modified = l.Modified.UTC().Format(time.RFC3339)
+		}
+		if e.json {
+			return e.printLine(v)
+		}
+		size, when := bytesText(v.Size), v.Modified
+		if l.Folder {
+			size, when = "-", "-"
+		}
+		_, err := fmt.Fprintf(e.stdout, "%20s  %10s  %s\n", when, size, v.Path)
+		return err
+	})
+}
+
+func newUsageCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "du stratos://BUCKET[/PREFIX]",
+		Short: "Add up the sizes of objects",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := mesh.ParsePath(args[0])
+			if err != nil {
+				return err
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				var v struct {
+					Path    string `json:"path"`
+					Objects int    `json:"objects"`
+					Bytes   uint64 `json:"bytes"`
+				}
+				v.Path = p.String()
+				err := c.List(cmd.Context(), p, "", func(l client.Listed) error { v.Objects++; v.Bytes += l.Size; return nil })
+				if err != nil {
+					return err
+				}
+				return e.print(v, func(w io.Writer) { fmt.Fprintf(w, "%s in %d objects  %s\n", bytesText(v.Bytes), v.Objects, v.Path) })
+			})
+		},
+	}
+}
+
+func newStatCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stat stratos://BUCKET/KEY",
+		Short: "Show an object: size, pieces, holders, health",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := objectPath(args[0])
+			if err != nil {
+				return err
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				o, err := c.Stat(cmd.Context(), p)
+				if err != nil {
+					return err
+				}
+				v, err := statOf(cmd.Context(), c, o)
+				if err != nil {
+					return err
+				}
+				return e.print(v, v.write)
+			})
+		},
+	}
+}
+
+// A statView is everything that `stat` tells of an object.
+type statView struct {
+	objectView
+	Version     mesh.VersionID `json:"version"`
+	ContentType string         `json:"content_type,omitempty"`
+	BLAKE3      string         `json:"blake3"`
+	Inline      bool           `json:"inline"`
+	Segments    int            `json:"segments"`
+	DataPieces  int            `json:"data_pieces,omitempty"`
+	Pieces      int            `json:"pieces,omitempty"`
+	Missing     int            `json:"missing"` // pieces that repair has yet to bring
+	Health      string         `json:"health"`  // full or reduced
+	Holders     map[string]int `json:"holders,omitempty"`
+}
+
+func statOf(ctx context.Context, c *client.Client, o *client.Object) (*statView, error) {
+	pl, err := c.Placement(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	v := &statView{objectView: objectView{Path: o.Path.String(), Size: o.Size, Modified: o.Modified.UTC().Format(time.RFC3339)}, Version: o.Version,
+		ContentType: o.ContentType, BLAKE3: fmt.Sprintf("%x", o.PlainHash), Inline: pl.Segments == 0, Segments: pl.Segments, DataPieces: pl.DataPieces,
+		Pieces: len(pl.Pieces), Health: "full", Holders: map[string]int{}}
+	for _, p := range pl.Pieces {
+		if !p.Stored {
+			v.Missing++
+			v.Health = "reduced"
+			continue
+		}
+		v.Holders[p.Node.String()]++
+	}
+	return v, nil
+}
+
+func (v *statView) write(w io.Writer) {
+	fmt.Fprintf(w, "%s\n  %d bytes, written %s, version %s\n  BLAKE3 %s\n", v.Path, v.Size, v.Modified, v.Version, v.BLAKE3)
+	if v.ContentType != "" {
+		fmt.Fprintf(w, "  %s\n", v.ContentType)
+	}
+	if v.Inline {
+		fmt.Fprintf(w, "  kept in the index\n")
+		return
+	}
+	fmt.Fprintf(w, "  %d segments, %d pieces of which %d of each segment's %d suffice, %d missing: %s\n", v.Segments, v.Pieces, v.DataPieces, v.Pieces/v.Segments, v.Missing, v.Health)
+	for _, h := range sortedKeys(v.Holders) {
+		fmt.Fprintf(w, "  %s  %d pieces\n", h, v.Holders[h])
+	}
+}
+
+func objectPath(s string) (mesh.Path, error) {
+	p, err := mesh.ParsePath(s)
+	if err == nil && p.Key == "" {
+		err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "%q names a bucket, not an object", s), "give a key after the bucket")
+	}
+	return p, err
+}
+
+func newRemoveCommand(e *env) *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use:   "rm stratos://BUCKET/KEY",
+		Short: "Delete an object, or with --recursive all whose keys begin so",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := mesh.ParsePath(args[0])
+			if err != nil {
+				return err
+			}
+			if p.Key == "" && !recursive {
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a bucket", p), "remove its objects with --recursive, then the bucket with: stratos rb %s", p)
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error { return e.remove(cmd.Context(), c, p, recursive) })
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "delete every object whose key begins so")
+	return cmd
+}
+
+func (e *env) remove(ctx context.Context, c *client.Client, p mesh.Path, recursive bool) error {
+	keys := []string{p.Key}
+	if recursive {
+		keys = nil
+		if err := c.List(ctx, p, "", func(l client.Listed) error { keys = append(keys, l.Key); return nil }); err != nil {
+			return err
+		}
+	}
+	err := each(ctx, keys, func(ctx context.Context, k string) error {
+		err := c.Delete(ctx, mesh.Path{Bucket: p.Bucket, Key: k})
+		if recursive && mesh.KindOf(err) == mesh.NotFound { // somebody else was faster
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return e.print(map[string]any{"deleted": len(keys)}, func(w io.Writer) {
+		if recursive {
+			fmt.Fprintf(w, "deleted %d objects\n", len(keys))
+		} else {
+			fmt.Fprintf(w, "deleted %s\n", p)
+		}
+	})
+}
+
+func newMoveCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "mv stratos://BUCKET/KEY stratos://BUCKET/KEY",
+		Short: "Give an object another name",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, err := objectPath(args[0])
+			if err != nil {
+				return err
+			}
+			to, err := mesh.ParsePath(args[1])
+			if err != nil {
+				return err
+			}
+			if to.Key == "" || strings.HasSuffix(to.Key, "/") {
+				to.Key += path.Base(from.Key)
+			}
+			if from == to {
+				return mesh.Errorf(mesh.Invalid, "%s already has that name", from)
+			}
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if _, err := c.Copy(cmd.Context(), from, to); err != nil {
+					return err
+				}
+				if err := c.Delete(cmd.Context(), from); err != nil {
+					return err
+				}
+				return e.print(map[string]any{"from": from.String(), "to": to.String()}, func(w io.Writer) { fmt.Fprintf(w, "%s is now %s\n", from, to) })
+			})
+		},
+	}
+}
+
+// A transferFile is one file to move between the disk and the network.
+type transferFile struct {
+	local string // "-" for a stream
+	path  mesh.Path
+	size  int64
+}
+
+// localFiles lists what a local argument names: a file, or with recursive a tree in which links are not followed.
+func localFiles(local string, to mesh.Path, recursive bool) ([]transferFile, error) {
+	info, err := os.Stat(local)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, mesh.Errorf(mesh.NotFound, "no file %s", local)
+	case err != nil:
+		return nil, mesh.Errorf(mesh.Invalid, "%s: %w", local, err)
+	case !info.IsDir():
+		if !info.Mode().IsRegular() {
+			return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is no regular file", local), "pipe it in: stratos cp - %s", to)
+		}
+		if to.Key == "" || strings.HasSuffix(to.Key, "/") {
+			to.Key += filepath.Base(local)
+		}
+		return []transferFile{{local, to, info.Size()}}, nil
+	case !recursive:
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a folder", local), "copy it with --recursive")
+	}
+	var files []transferFile
+	prefix := to.Key
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	err = filepath.WalkDir(local, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(local, name)
+		if err != nil {
+			return err
+		}
+		files = append(files, transferFile{name, mesh.Path{Bucket: to.Bucket, Key: prefix + filepath.ToSlash(rel)}, info.Size()})
+		return nil
+	})
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Invalid, "reading %s: %w", local, err)
+	}
+	return files, nil
+}
+
+// remoteFiles lists what a network argument names and where it goes on the disk. A key that would leave the folder is
+// refused: it was chosen by somebody else.
+func remoteFiles(ctx context.Context, c *client.Client, from mesh.Path, local string, recursive bool) ([]transferFile, error) {
+	info, err := os.Stat(local)
+	isDir := err == nil && info.IsDir() || strings.HasSuffix(local, string(filepath.Separator))
+	if !recursive {
+		if local != "-" && isDir {
+			local = filepath.Join(local, path.Base(from.Key))
+		}
+		return []transferFile{{local: local, path: from}}, nil
+	}
+	var files []transferFile
+	cut := from.Key[:strings.LastIndexByte(from.Key, '/')+1]
+	err = c.List(ctx, from, "", func(l client.Listed) error {
+		rel := strings.TrimPrefix(l.Key, cut)
+		if !filepath.IsLocal(filepath.FromSlash(rel)) || path.Clean(rel) != rel {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the key %q does not fit into a folder", l.Key), "copy it by itself, under a name of yours")
+		}
+		files = append(files, transferFile{filepath.Join(local, filepath.FromSlash(rel)), mesh.Path{Bucket: from.Bucket, Key: l.Key}, int64(l.Size)})
+		return nil
+	})
+	return files, err
+}

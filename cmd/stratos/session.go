@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/home"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/sign"
+)
+
+const (
+	// sessionLife is how long the account need not be unlocked again.
+	sessionLife = 7 * 24 * time.Hour
+	// sessionRest is what must be left of it for a command to begin.
+	sessionRest = time.Hour
+)
+
+// withClient runs f with a client that acts for the account, or under the grant of --grant.
+func (e *env) withClient(ctx context.Context, f func(*client.Client) error) (err error) {
+	h, err := e.home()
+	if err != nil {
+		return err
+	}
+	p, err := h.Profile()
+	if err != nil {
+		return err
+	}
+	a, err := e.access(ctx, h, p)
+	if err != nil {
+		return err
+	}
+	var members []group.Member
+	for _, m := range p.Authorities {
+		members = append(members, m.Member)
+	}
+	if len(members) == 0 {
+		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this network has no meta layer"), "start one with authorities: stratos up --authorities 4")
+	}
+	c, err := client.New(a, members, client.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return f(c)
+}
+
+// access returns what the command acts under: a grant that was handed over, or the account's session, which is kept in
+// the home so that the account is unlocked once in a while only.
+func (e *env) access(ctx context.Context, h home.Home, p *home.Profile) (*client.Access, error) {
+	if e.grant != "" {
+		return readGrant(e.grant, p)
+	}
+	store, err := e.wallet()
+	if err != nil {
+		return nil, err
+	}
+	entry, err := e.account(store)
+	if err != nil {
+		return nil, err
+	}
+	path := h.Path("sessions", entry.Account.String())
+	b, err := os.ReadFile(path)
+	if err == nil {
+		a, err := client.ParseAccess(string(b))
+		if err == nil && a.Network() == p.Network && a.Account() == entry.Account && time.UnixMilli(a.Rights().ExpiresMs).After(time.Now().Add(sessionRest)) {
+			return a, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, mesh.Errorf(mesh.Invalid, "the session: %w", err)
+	}
+	k, err := e.key(ctx, store, entry)
+	if err != nil {
+		return nil, err
+	}
+	a, err := client.NewAccess(sign.Domain{Network: p.Network}, k, sessionLife)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(h.Path("sessions"), 0o700); err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "keeping the session: %w", err)
+	}
+	return a, atomicfile.Write(path, []byte(a.String()+"\n"), 0o600)
+}
+
+// readGrant reads a grant that is given as text or as the name of a file that holds it.
+func readGrant(given string, p *home.Profile) (*client.Access, error) {
+	text := given
+	if !strings.HasPrefix(given, "stratos-access-") {
+		b, err := os.ReadFile(given)
+		if err != nil {
+			return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "the grant is neither a text nor a file: %w", err), "give --grant what 'stratos share' printed")
+		}
+		text = string(b)
+	}
+	a, err := client.ParseAccess(text)
+	if err == nil && a.Network() != p.Network {
+		err = mesh.WithHint(mesh.Errorf(mesh.Denied, "the grant is for another network"), "use the home of that network with --home")
+	}
+	return a, err
+}
