@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -56,7 +57,12 @@ import (
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 	"github.com/cosmos/gogoproto/proto"
 
+	"github.com/stratosmesh/stratos/chain/x/outbox"
+	"github.com/stratosmesh/stratos/chain/x/pot"
+	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sds"
 	"github.com/stratosmesh/stratos/mesh"
+	outboxkeys "github.com/stratosmesh/stratos/protocol/outbox"
 )
 
 // modulePermissions lists every module account and what it may do with coins.
@@ -69,6 +75,9 @@ var modulePermissions = map[string][]string{
 	evmtypes.ModuleName:            {authtypes.Minter, authtypes.Burner},
 	feemarkettypes.ModuleName:      nil,
 	erc20types.ModuleName:          {authtypes.Minter, authtypes.Burner},
+	register.ModuleName:            nil,
+	sds.ModuleName:                 nil,
+	pot.ModuleName:                 nil,
 }
 
 // An App is the value layer's state machine. Fields are for wiring and tests; nothing outside changes them.
@@ -95,6 +104,11 @@ type App struct {
 	EVMKeeper       *evmkeeper.Keeper
 	ERC20Keeper     erc20keeper.Keeper
 
+	OutboxKeeper   outbox.Keeper
+	RegisterKeeper *register.Keeper
+	SDSKeeper      *sds.Keeper
+	PotKeeper      *pot.Keeper
+
 	Modules *module.Manager
 }
 
@@ -120,10 +134,12 @@ func New(logger log.Logger, db dbm.DB, network mesh.NetworkID, opts servertypes.
 			authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,
 			govtypes.StoreKey, consensustypes.StoreKey, upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey,
 			authzkeeper.StoreKey, evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
+			outboxkeys.StoreKey, register.ModuleName, sds.ModuleName, pot.ModuleName,
 		),
 		objectKeys: storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey),
 	}
 	app.buildSDKKeepers(logger, cast.ToString(opts.Get(flags.FlagHome)))
+	app.buildStratosKeepers()
 	app.buildEVM(evmChainID, cast.ToString(opts.Get(srvflags.EVMTracer)))
 	hydrateEVM := app.buildModules()
 
@@ -179,6 +195,46 @@ func (app *App) buildSDKKeepers(logger log.Logger, home string) {
 		app.SlashingKeeper, app.AccountKeeper.AddressCodec(), runtime.ProvideCometInfoService())
 }
 
+func (app *App) buildStratosKeepers() {
+	cdc := app.encoding.Codec
+	account := func(module string) sdk.AccAddress { return authtypes.NewModuleAddress(module) }
+	governor := account(govtypes.ModuleName)
+	var err error
+	app.OutboxKeeper = outbox.NewKeeper(runtime.NewKVStoreService(app.keys[outboxkeys.StoreKey]))
+	app.SDSKeeper, err = sds.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[sds.ModuleName]), app.BankKeeper, app.OutboxKeeper,
+		account(sds.ModuleName), Denom)
+	must(err)
+	app.RegisterKeeper, err = register.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[register.ModuleName]), app.BankKeeper, app.SDSKeeper,
+		app.OutboxKeeper, account(register.ModuleName), governor, Denom)
+	must(err)
+	app.PotKeeper, err = pot.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[pot.ModuleName]), pot.Wiring{
+		Bank:         app.BankKeeper,
+		Community:    app.DistrKeeper,
+		Registry:     app.RegisterKeeper,
+		Ozone:        app.SDSKeeper,
+		Outbox:       app.OutboxKeeper,
+		Account:      account(pot.ModuleName),
+		Governor:     governor,
+		FeeCollector: authtypes.FeeCollectorName,
+		Denom:        Denom,
+	})
+	must(err)
+}
+
+// CheckInvariants tells where coins or ozone do not add up across the modules. It walks the whole state: for tests
+// and for an operator who doubts, not for blocks.
+func (app *App) CheckInvariants(ctx sdk.Context) error {
+	deposits, err := app.RegisterKeeper.Deposits(ctx)
+	if err != nil {
+		return err
+	}
+	unsettled, err := app.PotKeeper.Unsettled(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(app.RegisterKeeper.CheckInvariants(ctx), app.SDSKeeper.CheckInvariants(ctx, deposits, unsettled), app.PotKeeper.CheckInvariants(ctx))
+}
+
 func (app *App) buildEVM(chainID uint64, tracer string) {
 	cdc := app.encoding.Codec
 	authority := authtypes.NewModuleAddress(govtypes.ModuleName)
@@ -216,6 +272,9 @@ func (app *App) initChain(ctx sdk.Context, req *abci.RequestInitChain) (*abci.Re
 		return nil, fmt.Errorf("genesis state: %w", err)
 	}
 	if err := app.UpgradeKeeper.SetModuleVersionMap(ctx, app.Modules.GetVersionMap()); err != nil {
+		return nil, err
+	}
+	if err := app.RegisterKeeper.SetNetwork(ctx, app.network); err != nil {
 		return nil, err
 	}
 	return app.Modules.InitGenesis(ctx, app.encoding.Codec, state)

@@ -23,6 +23,10 @@ import (
 	"github.com/cosmos/evm/x/erc20"
 	"github.com/cosmos/evm/x/feemarket"
 	"github.com/cosmos/evm/x/vm"
+
+	"github.com/stratosmesh/stratos/chain/x/pot"
+	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sds"
 )
 
 // An Encoding writes and reads the application's messages and transactions. It needs no state.
@@ -60,5 +64,8 @@ func Basics() module.BasicManager {
 		staking.AppModuleBasic{},
 		upgrade.AppModuleBasic{},
 		vm.AppModuleBasic{},
+		sds.NewModule(nil),
+		register.NewModule(nil),
+		pot.NewModule(nil),
 	)
 }

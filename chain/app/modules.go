@@ -35,6 +35,10 @@ import (
 	feemarkettypes "github.com/cosmos/evm/x/feemarket/types"
 	"github.com/cosmos/evm/x/vm"
 	evmtypes "github.com/cosmos/evm/x/vm/types"
+
+	"github.com/stratosmesh/stratos/chain/x/pot"
+	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sds"
 )
 
 // Orders in which modules run. Fees are distributed before validators are judged and the set changes.
@@ -46,11 +50,11 @@ var (
 	endBlockOrder = []string{banktypes.ModuleName, govtypes.ModuleName, stakingtypes.ModuleName, authtypes.ModuleName,
 		evmtypes.ModuleName, erc20types.ModuleName, feemarkettypes.ModuleName, distrtypes.ModuleName, slashingtypes.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
-		consensustypes.ModuleName}
+		consensustypes.ModuleName, register.ModuleName, pot.ModuleName}
 	genesisOrder = []string{authtypes.ModuleName, banktypes.ModuleName, distrtypes.ModuleName, stakingtypes.ModuleName,
 		slashingtypes.ModuleName, govtypes.ModuleName, evmtypes.ModuleName, feemarkettypes.ModuleName, erc20types.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
-		consensustypes.ModuleName}
+		consensustypes.ModuleName, sds.ModuleName, register.ModuleName, pot.ModuleName}
 )
 
 // buildModules registers every module. It returns what restores the EVM's process-wide settings from the state.
@@ -73,6 +77,9 @@ func (app *App) buildModules() (hydrateEVM func(context.Context)) {
 		vmModule,
 		feemarket.NewAppModule(app.FeeMarketKeeper),
 		erc20.NewAppModule(app.ERC20Keeper, app.AccountKeeper),
+		sds.NewModule(app.SDSKeeper),
+		register.NewModule(app.RegisterKeeper),
+		pot.NewModule(app.PotKeeper),
 	)
 	app.Modules.SetOrderPreBlockers(preBlockOrder...)
 	app.Modules.SetOrderBeginBlockers(beginBlockOrder...)

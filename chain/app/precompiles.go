@@ -3,18 +3,23 @@ package app
 import (
 	"slices"
 
-	"github.com/ethereum/go-ethereum/core/vm"
-
 	evmtypes "github.com/cosmos/evm/x/vm/types"
 
+	"github.com/stratosmesh/stratos/chain/precompile"
 	"github.com/stratosmesh/stratos/chain/precompile/send"
+	"github.com/stratosmesh/stratos/chain/x/pot"
+	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sds"
 	"github.com/stratosmesh/stratos/protocol/abi"
 )
 
 // stratosPrecompiles are the contracts with which Ethereum transactions reach the modules.
-func (app *App) stratosPrecompiles() []vm.PrecompiledContract {
-	return []vm.PrecompiledContract{
+func (app *App) stratosPrecompiles() []*precompile.Precompile {
+	return []*precompile.Precompile{
 		send.New(app.BankKeeper, Denom),
+		register.NewPrecompile(app.RegisterKeeper, app.BankKeeper),
+		sds.NewPrecompile(app.SDSKeeper, app.BankKeeper),
+		pot.NewPrecompile(app.PotKeeper, app.BankKeeper),
 	}
 }
 

@@ -297,3 +297,23 @@ func (c *Chain) CheckSupply(want *big.Int) {
 func (c *Chain) Supply() *big.Int {
 	return c.BankKeeper.GetSupply(context.Context(c.Ctx()), app.Denom).Amount.BigInt()
 }
+
+// CheckInvariants fails the test when coins or ozone do not add up over all modules.
+func (c *Chain) CheckInvariants() {
+	c.T.Helper()
+	if err := c.App.CheckInvariants(c.Ctx()); err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// A Context is what keepers work in.
+type Context = sdk.Context
+
+// Write changes the state outside of any transaction, with the next block: for what no transaction of a test could.
+func (c *Chain) Write(change func(Context) error) {
+	c.T.Helper()
+	if err := change(c.NewUncachedContext(false, cmtHeader(c.Spec, c.Height, c.time, c.proposer))); err != nil {
+		c.T.Fatal(err)
+	}
+	c.Block()
+}

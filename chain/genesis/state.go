@@ -105,6 +105,9 @@ func appState(spec *devspec.Spec, keys []cmttypes.PrivValidator) (map[string]jso
 	}
 	state[stakingtypes.ModuleName] = cdc.MustMarshalJSON(&staking)
 
+	if err := economyState(cdc, spec, state, held); err != nil {
+		return nil, err
+	}
 	balances, supply := held.balances()
 	state[banktypes.ModuleName] = cdc.MustMarshalJSON(banktypes.NewGenesisState(banktypes.DefaultParams(), balances, supply,
 		[]banktypes.Metadata{app.CoinMetadata()}, nil))

@@ -21,19 +21,41 @@ type Contract struct {
 	JSON    []byte // the ABI as wallets load it; not to be changed
 }
 
-//go:embed send.json
-var sendJSON []byte
+var (
+	//go:embed send.json
+	sendJSON []byte
+	//go:embed register.json
+	registerJSON []byte
+	//go:embed sds.json
+	sdsJSON []byte
+	//go:embed pot.json
+	potJSON []byte
+)
 
-var send = contract("send", 0x5300, sendJSON)
+var (
+	send     = contract("send", 0x5300, sendJSON)
+	register = contract("register", 0x5301, registerJSON)
+	sds      = contract("sds", 0x5302, sdsJSON)
+	pot      = contract("pot", 0x5303, potJSON)
+)
 
 // Send moves STOS: to one account, or to several in one transaction.
 func Send() Contract { return send() }
 
+// Register adds, changes and removes resource nodes and authorities.
+func Register() Contract { return register() }
+
+// SDS sells ozone.
+func SDS() Contract { return sds() }
+
+// Pot takes epoch reports and pays rewards.
+func Pot() Contract { return pot() }
+
 // All returns every contract, by rising address.
-func All() []Contract { return []Contract{send()} }
+func All() []Contract { return []Contract{send(), register(), sds(), pot()} }
 
 // contract parses an ABI when it is first asked for. One that does not parse is a programmer's mistake.
-func contract(name string, address uint64, json []byte) func() Contract {
+func contract(name string, address uint16, json []byte) func() Contract {
 	return sync.OnceValue(func() Contract {
 		a, err := ethabi.JSON(bytes.NewReader(json))
 		if err != nil {

@@ -37,10 +37,12 @@ const (
 	Report     Purpose = "report/1"      // authority: an epoch's report
 	Repair     Purpose = "repair/1"      // authority: a segment's pieces were completed
 	Applied    Purpose = "applied/1"     // authority: I have applied the log up to this height
+
+	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
-	Revocation, Facts, Heartbeat, Status, KeepList, Report, Repair, Applied}
+	Revocation, Facts, Heartbeat, Status, KeepList, Report, Repair, Applied, Registration}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }
