@@ -184,7 +184,7 @@ func Connect(ctx context.Context, h home.Home) (*Control, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case !held:
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "no network is running in %s", h.Dir()), "start it with: stratos up")
+		return nil, notRunning(h)
 	case !ok:
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the supervisor of %s does not say where it listens", h.Dir()), "try again")
 	}
@@ -194,6 +194,10 @@ func Connect(ctx context.Context, h home.Home) (*Control, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", who.Control)
 		},
 	}}}, nil
+}
+
+func notRunning(h home.Home) error {
+	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "no network is running in %s", h.Dir()), "start it with: stratos up")
 }
 
 // Status tells how the network is.
@@ -231,10 +235,7 @@ func (c *Control) Down(ctx context.Context) error {
 		return ctx.Err()
 	}
 	// What counts is the lock: a supervisor that is going already may not answer.
-	gone, lockErr := poll(ctx.Done(), 20*time.Millisecond, downLimit, func() (bool, error) {
-		_, held, err := whoHolds(c.home)
-		return !held, err
-	})
+	gone, lockErr := awaitUnlocked(ctx, c.home, downLimit)
 	switch {
 	case gone || lockErr != nil:
 		return lockErr
@@ -266,8 +267,13 @@ func (c *Control) call(ctx context.Context, method, path string, in, out any) er
 			return decodeAnswer(resp.StatusCode, b, out)
 		}
 	}
-	if ctx.Err() != nil {
+	// One that was killed keeps its lock until all of its threads have ended.
+	gone, lockErr := awaitUnlocked(ctx, c.home, 2*time.Second)
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case gone || lockErr != nil:
+		return errors.Join(lockErr, notRunning(c.home))
 	}
 	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the supervisor, process %d, does not answer: %w", c.pid, err), "see why with: stratos logs supervisor")
 }

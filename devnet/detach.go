@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/internal/logfile"
@@ -82,31 +81,42 @@ func died(h home.Home, err error) error {
 		"read more with: stratos logs supervisor")
 }
 
-// Attach waits until the network that runs in h is usable. It returns nil without an error when none runs any more.
+// Attach waits until the network that runs in h is usable. It returns nil without an error when none runs, or none any
+// more: one that is stopping is waited for.
 func Attach(ctx context.Context, h home.Home) (*Status, error) {
 	for {
-		_, held, err := whoHolds(h)
-		if err != nil || !held {
-			return nil, err
+		st, err := attach(ctx, h)
+		if err == nil && st.State != Stopping {
+			return st, nil
 		}
-		c, err := Connect(ctx, h)
+		limit := downLimit
 		if err != nil {
+			limit = 0 // it is gone by now, or the error counts
+		}
+		gone, lockErr := awaitUnlocked(ctx, h, limit)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case lockErr != nil:
+			return nil, lockErr
+		case gone:
+			return nil, nil
+		case err != nil:
 			return nil, err
-		}
-		st, err := c.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if st.State != Stopping {
-			return c.AwaitReady(ctx)
-		}
-		if _, err := poll(ctx.Done(), 20*time.Millisecond, downLimit, func() (bool, error) {
-			_, held, err := whoHolds(h)
-			return !held, err
-		}); err != nil || ctx.Err() != nil {
-			return nil, errors.Join(err, ctx.Err())
 		}
 	}
+}
+
+func attach(ctx context.Context, h home.Home) (*Status, error) {
+	c, err := Connect(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	st, err := c.Status(ctx)
+	if err != nil || st.State == Stopping {
+		return st, err
+	}
+	return c.AwaitReady(ctx)
 }
 
 // ReportTo runs d as the supervisor that Detach started, telling it on file descriptor 3 how starting went.

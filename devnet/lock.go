@@ -1,6 +1,7 @@
 package devnet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -88,6 +89,14 @@ func whoHolds(h home.Home) (who holder, held bool, err error) {
 	}
 	_ = json.Unmarshal(b, &who) // empty until it is announced
 	return who, true, nil
+}
+
+// awaitUnlocked waits until nobody holds the lock; false when that takes longer than limit.
+func awaitUnlocked(ctx context.Context, h home.Home, limit time.Duration) (bool, error) {
+	return poll(ctx.Done(), 20*time.Millisecond, limit, func() (bool, error) {
+		_, held, err := whoHolds(h)
+		return !held, err
+	})
 }
 
 // poll calls done in every interval until it tells true or an error, or the limit is over, which is false.
