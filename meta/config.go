@@ -181,8 +181,8 @@ func consensusConfig(home string) *cmtcfg.Config {
 	c.P2P.PexReactor = false
 	c.P2P.FlushThrottleTimeout = time.Millisecond
 	c.P2P.SendRate, c.P2P.RecvRate = 100<<20, 100<<20
-	c.Consensus.TimeoutPropose = time.Second
-	c.Consensus.TimeoutProposeDelta = 500 * time.Millisecond
+	c.Consensus.TimeoutPropose = 400 * time.Millisecond // what a block costs whose proposer is down
+	c.Consensus.TimeoutProposeDelta = 400 * time.Millisecond
 	c.Consensus.TimeoutPrevote = 300 * time.Millisecond
 	c.Consensus.TimeoutPrecommit = 300 * time.Millisecond
 	c.Consensus.TimeoutCommit = 0

@@ -130,7 +130,8 @@ func (l *Ledger) Admit(t traffic.Ticket, signed *wirepb.Signed) error {
 	return nil
 }
 
-// Agree enters a receipt. One that is not above the newest adds nothing and is no error.
+// Agree enters a receipt. One that is not above the newest adds nothing and is no error. It may run ahead of the tickets
+// that were shown so far: transfers side by side share one total. What counts is the lesser of the two; see Deliver.
 func (l *Ledger) Agree(lease mesh.LeaseID, m *wirepb.Signed) error {
 	r, err := traffic.OpenReceipt(l.domain, m)
 	if err != nil {
@@ -145,13 +146,6 @@ func (l *Ledger) Agree(lease mesh.LeaseID, m *wirepb.Signed) error {
 	if r.Lease != lease || r.Node != l.node || r.Session != mesh.PublicKey(acc.record.Session) {
 		return mesh.Errorf(mesh.Denied, "the receipt is for another lease or node, or by another session")
 	}
-	allowed := acc.record.Past
-	for _, x := range acc.record.Ranges {
-		allowed += x.To - x.From
-	}
-	if uint64(r.Total) > allowed {
-		return mesh.Errorf(mesh.Exhausted, "the receipt's total of %d is over the %d that tickets allow here", r.Total, allowed)
-	}
 	if uint64(r.Total) > acc.agreed {
 		acc.agreed, acc.record.Receipt = uint64(r.Total), m
 		l.dirty[lease] = true
@@ -159,13 +153,26 @@ func (l *Ledger) Agree(lease mesh.LeaseID, m *wirepb.Signed) error {
 	return nil
 }
 
-// Deliver counts n bytes as delivered, before they move; the error is Denied when no receipt covers them.
+// allowed is what the tickets of a lease let this node deliver.
+func (a *account) allowed() uint64 {
+	n := a.record.Past
+	for _, x := range a.record.Ranges {
+		n += x.To - x.From
+	}
+	return n
+}
+
+// Deliver counts n bytes as delivered, before they move; the error is Denied when no receipt covers them, Exhausted when
+// no ticket does.
 func (l *Ledger) Deliver(lease mesh.LeaseID, n uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	acc := l.leases[lease]
 	if acc == nil || acc.delivered+n > acc.agreed {
 		return mesh.Errorf(mesh.Denied, "no receipt covers the next %d bytes", n)
+	}
+	if acc.delivered+n > acc.allowed() {
+		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the tickets of lease %s allow %d bytes here, %d are delivered", lease, acc.allowed(), acc.delivered), "ask for a new ticket")
 	}
 	acc.delivered += n
 	acc.record.Delivered = acc.delivered

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -198,6 +199,7 @@ func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice 
 	hr.Header.Set("Content-Type", rpc.ContentType)
 	resp, err := hc.Do(hr)
 	if err != nil {
+		refused = notConnected(err)
 		return nil, rpc.Failed(err)
 	}
 	defer resp.Body.Close()
@@ -215,6 +217,12 @@ func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice 
 		return nil, mesh.Errorf(mesh.Corrupt, "node %s answered with bytes that are not those of slice %s", n.ID, slice)
 	}
 	return data, nil
+}
+
+// notConnected tells whether a request failed before anything of it was sent.
+func notConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // AckFrame is what a node answers a write with.
