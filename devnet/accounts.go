@@ -3,12 +3,14 @@ package devnet
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"sync"
 
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta"
 )
 
 // Mnemonic is that of Foundry's Anvil: everybody knows it, so its accounts are for development only.
@@ -71,10 +73,15 @@ func (n Network) members() ([]member, error) {
 	return out, nil
 }
 
-// keep puts the members' keys into the wallet of the home, without passwords. An account that is there already stays,
-// under whatever name.
-func keep(h home.Home, members []member) error {
+// keep puts the members' keys into the wallet of the home, without passwords, and an authority's operator into that of its
+// own home too: it pays for the reports that the authority posts. An account that is there already stays, under whatever
+// name.
+func keep(h home.Home, n Network, members []member) error {
 	store := wallet.OpenStore(h.Keys())
+	operates := map[string]int{}
+	for i := range n.Authorities {
+		operates[processName(RoleAuthority, i)] = i
+	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	errs := make([]error, len(members))
@@ -82,6 +89,12 @@ func keep(h home.Home, members []member) error {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
+			if a, ok := operates[m.operates]; ok {
+				own := wallet.OpenStore(filepath.Join(h.Process(RoleAuthority, a), meta.OperatorDir))
+				if errs[i] = own.Add(meta.OperatorName, m.key, "", wallet.Light); errs[i] != nil {
+					return
+				}
+			}
 			if _, err := store.Find(m.key.Account().String()); err == nil {
 				return
 			}

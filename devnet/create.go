@@ -80,7 +80,7 @@ func create(ctx context.Context, h home.Home, n Network, stchaind string) (*Reco
 		return nil, err
 	}
 	kept := make(chan error, 1)
-	go func() { kept <- keep(h, members) }() // it takes as long as the genesis
+	go func() { kept <- keep(h, n, members) }() // it takes as long as the genesis
 	rec, profile, err := n.found(ctx, h, members, stchaind)
 	if err := errors.Join(err, <-kept); err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 		name := processName(RoleAuthority, i)
 		at := ports[name]
 		err := meta.WriteConfig(h.Process(RoleAuthority, i), meta.Config{Name: name, Network: p.Network, API: hostPort(at["api"]), P2P: hostPort(at["p2p"]),
-			Status: hostPort(at["http"]), Peers: slices.Delete(slices.Clone(peers), i, i+1), ValueRPC: rpcs}, genesis)
+			Status: hostPort(at["http"]), Peers: slices.Delete(slices.Clone(peers), i, i+1), ValueRPC: rpcs, ValueEth: p.Endpoints.Eth, EVMChain: EVMChainID}, genesis)
 		if err != nil {
 			return err
 		}

@@ -44,17 +44,19 @@ type Authority struct {
 	engine             *node.Node
 	tickets            *ticketOffice
 	presence           *presence
+	poster             Poster // nil: others post
 	apiListener        net.Listener
 	statusListener     net.Listener
 }
 
-// New opens the authority in home. Close it, whether Run was called or not.
-func New(home string, log *slog.Logger) (a *Authority, err error) {
+// New opens the authority in home. Without a poster it signs reports and leaves posting them to others. Close it, whether
+// Run was called or not.
+func New(home string, poster Poster, log *slog.Logger) (a *Authority, err error) {
 	c, err := ReadConfig(home)
 	if err != nil {
 		return nil, err
 	}
-	a = &Authority{config: c, log: log, domain: sign.Domain{Network: c.Network, Group: c.Group}}
+	a = &Authority{config: c, log: log, poster: poster, domain: sign.Domain{Network: c.Network, Group: c.Group}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -165,6 +167,7 @@ func (a *Authority) Run(ctx context.Context) error {
 		}),
 		g.Go(func(ctx context.Context) error { return a.presence.run(ctx, a.app, a.enqueue) }),
 		g.Go(a.watchValueLayer),
+		g.Go(a.reports),
 		g.Go(a.tidy),
 		g.Go(func(ctx context.Context) error {
 			select {
@@ -200,6 +203,9 @@ func serve(ctx context.Context, s *http.Server, run func() error) error {
 func (a *Authority) enqueue(raw []byte) error {
 	return a.engine.Mempool().CheckTx(raw, nil, mempool.TxInfo{})
 }
+
+// isCached tells whether the mempool refused a transaction because it has it already.
+func isCached(err error) bool { return errors.Is(err, mempool.ErrTxInCache) }
 
 // tidy drops what has ended from the ticket office.
 func (a *Authority) tidy(ctx context.Context) error {

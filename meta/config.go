@@ -36,8 +36,8 @@ type Config struct {
 	Status   string         `json:"status"`    // host:port for people and monitors, plain HTTP
 	Peers    []string       `json:"peers"`     // consensus peers, id@host:port
 	ValueRPC []string       `json:"value_rpc"` // CometBFT RPC of value-layer nodes; none of them is trusted
-	ValueEth []string       `json:"value_eth"` // JSON-RPC of value-layer nodes, to post reports
-	Operator string         `json:"operator"`  // key file of the account that posts reports; may be empty
+	ValueEth string         `json:"value_eth"` // JSON-RPC of a value-layer node, to post reports
+	EVMChain uint64         `json:"evm_chain"` // its chain id
 }
 
 // Files in an authority's home.
@@ -49,6 +49,13 @@ const (
 	consensusDir  = "consensus"
 	stateDir      = "state"
 	ticketsDir    = "tickets"
+)
+
+// Where an authority's home keeps the account that pays for posting reports: a wallet with one account of this name.
+// It may be missing; then others post.
+const (
+	OperatorDir  = "operator"
+	OperatorName = "operator"
 )
 
 // Identity is what others must know of an authority.

@@ -37,7 +37,11 @@ func newMetaCommand(e *env) *cobra.Command {
 		Short: "Run the authority whose folder --home names, until interrupted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := meta.New(e.cfg.Get(config.Home), e.logger())
+			poster, err := e.poster(cmd.Context(), e.cfg.Get(config.Home))
+			if err != nil {
+				return err
+			}
+			a, err := meta.New(e.cfg.Get(config.Home), poster, e.logger())
 			if err != nil {
 				return err
 			}
