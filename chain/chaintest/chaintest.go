@@ -13,6 +13,7 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/ethereum/go-ethereum/common"
 	ethtypes "github.com/ethereum/go-ethereum/core/types"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
@@ -55,8 +56,10 @@ type Chain struct {
 	Network mesh.NetworkID
 	Height  int64
 
-	time     time.Time
-	proposer []byte
+	time       time.Time
+	proposer   []byte // the only validator
+	power      int64
+	lastCommit abci.CommitInfo
 }
 
 // A Wallet is an account whose key the test holds.
@@ -162,8 +165,7 @@ func FromGenesis(t testing.TB, doc []byte) *Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub := ed25519Address(res.Validators[0].PubKey.GetEd25519())
-	c.proposer = pub
+	c.proposer, c.power = ed25519Address(res.Validators[0].PubKey.GetEd25519()), res.Validators[0].Power
 	c.Block()
 	return c
 }
@@ -175,7 +177,7 @@ func (c *Chain) Block(txs ...[]byte) *abci.ResponseFinalizeBlock {
 	c.time = c.time.Add(500 * time.Millisecond)
 	res, err := c.FinalizeBlock(&abci.RequestFinalizeBlock{
 		Height: c.Height, Time: c.time, Txs: txs, ProposerAddress: c.proposer,
-		DecidedLastCommit: abci.CommitInfo{},
+		DecidedLastCommit: c.lastCommit,
 	})
 	if err != nil {
 		c.T.Fatalf("block %d: %v", c.Height, err)
@@ -183,6 +185,9 @@ func (c *Chain) Block(txs ...[]byte) *abci.ResponseFinalizeBlock {
 	if _, err := c.Commit(); err != nil {
 		c.T.Fatalf("commit %d: %v", c.Height, err)
 	}
+	c.lastCommit = abci.CommitInfo{Votes: []abci.VoteInfo{{
+		Validator: abci.Validator{Address: c.proposer, Power: c.power}, BlockIdFlag: cmtproto.BlockIDFlagCommit,
+	}}}
 	return res
 }
 
