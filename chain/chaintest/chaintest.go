@@ -5,6 +5,7 @@ package chaintest
 import (
 	"context"
 	"crypto/ecdsa"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"os"
@@ -15,6 +16,7 @@ import (
 	abci "github.com/cometbft/cometbft/abci/types"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	ethtypes "github.com/ethereum/go-ethereum/core/types"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -263,11 +265,18 @@ func (c *Chain) Result(r *abci.ExecTxResult) (*evmtypes.MsgEthereumTxResponse, e
 	return res, nil
 }
 
-// Query calls a view over the committed state.
+// Query calls a view over the committed state, as eth_call does.
 func (c *Chain) Query(from, to common.Address, data []byte) ([]byte, error) {
-	res, err := c.EVMKeeper.CallEVMWithData(c.Ctx(), nil, from, &to, data, false, false, big.NewInt(txGas))
+	args, err := json.Marshal(evmtypes.TransactionArgs{From: &from, To: &to, Input: (*hexutil.Bytes)(&data)})
 	if err != nil {
 		return nil, err
+	}
+	res, err := c.EVMKeeper.EthCall(c.Ctx(), &evmtypes.EthCallRequest{Args: args, GasCap: txGas})
+	if err != nil {
+		return nil, err
+	}
+	if res.Failed() {
+		return nil, fmt.Errorf("%s: %s", res.VmError, revertReason(res.Ret))
 	}
 	return res.Ret, nil
 }
