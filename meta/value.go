@@ -39,7 +39,7 @@ const (
 type valueVerifier struct{}
 
 func (valueVerifier) Verify(trusted []byte, f *wirepb.Facts, next uint64, nowMs int64) (state.VerifiedFacts, error) {
-	p, err := chainproof.Verify(trusted, f, next, time.UnixMilli(nowMs))
+	p, err := chainproof.VerifyFacts(trusted, f, next, time.UnixMilli(nowMs))
 	if err != nil {
 		return state.VerifiedFacts{}, err
 	}
@@ -199,7 +199,7 @@ func (w *watcher) look(ctx context.Context, s *valueSource) error {
 		}
 		f.Facts = append(f.Facts, &wirepb.Fact{Sequence: seq, Record: record, Proof: proof})
 	}
-	if _, err := chainproof.Verify(trusted, f, next, time.Now()); err != nil {
+	if _, err := chainproof.VerifyFacts(trusted, f, next, time.Now()); err != nil {
 		return fmt.Errorf("%s: %w", s.url, err)
 	}
 	_, err = w.authority.Submit(ctx, state.NewTx(wirepb.TxKind_TX_FACTS, signed.Seal(w.authority.domain, w.authority.reportKey, sign.Facts, f)))

@@ -5,6 +5,7 @@ package chaintest
 import (
 	"context"
 	"crypto/ecdsa"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"os"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	ethtypes "github.com/ethereum/go-ethereum/core/types"
 	corevm "github.com/ethereum/go-ethereum/core/vm"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -55,8 +58,10 @@ type Chain struct {
 	Network mesh.NetworkID
 	Height  int64
 
-	time     time.Time
-	proposer []byte
+	time       time.Time
+	proposer   []byte // the only validator
+	power      int64
+	lastCommit abci.CommitInfo
 }
 
 // A Wallet is an account whose key the test holds.
@@ -162,8 +167,7 @@ func FromGenesis(t testing.TB, doc []byte) *Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub := ed25519Address(res.Validators[0].PubKey.GetEd25519())
-	c.proposer = pub
+	c.proposer, c.power = ed25519Address(res.Validators[0].PubKey.GetEd25519()), res.Validators[0].Power
 	c.Block()
 	return c
 }
@@ -175,7 +179,7 @@ func (c *Chain) Block(txs ...[]byte) *abci.ResponseFinalizeBlock {
 	c.time = c.time.Add(500 * time.Millisecond)
 	res, err := c.FinalizeBlock(&abci.RequestFinalizeBlock{
 		Height: c.Height, Time: c.time, Txs: txs, ProposerAddress: c.proposer,
-		DecidedLastCommit: abci.CommitInfo{},
+		DecidedLastCommit: c.lastCommit,
 	})
 	if err != nil {
 		c.T.Fatalf("block %d: %v", c.Height, err)
@@ -183,6 +187,9 @@ func (c *Chain) Block(txs ...[]byte) *abci.ResponseFinalizeBlock {
 	if _, err := c.Commit(); err != nil {
 		c.T.Fatalf("commit %d: %v", c.Height, err)
 	}
+	c.lastCommit = abci.CommitInfo{Votes: []abci.VoteInfo{{
+		Validator: abci.Validator{Address: c.proposer, Power: c.power}, BlockIdFlag: cmtproto.BlockIDFlagCommit,
+	}}}
 	return res
 }
 
@@ -258,11 +265,18 @@ func (c *Chain) Result(r *abci.ExecTxResult) (*evmtypes.MsgEthereumTxResponse, e
 	return res, nil
 }
 
-// Query calls a view over the committed state.
+// Query calls a view over the committed state, as eth_call does.
 func (c *Chain) Query(from, to common.Address, data []byte) ([]byte, error) {
-	res, err := c.EVMKeeper.CallEVMWithData(c.Ctx(), nil, from, &to, data, false, false, big.NewInt(txGas))
+	args, err := json.Marshal(evmtypes.TransactionArgs{From: &from, To: &to, Input: (*hexutil.Bytes)(&data)})
 	if err != nil {
 		return nil, err
+	}
+	res, err := c.EVMKeeper.EthCall(c.Ctx(), &evmtypes.EthCallRequest{Args: args, GasCap: txGas})
+	if err != nil {
+		return nil, err
+	}
+	if res.Failed() {
+		return nil, fmt.Errorf("%s: %s", res.VmError, revertReason(res.Ret))
 	}
 	return res.Ret, nil
 }

@@ -202,8 +202,8 @@ func payFor(t *testing.T, p economy.Pool, traffic, reward *big.Int) [2]*big.Int 
 			t.Fatal(err)
 		}
 		low, high := big.NewInt(1e9), stos(500_000)
-		for mid := high; mid.Cmp(low) != 0; {
-			mid = new(big.Int).Add(low, high)
+		for new(big.Int).Sub(high, low).Cmp(big.NewInt(1)) > 0 {
+			mid := new(big.Int).Add(low, high)
 			mid.Rsh(mid, 1)
 			next, _, err := begun.Prepay(mid)
 			if err != nil {
