@@ -159,7 +159,7 @@ func (w *watcher) look(ctx context.Context, s *valueSource) error {
 	}
 	// The state after block h is proven by header h+1.
 	proven := st.SyncInfo.LatestBlockHeight - 1
-	if proven < 1 || proven <= known {
+	if proven < 2 || proven <= known { // the state of height 1 cannot be proven
 		return nil
 	}
 	head, headProof, err := s.query(ctx, outbox.HeadKey(), proven)
