@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/types"
 
@@ -206,13 +207,16 @@ func initAll[T any](count int, init func(int) (T, error)) ([]T, error) {
 // settle writes the settings of authorities and nodes, and the genesis of the authorities' group, now that the value
 // layer's genesis is known.
 func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, authorities []meta.Identity) error {
+	if n.Authorities == 0 {
+		return nil
+	}
 	ports := n.portTable()
 	anchor, err := trustAnchor(spec)
 	if err != nil {
 		return err
 	}
 	genesis, err := meta.Genesis{Network: p.Network, Time: *spec.GenesisTime, EpochBlocks: spec.EpochBlocks, Trusted: anchor, Members: authorities}.Encode()
-	if n.Authorities > 0 && err != nil {
+	if err != nil {
 		return err
 	}
 	var rpcs []string
@@ -251,10 +255,18 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 func trustAnchor(spec *devspec.Spec) ([]byte, error) {
 	var vals []*types.Validator
 	for _, v := range spec.Validators {
-		dir := filepath.Join(v.Home, "config", "priv_validator_key.json")
-		key := privval.LoadFilePVEmptyState(dir, "")
+		// Not privval's own loader: it ends the program when something is wrong.
+		path := filepath.Join(v.Home, "config", "priv_validator_key.json")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, mesh.Errorf(mesh.Internal, "the validator's key: %w", err)
+		}
+		var key privval.FilePVKey
+		if err := cmtjson.Unmarshal(b, &key); err != nil {
+			return nil, mesh.Errorf(mesh.Internal, "the validator's key in %s: %w", path, err)
+		}
 		power := new(big.Int).Div(v.Stake.Big(), big.NewInt(mesh.WeiPerStos))
-		vals = append(vals, types.NewValidator(key.Key.PubKey, power.Int64()))
+		vals = append(vals, types.NewValidator(key.PubKey, power.Int64()))
 	}
 	return chainproof.Found(spec.ChainID, *spec.GenesisTime, types.NewValidatorSet(vals))
 }

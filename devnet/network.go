@@ -73,6 +73,9 @@ func (n Network) Check() error {
 	if n.Epoch < n.BlockInterval || n.Epoch > Duration(24*time.Hour) {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "an epoch of %s", n.Epoch), "it is one block interval (%s) to 24h", n.BlockInterval)
 	}
+	if n.Nodes > 0 && n.Authorities == 0 {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d nodes and no authority that could use them", n.Nodes), "give --authorities too, or --nodes 0")
+	}
 	return nil
 }
 

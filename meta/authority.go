@@ -16,7 +16,6 @@ import (
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
-	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/proxy"
 	"github.com/cometbft/cometbft/types"
 
@@ -115,7 +114,11 @@ func (a *Authority) assemble(home string) error {
 	if err != nil {
 		return fmt.Errorf("reading the consensus peer key: %w", err)
 	}
-	a.engine, err = node.NewNode(cfg, privval.LoadFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nodeKey,
+	signer, err := consensusKey(cfg)
+	if err != nil {
+		return err
+	}
+	a.engine, err = node.NewNode(cfg, signer, nodeKey,
 		proxy.NewLocalClientCreator(a.app), func() (*types.GenesisDoc, error) { return genesis, nil },
 		cmtcfg.DefaultDBProvider, node.DefaultMetricsProvider(cfg.Instrumentation), cometLog{a.log.With("part", "consensus")})
 	if err != nil {
@@ -168,6 +171,7 @@ func (a *Authority) Run(ctx context.Context) error {
 		g.Go(func(ctx context.Context) error { return a.presence.run(ctx, a.app, a.enqueue) }),
 		g.Go(a.watchValueLayer),
 		g.Go(a.reports),
+		g.Go(a.repairs),
 		g.Go(a.tidy),
 		g.Go(func(ctx context.Context) error {
 			select {

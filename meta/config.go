@@ -75,7 +75,10 @@ func Init(home string) (Identity, error) {
 			return Identity{}, fmt.Errorf("making the authority's home: %w", err)
 		}
 	}
-	pv := privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile())
+	pv, err := consensusKey(cfg)
+	if err != nil {
+		return Identity{}, err
+	}
 	nk, err := p2p.LoadOrGenNodeKey(cfg.NodeKeyFile())
 	if err != nil {
 		return Identity{}, fmt.Errorf("making the consensus peer key: %w", err)
@@ -95,6 +98,21 @@ func Init(home string) (Identity, error) {
 	id := Identity{ReportKey: mesh.PublicKeyOf(report), TLSKey: mesh.PublicKeyOf(tls), ConsensusKey: mesh.PublicKey(consensus), PeerID: string(nk.ID())}
 	id.ID = mesh.AuthorityIDOf(id.ReportKey)
 	return id, nil
+}
+
+// consensusKey reads the key with which the authority signs blocks, or makes it. CometBFT's own loader ends the program
+// when a file is damaged, so the files are looked at first.
+func consensusKey(cfg *cmtcfg.Config) (*privval.FilePV, error) {
+	for path, into := range map[string]any{cfg.PrivValidatorKeyFile(): new(privval.FilePVKey), cfg.PrivValidatorStateFile(): new(privval.FilePVLastSignState)} {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = cmtjson.Unmarshal(b, into)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, mesh.Errorf(mesh.Corrupt, "%s: %w", path, err)
+		}
+	}
+	return privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
 }
 
 // keyAt reads the key at path, or makes it.
@@ -194,7 +212,10 @@ func consensusConfig(home string) *cmtcfg.Config {
 	c.Consensus.TimeoutPrecommit = 300 * time.Millisecond
 	c.Consensus.TimeoutCommit = 0
 	c.Consensus.SkipTimeoutCommit = true
-	c.Consensus.CreateEmptyBlocks = false
+	// A block's time is that of the votes for the block before, so an idle group would live in the past: leases would not
+	// end, and headers of the value layer would seem to come from the future. A transaction does not wait for this.
+	c.Consensus.CreateEmptyBlocks = true
+	c.Consensus.CreateEmptyBlocksInterval = 3 * time.Second
 	c.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
 	c.Mempool.Size = 20_000
 	c.Mempool.CacheSize = 40_000

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -27,30 +28,40 @@ const (
 	trashTime   = 7 * 24 * time.Hour
 )
 
-// every calls f at once and then at each interval until ctx ends; what f returns is logged, not fatal.
+// every calls f at each interval until ctx ends; what f returns is logged, not fatal.
 func (n *Node) every(ctx context.Context, d time.Duration, what string, f func(context.Context) error) error {
 	t := time.NewTicker(d)
 	defer t.Stop()
 	for {
-		if err := f(ctx); err != nil && ctx.Err() == nil {
-			n.log.Warn(what+" failed", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
 		}
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn(what+" failed", "err", err)
+		}
 	}
 }
 
 func (n *Node) heartbeats(ctx context.Context) error {
-	return n.every(ctx, heartbeatEvery, "a heartbeat", func(ctx context.Context) error {
+	beat := func(ctx context.Context) error {
 		st := n.store.Stats()
 		h := &wirepb.Heartbeat{Node: n.identity.ID[:], TimeMs: n.now().UnixMilli(), FreeBytes: st.FreeBytes, UsedBytes: st.UsedBytes, Slices: st.Slices, Version: Version}
-		err := n.directory.current().Tell(ctx, wirepb.HeartbeatPath, signed.Seal(n.domain, n.nodeKey, sign.Heartbeat, h))
-		n.directory.heard(err)
+		took, err := n.directory.current().Tell(ctx, wirepb.HeartbeatPath, signed.Seal(n.domain, n.nodeKey, sign.Heartbeat, h))
+		n.directory.heard(took, err)
 		return nil // an authority that is down is not this node's trouble
-	})
+	}
+	for n.directory.trouble() != "" && ctx.Err() == nil { // at the start, until somebody hears
+		if err := beat(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return n.every(ctx, heartbeatEvery, "a heartbeat", beat)
 }
 
 func (n *Node) flushes(ctx context.Context) error {
@@ -162,12 +173,13 @@ func (d *directory) current() *group.Group {
 	return d.group
 }
 
-func (d *directory) heard(err error) {
+// heard notes how many authorities took a heartbeat. A node that none of them hears is of no use.
+func (d *directory) heard(took int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.why = ""
-	if err != nil {
-		d.why = err.Error()
+	if took == 0 {
+		d.why = fmt.Sprint("no authority hears this node: ", err)
 	}
 }
 

@@ -33,6 +33,8 @@ func TestScripts(t *testing.T) {
 			home := env.WorkDir + "/home"
 			env.Setenv("STRATOS_HOME", home)
 			env.Setenv("STRATOS_BASE_PORT", "0")
+			env.Setenv("STRATOS_AUTHORITIES", "0") // the scripts are about one layer and its supervisor
+			env.Setenv("STRATOS_NODES", "0")
 			env.Setenv("HOME", env.WorkDir)
 			env.Defer(func() { // of a script that failed half-way
 				b, err := os.ReadFile(home + "/supervisor.lock")

@@ -295,8 +295,15 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 	if !s.get(key(segmentKey, id[:]), r) {
 		return mesh.Errorf(mesh.NotFound, "no segment %s", id)
 	}
-	if mesh.PublicKey(r.Session) != by && !s.isReportKey(by) {
-		return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
+	taker := by // to whom nodes gave their acknowledgements
+	if mesh.PublicKey(r.Session) != by {
+		authority, ok := s.authorityByKey(by)
+		if !ok {
+			return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
+		}
+		a := new(statepb.Authority)
+		s.get(key(authorityKey, authority[:]), a)
+		taker = mesh.PublicKey(a.TlsKey)
 	}
 	if len(m.Pieces) == 0 || len(m.Pieces) > index.MaxPieces {
 		return mesh.Errorf(mesh.Invalid, "a repair of %d pieces", len(m.Pieces))
@@ -313,7 +320,7 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 		r.Segment.Pieces[rp.Index] = rp.Piece
 		s.putBytes(key(keepKey, rp.Piece.Node, rp.Piece.Slice, id[:]), nil)
 		only := &wirepb.Segment{PieceBytes: r.Segment.PieceBytes, Pieces: []*wirepb.Piece{rp.Piece}}
-		if err := index.CheckAcks(s.domain, only, by, s.nodeKey); err != nil {
+		if err := index.CheckAcks(s.domain, only, taker, s.nodeKey); err != nil {
 			return err
 		}
 	}

@@ -175,10 +175,9 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			TimeMs: t.TimeMs, Objects: t.Objects, Segments: t.Segments, Reduced: t.Reduced}, nil
 	case *wirepb.Question_Reduced:
 		a := new(wirepb.ReducedAnswer)
-		r.scanPrefix(key(reducedKey), func(k, _ []byte) bool {
-			a.Segments = append(a.Segments, append([]byte(nil), k[1:]...))
-			return len(a.Segments) < maxReducedList
-		})
+		for _, id := range r.Reduced() {
+			a.Segments = append(a.Segments, id[:])
+		}
 		return a, nil
 	}
 	return nil, mesh.Errorf(mesh.Invalid, "a question of a kind that does not exist")
@@ -196,6 +195,15 @@ func (r *Reader) Authorities() func(yield func(mesh.AuthorityID, *statepb.Author
 
 // Nodes yields every registered node by ascending id.
 func (r *Reader) Nodes(f func(mesh.NodeID, *statepb.Node)) { r.eachNode(f) }
+
+// Reduced returns segments that lack pieces, at most maxReducedList.
+func (r *Reader) Reduced() (all []mesh.SegmentID) {
+	r.scanPrefix(key(reducedKey), func(k, _ []byte) bool {
+		all = append(all, mesh.SegmentID(k[1:]))
+		return len(all) < maxReducedList
+	})
+	return all
+}
 
 // Node returns a node's record, nil when it is not registered.
 func (r *Reader) Node(id mesh.NodeID) *statepb.Node {

@@ -463,8 +463,9 @@ func (g *Group) Ticket(ctx context.Context, authority mesh.AuthorityID, req *wir
 	return nil, mesh.Errorf(mesh.NotFound, "no authority %s in the group", authority)
 }
 
-// Tell sends a message to every member at once, each with a deadline of its own, and returns the errors.
-func (g *Group) Tell(ctx context.Context, path string, m proto.Message) error {
+// Tell sends a message to every member at once, each with a deadline of its own. It returns how many took it, and why the
+// others did not.
+func (g *Group) Tell(ctx context.Context, path string, m proto.Message) (int, error) {
 	errs := make([]error, len(g.members))
 	var wg sync.WaitGroup
 	for i, member := range g.members {
@@ -475,7 +476,13 @@ func (g *Group) Tell(ctx context.Context, path string, m proto.Message) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	took := 0
+	for _, err := range errs {
+		if err == nil {
+			took++
+		}
+	}
+	return took, errors.Join(errs...)
 }
 
 // AskMembers asks the group who its members are, by ascending id.

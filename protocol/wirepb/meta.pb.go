@@ -425,7 +425,7 @@ func (x *ReportSignature) GetSignature() []byte {
 	return nil
 }
 
-// Repair replaces or completes pieces of a segment (purpose repair/1, an authority's report key).
+// Repair replaces or completes pieces of a segment (purpose repair/1, an authority's report key or the writer's session).
 type Repair struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Segment       []byte                 `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
@@ -481,7 +481,7 @@ func (x *Repair) GetPieces() []*RepairedPiece {
 type RepairedPiece struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Piece         *Piece                 `protobuf:"bytes,2,opt,name=piece,proto3" json:"piece,omitempty"` // the acknowledgement's session is the repairing authority's key
+	Piece         *Piece                 `protobuf:"bytes,2,opt,name=piece,proto3" json:"piece,omitempty"` // acknowledged to the writer's session, or to the repairing authority's TLS key
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
