@@ -8,6 +8,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"cosmossdk.io/math"
+	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
 
@@ -515,3 +517,8 @@ func TestKindsAndTies(t *testing.T) {
 }
 
 func idOf(i int) []byte { id := chaintest.NodeID(i); return id[:] }
+
+func (n *network) moveModuleCoins(ctx chaintest.Context, from, to string, amount *big.Int) error {
+	coins := sdk.NewCoins(sdk.NewCoin("wei", math.NewIntFromBigInt(amount)))
+	return n.BankKeeper.SendCoinsFromModuleToModule(ctx, from, to, coins)
+}
