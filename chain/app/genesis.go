@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"cosmossdk.io/math"
@@ -74,13 +75,14 @@ func DefaultGenesis(cdc codec.JSONCodec) map[string]json.RawMessage {
 	evm.Params.EvmDenom = Denom
 	evm.Params.ExtendedDenomOptions = &evmtypes.ExtendedDenomOptions{ExtendedDenom: Denom}
 	evm.Params.ActiveStaticPrecompiles = activePrecompiles()
-	evm.Preinstalls = evmtypes.DefaultPreinstalls
+	evm.Preinstalls = slices.Concat(evmtypes.DefaultPreinstalls, placeholders())
 	state[evmtypes.ModuleName] = cdc.MustMarshalJSON(evm)
 
 	market := feemarkettypes.DefaultGenesisState()
 	market.Params.NoBaseFee = false
 	market.Params.BaseFee = math.LegacyNewDec(MinGasPrice)
 	market.Params.MinGasPrice = math.LegacyNewDec(MinGasPrice)
+	market.Params.MinGasMultiplier = math.LegacyZeroDec() // gas that was not used is not paid for
 	state[feemarkettypes.ModuleName] = cdc.MustMarshalJSON(market)
 	return state
 }

@@ -34,3 +34,15 @@ func activePrecompiles() []string {
 	slices.Sort(active)
 	return active
 }
+
+// invalidOpcode is code that never runs: a precompile is found before code is.
+const invalidOpcode = "0xfe"
+
+// placeholders give the precompiles of Stratos code, because Solidity and client libraries refuse to call an address
+// that has none.
+func placeholders() (list []evmtypes.Preinstall) {
+	for _, c := range abi.All() {
+		list = append(list, evmtypes.Preinstall{Name: c.Name, Address: c.Address.Hex(), Code: invalidOpcode})
+	}
+	return list
+}

@@ -15,6 +15,7 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	cmttypes "github.com/cometbft/cometbft/types"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	ethtypes "github.com/ethereum/go-ethereum/core/types"
@@ -47,7 +48,7 @@ func Main(m *testing.M) {
 }
 
 // Gas that an Ethereum transaction of a test may use.
-const txGas = 20_000_000
+const txGas = 50_000_000
 
 // A Chain is an application and where it stands.
 type Chain struct {
@@ -62,6 +63,7 @@ type Chain struct {
 	proposer   []byte // the only validator
 	power      int64
 	lastCommit abci.CommitInfo
+	blocks     [][][]byte // the transactions of every block
 }
 
 // A Wallet is an account whose key the test holds.
@@ -163,6 +165,7 @@ func FromGenesis(t testing.TB, doc []byte) *Chain {
 		ConsensusParams: &params,
 		AppStateBytes:   cometDoc.AppState,
 		InitialHeight:   cometDoc.InitialHeight,
+		Validators:      cmttypes.TM2PB.ValidatorUpdates(cmttypes.NewValidatorSet(validators(cometDoc))),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +178,7 @@ func FromGenesis(t testing.TB, doc []byte) *Chain {
 // Block commits a block of these transactions and returns what became of it.
 func (c *Chain) Block(txs ...[]byte) *abci.ResponseFinalizeBlock {
 	c.T.Helper()
+	c.blocks = append(c.blocks, txs)
 	c.Height++
 	c.time = c.time.Add(500 * time.Millisecond)
 	res, err := c.FinalizeBlock(&abci.RequestFinalizeBlock{
@@ -330,4 +334,35 @@ func (c *Chain) Write(change func(Context) error) {
 		c.T.Fatal(err)
 	}
 	c.Block()
+}
+
+// Replay runs the same blocks in a fresh application. Its state is c's unless something that is not in the blocks has
+// a say in it.
+func (c *Chain) Replay() *Chain {
+	c.T.Helper()
+	again := FromGenesis(c.T, c.Genesis)
+	again.Spec = c.Spec
+	for _, txs := range c.blocks[len(again.blocks):] {
+		again.Block(txs...)
+	}
+	return again
+}
+
+// Restart exports the state, starts a new network from it and returns that.
+func (c *Chain) Restart() *Chain {
+	c.T.Helper()
+	exported, err := c.Export(nil)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	params := cmttypes.ConsensusParamsFromProto(exported.ConsensusParams)
+	doc, err := json.Marshal(&genutiltypes.AppGenesis{AppName: app.Name, ChainID: c.Spec.ChainID, GenesisTime: c.time,
+		InitialHeight: exported.Height, AppState: exported.AppState,
+		Consensus: &genutiltypes.ConsensusGenesis{Validators: exported.Validators, Params: &params}})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	again := FromGenesis(c.T, doc)
+	again.Spec = c.Spec
+	return again
 }

@@ -13,14 +13,24 @@ const (
 	StaticCall   Op = 0xfa
 )
 
+// Keeper is Forwarder with a plain call, but the contract keeps the value that came with it.
+func Keeper(target common.Address) []byte { return forwarder(target, Call, false, true) }
+
 // Forwarder returns the creation code of a contract that passes its call data and value on to target with op. Then it
 // returns what came back, unless reverts is set: then it reverts everything after the inner call has succeeded.
 func Forwarder(target common.Address, op Op, reverts bool) []byte {
+	return forwarder(target, op, reverts, false)
+}
+
+func forwarder(target common.Address, op Op, reverts, keeps bool) []byte {
 	code := []byte{
 		0x36, 0x60, 0x00, 0x60, 0x00, 0x37, // calldatacopy(0, 0, calldatasize)
 		0x60, 0x00, 0x60, 0x00, 0x36, 0x60, 0x00, // out size, out offset, in size, in offset
 	}
-	if op == Call || op == CallCode {
+	switch {
+	case keeps:
+		code = append(code, 0x60, 0x00) // no value
+	case op == Call || op == CallCode:
 		code = append(code, 0x34) // callvalue
 	}
 	code = append(code, 0x73) // push20 target

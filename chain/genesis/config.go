@@ -19,6 +19,9 @@ const loopback = "127.0.0.1"
 // gossipSleep replaces CometBFT's 100 ms, which alone costs some 300 ms a block.
 const gossipSleep = 5 * time.Millisecond
 
+// proposeTimeout is how long a round waits for a validator that may be down; CometBFT's 3 s suit a wide network.
+const proposeTimeout = time.Second
+
 // iavlCacheNodes bounds the state tree's cache, by far the largest part of a small validator's memory.
 const iavlCacheNodes = 20_000
 
@@ -38,6 +41,7 @@ func cometConfig(spec *devspec.Spec, v devspec.Validator, peers string) *cmtcfg.
 	c := cmtcfg.DefaultConfig().SetRoot(v.Home)
 	c.Moniker = v.Name
 	c.DBBackend = "goleveldb"
+	c.LogLevel = "warn" // a line for every step of every block would fill a disk
 	c.P2P.ListenAddress = listen(v.Ports.P2P)
 	c.P2P.PersistentPeers = peers
 	c.P2P.PexReactor = false
@@ -49,6 +53,7 @@ func cometConfig(spec *devspec.Spec, v devspec.Validator, peers string) *cmtcfg.
 	// Epochs count heights, so blocks are made whether or not there is anything to put in.
 	c.Consensus.CreateEmptyBlocks = true
 	c.Consensus.TimeoutCommit = time.Duration(spec.BlockInterval) * time.Millisecond
+	c.Consensus.TimeoutPropose = proposeTimeout
 	c.Consensus.PeerGossipSleepDuration = gossipSleep
 	c.Mempool.Type = cmtcfg.MempoolTypeFlood
 	c.TxIndex.Indexer = "kv" // receipts of Ethereum transactions are found through it

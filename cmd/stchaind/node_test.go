@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -17,9 +18,13 @@ import (
 	rpcclient "github.com/cometbft/cometbft/rpc/client"
 	rpchttp "github.com/cometbft/cometbft/rpc/client/http"
 	"github.com/cometbft/cometbft/types"
+	"github.com/ethereum/go-ethereum/accounts/abi/bind"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/stratosmesh/stratos/chain/chaintest"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/abi"
 	"github.com/stratosmesh/stratos/protocol/chainproof"
 	"github.com/stratosmesh/stratos/protocol/devspec"
 	"github.com/stratosmesh/stratos/protocol/outbox"
@@ -276,5 +281,55 @@ func TestKillAndRestart(t *testing.T) {
 		if err := v.stop(syscall.SIGINT); err != nil {
 			t.Errorf("%s on SIGINT: %v", v.spec.Name, err)
 		}
+	}
+}
+
+// An Ethereum client sends coins and buys ozone over JSON-RPC and finds the receipts; the command line reads the same
+// state.
+func TestEthereumClient(t *testing.T) {
+	_, vs := initNetwork(t, 1)
+	v := vs[0]
+	v.start()
+	v.await(2)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	eth, err := ethclient.DialContext(ctx, fmt.Sprintf("http://127.0.0.1:%d", v.spec.Ports.Eth))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eth.Close()
+	alice, bob := chaintest.NewWallet("alice"), chaintest.NewWallet("bob")
+	prepay, err := abi.SDS().Pack("prepay", bob.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, err := bind.NewKeyedTransactorWithChainID(alice.Key, big.NewInt(20481))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Context = ctx
+	for _, tx := range []struct {
+		to    common.Address
+		value *big.Int
+		data  []byte
+		gas   uint64 // 0: estimated
+	}{{bob.Address, big.NewInt(5), nil, 21_000}, {abi.SDS().Address, mesh.Stos(1).Big(), prepay, 0}} {
+		opts.Value, opts.GasLimit = tx.value, tx.gas
+		sent, err := bind.NewBoundContract(tx.to, abi.SDS().ABI, eth, eth, eth).RawTransact(opts, tx.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := bind.WaitMined(ctx, eth, sent)
+		if err != nil || receipt.Status != 1 {
+			t.Fatalf("receipt %+v, %v", receipt, err)
+		}
+	}
+	if got, err := eth.BalanceAt(ctx, bob.Address, nil); err != nil || got.Int64() != 5 {
+		t.Errorf("bob has %s wei: %v", got, err)
+	}
+	out, err := command("query", "sds", "ozone", bob.Account().String(), "--home", v.spec.Home,
+		"--node", fmt.Sprintf("tcp://127.0.0.1:%d", v.spec.Ports.RPC), "--output", "json").CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(`"credited_noz":"99`)) {
+		t.Errorf("query: %v\n%s", err, out)
 	}
 }

@@ -169,7 +169,7 @@ func serve(ctx context.Context, g *errgroup.Group, srv *server.Context, clientCt
 		g.Go(func() error { return rest.Start(ctx, config.Config) })
 	}
 	if config.JSONRPC.Enable {
-		if _, err := evmserver.StartJSONRPC(ctx, srv, clientCtx, g, config, nil, a, newBroadcaster(clientCtx)); err != nil {
+		if _, err := evmserver.StartJSONRPC(ctx, srv, clientCtx, g, config, nil, a, cometPool{ctx: clientCtx}); err != nil {
 			return fmt.Errorf("JSON-RPC: %w", err)
 		}
 	}

@@ -2,12 +2,15 @@ package pot_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"math/big"
 	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"cosmossdk.io/math"
+	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
 
@@ -18,6 +21,8 @@ import (
 	"github.com/stratosmesh/stratos/protocol/devspec"
 	"github.com/stratosmesh/stratos/protocol/economy"
 	"github.com/stratosmesh/stratos/protocol/report"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 func TestMain(m *testing.M) { chaintest.Main(m) }
@@ -515,3 +520,72 @@ func TestKindsAndTies(t *testing.T) {
 }
 
 func idOf(i int) []byte { id := chaintest.NodeID(i); return id[:] }
+
+func (n *network) moveModuleCoins(ctx chaintest.Context, from, to string, amount *big.Int) error {
+	coins := sdk.NewCoins(sdk.NewCoin("wei", math.NewIntFromBigInt(amount)))
+	return n.BankKeeper.SendCoinsFromModuleToModule(ctx, from, to, coins)
+}
+
+// A report that enough authorities signed can still contradict itself. Each contradiction is found before it costs
+// anybody anything.
+func TestContradictions(t *testing.T) {
+	leaf := func(i int, noz uint64) *wirepb.VolumeLeaf { return &wirepb.VolumeLeaf{Node: idOf(i), Noz: noz} }
+	who := payer.Account()
+	debit := func(fees uint64, shares ...uint64) *wirepb.DebitLeaf {
+		d := &wirepb.DebitLeaf{Account: who[:], FeesNoz: fees}
+		for i, noz := range shares {
+			d.Noz += noz
+			d.Shares = append(d.Shares, &wirepb.DebitShare{NodeIndex: uint32(i), Noz: noz})
+		}
+		return d
+	}
+	first, second := 0, 1
+	if bytes.Compare(idOf(first), idOf(second)) > 0 {
+		first, second = 1, 0
+	}
+	for name, tc := range map[string]struct {
+		volumes    []*wirepb.VolumeLeaf
+		debit      *wirepb.DebitLeaf
+		total      mesh.Noz
+		fees       mesh.Noz
+		volumeFail string
+		debitFail  string
+	}{
+		"a node paid more than its volume": {volumes: []*wirepb.VolumeLeaf{leaf(first, 5), leaf(second, 5)}, debit: debit(0, 7, 3), total: 10, debitFail: "more than its volume"},
+		"a node that is not in the table":  {volumes: []*wirepb.VolumeLeaf{leaf(first, 5)}, debit: debit(0, 2, 3), total: 5, debitFail: "has no node 1"},
+		"volumes above the header":         {volumes: []*wirepb.VolumeLeaf{leaf(first, 6)}, debit: debit(0, 5), total: 5, volumeFail: "more than the header's 5 noz"},
+		"volumes below the header":         {volumes: []*wirepb.VolumeLeaf{leaf(first, 4)}, debit: debit(0, 5), total: 5, volumeFail: "sums to 4 noz"},
+		"debits below the header":          {volumes: []*wirepb.VolumeLeaf{leaf(first, 5)}, debit: debit(0, 4), total: 5, debitFail: "sums to 4 noz"},
+		"fees above the header":            {volumes: []*wirepb.VolumeLeaf{leaf(first, 5)}, debit: debit(2, 5), total: 5, fees: 1, debitFail: "more than the header's 1 noz"},
+		"fees below the header":            {volumes: []*wirepb.VolumeLeaf{leaf(first, 5)}, debit: debit(2, 5), total: 5, fees: 3, debitFail: "hold 2 noz of fees"},
+	} {
+		n := newNetwork(t, 1, 2, nil)
+		n.buy(payer, 1000)
+		before := n.balance(payer)
+		for n.epoch() == 0 {
+			n.Skip(1)
+		}
+		pages := [][]byte{wire.Encode(&wirepb.VolumePage{Leaves: tc.volumes}), wire.Encode(&wirepb.DebitPage{Leaves: []*wirepb.DebitLeaf{tc.debit}})}
+		h := report.Header{Fees: tc.fees}
+		for i, p := range pages {
+			h.Tables[i] = report.TableRoot{Pages: 1, Root: sha256.Sum256(append([]byte{0}, p...)), Noz: tc.total}
+		}
+		r := &report.Report{Bytes: h.Encode()}
+		if err := n.submit(r.Bytes, n.sign(r, 1)); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{tc.volumeFail, tc.debitFail} {
+			err := n.page(0, report.Table(i), 0, wire.Encode(&wirepb.PageEnvelope{Page: pages[i]}))
+			if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s: page %d: %v, want %q", name, i, err, want)
+			}
+			if err != nil {
+				break
+			}
+		}
+		if n.balance(payer) != before {
+			t.Errorf("%s: debited", name)
+		}
+		n.CheckInvariants()
+	}
+}

@@ -39,6 +39,9 @@ func (k *Keeper) SubmitReport(ctx context.Context, header []byte, signed []repor
 	if uint64(h.FromEpoch) != next {
 		return mesh.Errorf(mesh.Conflict, "the report begins with epoch %d, the next one begins with %d", h.FromEpoch, next)
 	}
+	if err := k.followsLast(ctx, h, next); err != nil {
+		return err
+	}
 	now, err := k.Registry.Epoch(ctx)
 	if err != nil {
 		return err
@@ -70,6 +73,25 @@ func (k *Keeper) SubmitReport(ctx context.Context, header []byte, signed []repor
 	w := potpb.Work{Epoch: uint64(h.Epoch), Line: newLine(h.Epoch, h.FromEpoch, carried), NodePart: math.ZeroInt(), NodePaid: math.ZeroInt()}
 	r := potpb.Report{Header: header, HeaderHash: hash[:], Status: potpb.ReportOpen, Signed: uint32(len(signed)), Authorities: uint32(len(present))}
 	return k.await(ctx, h, &w, &r)
+}
+
+// followsLast refuses a header whose meta layer is older than that of the last report.
+func (k *Keeper) followsLast(ctx context.Context, h *report.Header, next uint64) error {
+	if next == 0 {
+		return nil
+	}
+	r, err := k.reports.Get(ctx, next-1)
+	if err != nil {
+		return err
+	}
+	last, err := report.DecodeHeader(r.Header)
+	if err != nil {
+		return err
+	}
+	if h.MetaHeight < last.MetaHeight {
+		return mesh.Errorf(mesh.Conflict, "the report is of meta height %d, the last one was of %d", h.MetaHeight, last.MetaHeight)
+	}
+	return nil
 }
 
 // await moves on to the next table that has pages, or to settlement when there is none, and stores report and work.

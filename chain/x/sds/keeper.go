@@ -107,6 +107,9 @@ func (k *Keeper) Withdrawn(ctx context.Context, wei *big.Int) error {
 
 // Prepay buys ozone for beneficiary with payer's coins.
 func (k *Keeper) Prepay(ctx context.Context, payer sdk.AccAddress, beneficiary mesh.Account, wei *big.Int) (mesh.Noz, error) {
+	if beneficiary == (mesh.Account{}) {
+		return 0, mesh.Errorf(mesh.Invalid, "nobody could use ozone of account 0")
+	}
 	p, issued, err := k.Pool(ctx)
 	if err != nil {
 		return 0, err
