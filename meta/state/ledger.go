@@ -132,7 +132,7 @@ func (s *step) revoke(m *wirepb.Revocation, by mesh.PublicKey, msg *wirepb.Signe
 	if err != nil {
 		return err
 	}
-	if r.Prefix != "" || grant.Operations(r.Operations)&grant.Delegate == 0 {
+	if r.Prefix != "" || grant.Operations(r.Operations) != grant.All {
 		return mesh.Errorf(mesh.Denied, "only a session with all of the account's rights revokes grants")
 	}
 	if err := s.fresh(m.AtMs, msg); err != nil {
