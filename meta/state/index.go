@@ -295,8 +295,13 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 	if !s.get(key(segmentKey, id[:]), r) {
 		return mesh.Errorf(mesh.NotFound, "no segment %s", id)
 	}
-	if mesh.PublicKey(r.Session) != by && !s.isReportKey(by) {
-		return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
+	if !s.isReportKey(by) {
+		if mesh.PublicKey(r.Session) != by {
+			return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
+		}
+		if _, err := s.session(by); err != nil {
+			return err
+		}
 	}
 	if len(m.Pieces) == 0 || len(m.Pieces) > index.MaxPieces {
 		return mesh.Errorf(mesh.Invalid, "a repair of %d pieces", len(m.Pieces))
@@ -306,12 +311,11 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 			return mesh.Errorf(mesh.Invalid, "a repair of piece %d of %d", rp.Index, len(r.Segment.Pieces))
 		}
 		old := r.Segment.Pieces[rp.Index]
-		if string(old.Slice) != string(rp.Piece.Slice) || len(rp.Piece.Ack) == 0 {
-			return mesh.Errorf(mesh.Invalid, "a repair brings another slice than piece %d, or no acknowledgement", rp.Index)
+		if string(old.Slice) != string(rp.Piece.Slice) || len(rp.Piece.Node) != len(mesh.NodeID{}) || len(rp.Piece.Ack) == 0 {
+			return mesh.Errorf(mesh.Invalid, "a repair brings another slice than piece %d, no node or no acknowledgement", rp.Index)
 		}
 		s.delete(key(keepKey, old.Node, old.Slice, id[:]))
 		r.Segment.Pieces[rp.Index] = rp.Piece
-		s.putBytes(key(keepKey, rp.Piece.Node, rp.Piece.Slice, id[:]), nil)
 		only := &wirepb.Segment{PieceBytes: r.Segment.PieceBytes, Pieces: []*wirepb.Piece{rp.Piece}}
 		if err := index.CheckAcks(s.domain, only, by, s.nodeKey); err != nil {
 			return err
@@ -319,6 +323,10 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 	}
 	if err := s.distinctDomains(r.Segment); err != nil {
 		return err
+	}
+	for _, rp := range m.Pieces { // after all deletions: replicas share a slice, and two may change places
+		p := r.Segment.Pieces[rp.Index]
+		s.putBytes(key(keepKey, p.Node, p.Slice, id[:]), nil)
 	}
 	s.putSegment(id, r)
 	return nil
