@@ -97,6 +97,9 @@ func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) er
 	if m.Number != u.Pages {
 		return mesh.Errorf(mesh.Conflict, "page %d of an upload that has %d; they come in order", m.Number, u.Pages)
 	}
+	if s.has(key(pageKey, m.Upload, be32(m.Number))) {
+		return mesh.Errorf(mesh.Conflict, "the upload is committed already: its pages belong to an object")
+	}
 	if err := s.addParts(session, m.Segments, m.Extents); err != nil {
 		return err
 	}
