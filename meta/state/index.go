@@ -197,17 +197,28 @@ func sum(extents []*wirepb.Extent) (n uint64) {
 // addParts stores the segments that are new and counts the references of the extents.
 func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, extents []*wirepb.Extent) error {
 	domains := 0
+	brought := make(map[string]bool, len(segments)) // whether an extent refers to it
+	shared := map[string]bool{}
 	for _, g := range segments {
 		id := index.SegmentIDOf(g)
-		if s.has(key(segmentKey, id[:])) {
+		brought[string(id[:])] = false
+		r := new(statepb.Segment)
+		exists := s.get(key(segmentKey, id[:]), r)
+		if exists && string(r.Account) == string(session.Account) {
 			continue // small objects of one packed segment each bring it
 		}
 		if domains == 0 {
 			domains = s.domains()
 		}
-		if err := s.addSegment(id, g, session, domains); err != nil {
+		if err := s.checkHolders(g, session, domains); err != nil {
 			return err
 		}
+		if exists {
+			// The same public bytes: whoever shows that nodes took them from him may refer to the segment that is there.
+			shared[string(id[:])] = true
+			continue
+		}
+		s.addSegment(id, g, session)
 	}
 	for _, x := range extents {
 		k := key(segmentKey, x.Segment)
@@ -215,7 +226,7 @@ func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, ex
 		if !s.get(k, r) {
 			return mesh.Errorf(mesh.NotFound, "the segment %x is not in the index", x.Segment)
 		}
-		if string(r.Account) != string(session.Account) {
+		if string(r.Account) != string(session.Account) && !shared[string(x.Segment)] {
 			return mesh.Errorf(mesh.Denied, "the segment %x belongs to another account", x.Segment)
 		}
 		if x.Offset+x.Length > r.Segment.Length {
@@ -223,12 +234,20 @@ func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, ex
 		}
 		r.References++
 		s.put(k, r)
+		if _, ok := brought[string(x.Segment)]; ok {
+			brought[string(x.Segment)] = true
+		}
+	}
+	for _, referred := range brought {
+		if !referred {
+			return mesh.Errorf(mesh.Invalid, "a segment that no extent of its message refers to")
+		}
 	}
 	return nil
 }
 
-// addSegment checks a new segment against the registry and stores it.
-func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb.Session, domains int) error {
+// checkHolders checks a segment against the registry: its code, its nodes and what they acknowledged to the session.
+func (s *step) checkHolders(g *wirepb.Segment, session *statepb.Session, domains int) error {
 	want, err := index.GeometryFor(domains)
 	if err != nil {
 		return err
@@ -251,16 +270,16 @@ func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb
 		seen[n.Domain] = node
 		keys[node] = mesh.PublicKey(n.NodeKey)
 	}
-	err = index.CheckAcks(s.domain, g, mesh.PublicKey(session.Holder), func(n mesh.NodeID) (mesh.PublicKey, error) { return keys[n], nil })
-	if err != nil {
-		return err
-	}
+	return index.CheckAcks(s.domain, g, mesh.PublicKey(session.Holder), func(n mesh.NodeID) (mesh.PublicKey, error) { return keys[n], nil })
+}
+
+// addSegment stores a new segment that checkHolders passed.
+func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb.Session) {
 	s.putSegment(id, &statepb.Segment{Segment: g, Account: session.Account, Session: session.Holder})
 	s.tip.Segments++
 	for _, p := range g.Pieces {
 		s.putBytes(key(keepKey, p.Node, p.Slice, id[:]), nil)
 	}
-	return nil
 }
 
 // putSegment stores a segment and whether it lacks pieces.
