@@ -85,15 +85,20 @@ func failureDomain(f *wirepb.NodeRecord) string {
 }
 
 func (s *step) applyAuthorities(f *wirepb.AuthoritySet) {
-	s.scanPrefix(key(authorityKey), func(k, b []byte) bool {
-		a := new(statepb.Authority)
-		if !s.decode(k, b, a) {
-			return false
-		}
-		s.former = append(s.former, mesh.PublicKey(a.ConsensusKey))
-		s.delete(append([]byte(nil), k...))
-		return true
-	})
+	if s.authorities == nil {
+		s.scanPrefix(key(authorityKey), func(k, b []byte) bool {
+			a := new(statepb.Authority)
+			if !s.decode(k, b, a) {
+				return false
+			}
+			s.former = append(s.former, mesh.PublicKey(a.ConsensusKey))
+			s.delete(append([]byte(nil), k...))
+			return true
+		})
+	}
+	for id := range s.authorities { // of a set before this one in the same facts, which a scan does not see
+		s.delete(key(authorityKey, id[:]))
+	}
 	s.authorities = map[mesh.AuthorityID]*statepb.Authority{}
 	for _, a := range f.Authorities {
 		r := &statepb.Authority{Operator: a.Operator, ReportKey: a.ReportKey, ConsensusKey: a.ConsensusKey, TlsKey: a.TlsKey, Address: a.Address}

@@ -97,6 +97,9 @@ func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) er
 	if m.Number != u.Pages {
 		return mesh.Errorf(mesh.Conflict, "page %d of an upload that has %d; they come in order", m.Number, u.Pages)
 	}
+	if s.has(key(pageKey, m.Upload, be32(m.Number))) {
+		return mesh.Errorf(mesh.Conflict, "the upload is committed already: its pages belong to an object")
+	}
 	if err := s.addParts(session, m.Segments, m.Extents); err != nil {
 		return err
 	}
@@ -194,17 +197,28 @@ func sum(extents []*wirepb.Extent) (n uint64) {
 // addParts stores the segments that are new and counts the references of the extents.
 func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, extents []*wirepb.Extent) error {
 	domains := 0
+	brought := make(map[string]bool, len(segments)) // whether an extent refers to it
+	shared := map[string]bool{}
 	for _, g := range segments {
 		id := index.SegmentIDOf(g)
-		if s.has(key(segmentKey, id[:])) {
+		brought[string(id[:])] = false
+		r := new(statepb.Segment)
+		exists := s.get(key(segmentKey, id[:]), r)
+		if exists && string(r.Account) == string(session.Account) {
 			continue // small objects of one packed segment each bring it
 		}
 		if domains == 0 {
 			domains = s.domains()
 		}
-		if err := s.addSegment(id, g, session, domains); err != nil {
+		if err := s.checkHolders(g, session, domains); err != nil {
 			return err
 		}
+		if exists {
+			// The same public bytes: whoever shows that nodes took them from him may refer to the segment that is there.
+			shared[string(id[:])] = true
+			continue
+		}
+		s.addSegment(id, g, session)
 	}
 	for _, x := range extents {
 		k := key(segmentKey, x.Segment)
@@ -212,7 +226,7 @@ func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, ex
 		if !s.get(k, r) {
 			return mesh.Errorf(mesh.NotFound, "the segment %x is not in the index", x.Segment)
 		}
-		if string(r.Account) != string(session.Account) {
+		if string(r.Account) != string(session.Account) && !shared[string(x.Segment)] {
 			return mesh.Errorf(mesh.Denied, "the segment %x belongs to another account", x.Segment)
 		}
 		if x.Offset+x.Length > r.Segment.Length {
@@ -220,12 +234,20 @@ func (s *step) addParts(session *statepb.Session, segments []*wirepb.Segment, ex
 		}
 		r.References++
 		s.put(k, r)
+		if _, ok := brought[string(x.Segment)]; ok {
+			brought[string(x.Segment)] = true
+		}
+	}
+	for _, referred := range brought {
+		if !referred {
+			return mesh.Errorf(mesh.Invalid, "a segment that no extent of its message refers to")
+		}
 	}
 	return nil
 }
 
-// addSegment checks a new segment against the registry and stores it.
-func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb.Session, domains int) error {
+// checkHolders checks a segment against the registry: its code, its nodes and what they acknowledged to the session.
+func (s *step) checkHolders(g *wirepb.Segment, session *statepb.Session, domains int) error {
 	want, err := index.GeometryFor(domains)
 	if err != nil {
 		return err
@@ -248,16 +270,16 @@ func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb
 		seen[n.Domain] = node
 		keys[node] = mesh.PublicKey(n.NodeKey)
 	}
-	err = index.CheckAcks(s.domain, g, mesh.PublicKey(session.Holder), func(n mesh.NodeID) (mesh.PublicKey, error) { return keys[n], nil })
-	if err != nil {
-		return err
-	}
+	return index.CheckAcks(s.domain, g, mesh.PublicKey(session.Holder), func(n mesh.NodeID) (mesh.PublicKey, error) { return keys[n], nil })
+}
+
+// addSegment stores a new segment that checkHolders passed.
+func (s *step) addSegment(id mesh.SegmentID, g *wirepb.Segment, session *statepb.Session) {
 	s.putSegment(id, &statepb.Segment{Segment: g, Account: session.Account, Session: session.Holder})
 	s.tip.Segments++
 	for _, p := range g.Pieces {
 		s.putBytes(key(keepKey, p.Node, p.Slice, id[:]), nil)
 	}
-	return nil
 }
 
 // putSegment stores a segment and whether it lacks pieces.
@@ -296,7 +318,11 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 		return mesh.Errorf(mesh.NotFound, "no segment %s", id)
 	}
 	taker := by // to whom nodes gave their acknowledgements
-	if mesh.PublicKey(r.Session) != by {
+	if mesh.PublicKey(r.Session) == by {
+		if _, err := s.session(by); err != nil {
+			return err
+		}
+	} else {
 		authority, ok := s.authorityByKey(by)
 		if !ok {
 			return mesh.Errorf(mesh.Denied, "a repair is signed by an authority or by the segment's writer")
@@ -313,12 +339,11 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 			return mesh.Errorf(mesh.Invalid, "a repair of piece %d of %d", rp.Index, len(r.Segment.Pieces))
 		}
 		old := r.Segment.Pieces[rp.Index]
-		if string(old.Slice) != string(rp.Piece.Slice) || len(rp.Piece.Ack) == 0 {
-			return mesh.Errorf(mesh.Invalid, "a repair brings another slice than piece %d, or no acknowledgement", rp.Index)
+		if string(old.Slice) != string(rp.Piece.Slice) || len(rp.Piece.Node) != len(mesh.NodeID{}) || len(rp.Piece.Ack) == 0 {
+			return mesh.Errorf(mesh.Invalid, "a repair brings another slice than piece %d, no node or no acknowledgement", rp.Index)
 		}
 		s.delete(key(keepKey, old.Node, old.Slice, id[:]))
 		r.Segment.Pieces[rp.Index] = rp.Piece
-		s.putBytes(key(keepKey, rp.Piece.Node, rp.Piece.Slice, id[:]), nil)
 		only := &wirepb.Segment{PieceBytes: r.Segment.PieceBytes, Pieces: []*wirepb.Piece{rp.Piece}}
 		if err := index.CheckAcks(s.domain, only, taker, s.nodeKey); err != nil {
 			return err
@@ -326,6 +351,10 @@ func (s *step) repairSegment(m *wirepb.Repair, by mesh.PublicKey) error {
 	}
 	if err := s.distinctDomains(r.Segment); err != nil {
 		return err
+	}
+	for _, rp := range m.Pieces { // after all deletions: replicas share a slice, and two may change places
+		p := r.Segment.Pieces[rp.Index]
+		s.putBytes(key(keepKey, p.Node, p.Slice, id[:]), nil)
 	}
 	s.putSegment(id, r)
 	return nil

@@ -14,8 +14,9 @@ const (
 	sessionKey   = 's' // session key 32 -> Session
 	revokedKey   = 'r' // account 20 | link 16 -> empty
 	spentKey     = 'x' // account 20 | link 16 -> Counter: noz leased under the link's budget
+	countedKey   = 'y' // lease 16 -> Session: the account and the budgets that the lease was counted under, if any
 	leaseKey     = 'l' // lease 16 -> Lease
-	leaseTimeKey = 'L' // expiry ms 8 | lease 16 -> empty: open leases
+	leaseTimeKey = 'L' // expiry ms 8 | lease 16 -> empty: open leases, and swept ones whose id is still remembered
 	leaseEndKey  = 'E' // last epoch 8 | lease 16 -> empty: closed leases that nodes may still claim from
 	claimKey     = 'c' // lease 16 | node 20 -> Counter
 	bucketKey    = 'b' // name -> Bucket

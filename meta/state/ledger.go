@@ -132,7 +132,7 @@ func (s *step) revoke(m *wirepb.Revocation, by mesh.PublicKey, msg *wirepb.Signe
 	if err != nil {
 		return err
 	}
-	if r.Prefix != "" || grant.Operations(r.Operations)&grant.Delegate == 0 {
+	if r.Prefix != "" || grant.Operations(r.Operations) != grant.All {
 		return mesh.Errorf(mesh.Denied, "only a session with all of the account's rights revokes grants")
 	}
 	if err := s.fresh(m.AtMs, msg); err != nil {
@@ -160,6 +160,9 @@ func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
 		return mesh.Errorf(mesh.NotFound, "no authority %s", l.Authority)
 	case l.ExpiresMs <= now || l.ExpiresMs > now+traffic.MaxLeaseMs || l.ExpiresMs > r.ExpiresMs:
 		return mesh.Errorf(mesh.Invalid, "a lease expires after now, within %d hours and with its session", traffic.MaxLeaseMs/3600_000)
+	}
+	if len(r.Budgets) > 0 {
+		s.put(key(countedKey, l.ID[:]), &statepb.Session{Account: r.Account, Budgets: r.Budgets})
 	}
 	for _, b := range r.Budgets {
 		k := key(spentKey, r.Account, b.Link)
@@ -205,11 +208,17 @@ func (s *step) endLease(id mesh.LeaseID, l *statepb.Lease) {
 	s.putBytes(key(leaseEndKey, be64(l.LastEpoch), id[:]), nil)
 }
 
-// sweepLeases closes what has expired and returns to its account what nobody claimed in the grace.
+// sweepLeases closes what has expired and returns to its account what nobody claimed in the grace. The record of a lease
+// that was closed early stays, with nothing in it, until its message could open no lease any more: else that message
+// would open it again, and its receipts would be paid twice.
 func (s *step) sweepLeases() {
 	s.take(key(leaseTimeKey), key(leaseTimeKey, msKey(s.tip.TimeMs+1)), func(k []byte) {
 		l := new(statepb.Lease)
-		if id := leaseIDOf(k); s.get(key(leaseKey, id[:]), l) && !l.Closed {
+		switch id := leaseIDOf(k); {
+		case !s.get(key(leaseKey, id[:]), l):
+		case l.Closed: // and swept: its time has come
+			s.delete(key(leaseKey, id[:]))
+		default:
 			s.endLease(id, l)
 		}
 	})
@@ -223,14 +232,22 @@ func (s *step) sweepLeases() {
 		a := s.account(l.Account)
 		a.Leased -= unused
 		s.put(key(accountKey, l.Account), a)
-		r := new(statepb.Session)
-		if s.get(key(sessionKey, l.Session), r) {
+		// The session may hold another chain by now; what was counted then is taken back from where it was counted.
+		r, ck := new(statepb.Session), key(countedKey, id[:])
+		if s.get(ck, r) {
 			for _, b := range r.Budgets {
 				bk := key(spentKey, r.Account, b.Link)
 				s.put(bk, &statepb.Counter{Value: s.counter(bk) - min(unused, s.counter(bk))})
 			}
+			s.delete(ck)
 		}
-		s.delete(key(leaseKey, id[:]))
+		if l.ExpiresMs > s.tip.TimeMs {
+			l.Amount = l.Claimed
+			s.put(key(leaseKey, id[:]), l)
+			s.putBytes(key(leaseTimeKey, msKey(l.ExpiresMs), id[:]), nil)
+		} else {
+			s.delete(key(leaseKey, id[:]))
+		}
 		s.scanPrefix(key(claimKey, id[:]), func(k, _ []byte) bool { s.delete(append([]byte(nil), k...)); return true })
 	})
 }
@@ -273,7 +290,7 @@ func (s *step) settleReceipt(node mesh.NodeID, m *wirepb.Signed) error {
 		return err
 	}
 	l := new(statepb.Lease)
-	if !s.get(key(leaseKey, r.Lease[:]), l) {
+	if !s.get(key(leaseKey, r.Lease[:]), l) || l.Closed && s.tip.Epoch > l.LastEpoch {
 		return mesh.Errorf(mesh.NotFound, "no lease %s, or its grace has ended", r.Lease)
 	}
 	if r.Node != node || mesh.PublicKey(l.Session) != r.Session {

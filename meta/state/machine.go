@@ -89,7 +89,7 @@ type Outcome struct {
 	Results     []*wirepb.TxResult
 	AppHash     []byte
 	Authorities map[mesh.AuthorityID]*statepb.Authority // the whole new set when it changed, else nil
-	Former      []mesh.PublicKey                        // consensus keys of the set before, when it changed
+	Former      []mesh.PublicKey                        // consensus keys of the set before the block, when it changed
 	batch       *pebble.Batch
 	tip         *statepb.Tip
 }
@@ -120,7 +120,10 @@ func (m *Machine) Apply(b Block) (*Outcome, error) {
 		rolling.Write(effects)
 		o.tip = s.tip
 		if s.authorities != nil {
-			o.Authorities, o.Former = s.authorities, append(o.Former, s.former...)
+			if o.Authorities == nil { // a set that comes and goes within the block never validates
+				o.Former = s.former
+			}
+			o.Authorities = s.authorities
 		}
 		return effects, nil, nil
 	}

@@ -1,0 +1,701 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/traffic"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// newShop is a world with one account that has a bucket and a session.
+func newShop(t testing.TB, nodes int) (*world, person, user) {
+	w := newWorld(t, 4, nodes)
+	ann := w.person("ann", 100*oz)
+	u := w.session(ann, "ann")
+	w.ok(u.bucket("photos", index.CreateBucket, false))
+	return w, ann, u
+}
+
+// object returns what the index holds of an object, nil when nothing.
+func (w *world) object(asker mesh.PublicKey, bucket, name string) *wirepb.ObjectAnswer {
+	w.t.Helper()
+	a := new(wirepb.ObjectAnswer)
+	if err := w.ask(asker, &wirepb.Question{Question: &wirepb.Question_Object{Object: &wirepb.ObjectName{Bucket: bucket, Key: name}}}, a); err != nil {
+		w.t.Fatal(err)
+	}
+	if a.Entry == nil {
+		return nil
+	}
+	return a
+}
+
+func (w *world) version(asker mesh.PublicKey, bucket, name string) []byte {
+	w.t.Helper()
+	a, e := w.object(asker, bucket, name), new(wirepb.Entry)
+	if a == nil {
+		return nil
+	}
+	if err := wire.Decode(a.Entry.Body, MaxTx, e); err != nil {
+		w.t.Fatal(err)
+	}
+	return e.Version
+}
+
+func TestBuckets(t *testing.T) {
+	w, ann, u := newShop(t, 3)
+	b := w.session(w.person("bob", oz), "bob")
+	w.refused(mesh.Conflict, u.bucket("photos", index.CreateBucket, false))
+	w.refused(mesh.Conflict, b.bucket("photos", index.CreateBucket, false))
+	w.refused(mesh.Denied, b.bucket("photos", index.DeleteBucket, false))
+	w.refused(mesh.NotFound, u.bucket("nothing", index.DeleteBucket, false))
+	w.refused(mesh.Invalid, u.bucket("Photos", index.CreateBucket, false))
+	w.refused(mesh.Invalid, u.bucket("music", 3, false))
+	reader := w.chain(ann, "reader", func(l *wirepb.Link) { l.Operations = uint32(grant.All &^ grant.Buckets) })
+	w.ok(reader.open())
+	w.refused(mesh.Denied, reader.bucket("music", index.CreateBucket, false))
+	w.refused(mesh.Exhausted, w.sessionOfThePoor().bucket("music", index.CreateBucket, false))
+
+	w.ok(u.put(u.inline("photos", "a", "hello")))
+	w.refused(mesh.Conflict, u.bucket("photos", index.DeleteBucket, false))
+	w.ok(u.delete("photos", "a"))
+	w.ok(u.bucket("photos", index.DeleteBucket, false))
+	w.check()
+	w.ok(b.bucket("photos", index.CreateBucket, true))
+	w.refused(mesh.Denied, u.put(u.inline("photos", "a", "hello")))
+
+	names := new(wirepb.BucketsAnswer)
+	if err := w.ask(b.pub(), &wirepb.Question{Question: &wirepb.Question_Buckets{Buckets: true}}, names); err != nil || len(names.Buckets) != 1 || names.Buckets[0].Name != "photos" || !names.Buckets[0].Public {
+		t.Errorf("bob's buckets: %v, %v", names, err)
+	}
+	if err := w.ask(u.pub(), &wirepb.Question{Question: &wirepb.Question_Buckets{Buckets: true}}, names); err != nil || len(names.Buckets) != 0 {
+		t.Errorf("ann's buckets: %v, %v", names, err)
+	}
+	w.check()
+}
+
+// sessionOfThePoor has enough to register and not much more.
+func (w *world) sessionOfThePoor() user {
+	u := w.chain(newPerson(w.t, "poor"), "poor", nil)
+	body := len(wire.Encode(&wirepb.Session{Chain: u.chain}))
+	w.person("poor", feeOf(body)+10)
+	w.ok(u.open())
+	return u
+}
+
+// A log write costs what it says, and a refused one nothing.
+func TestFees(t *testing.T) {
+	w, ann, u := newShop(t, 3)
+	before := w.balance(ann).Debited
+	e := u.inline("photos", "a", "hello")
+	w.ok(u.put(e))
+	want := before + feeOf(len(wire.Encode(e)))
+	if got := w.balance(ann).Debited; got != want {
+		t.Errorf("debited %d, want %d", got, want)
+	}
+	again := u.inline("photos", "a", "hello")
+	again.Condition = index.Absent
+	w.refused(mesh.Conflict, u.put(again))
+	if got := w.balance(ann).Debited; got != want {
+		t.Errorf("a refused write cost %d", got-want)
+	}
+	w.refused(mesh.Exhausted, w.sessionOfThePoor().bucket("poorbucket", 1, false))
+	w.check()
+}
+
+func TestConditions(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	entry := func(condition uint32, expected []byte) *wirepb.Entry {
+		e := u.inline("photos", "a", "hello")
+		e.Condition, e.ExpectedVersion = condition, expected
+		return e
+	}
+	w.refused(mesh.Conflict, u.put(entry(index.Equal, make([]byte, 16))))
+	w.ok(u.put(entry(index.Absent, nil)))
+	w.refused(mesh.Conflict, u.put(entry(index.Absent, nil)))
+	first := w.version(u.pub(), "photos", "a")
+	w.ok(u.put(entry(index.Equal, first)))
+	second := w.version(u.pub(), "photos", "a")
+	w.refused(mesh.Conflict, u.put(entry(index.Equal, first)))
+	if string(w.version(u.pub(), "photos", "a")) != string(second) {
+		t.Error("a refused write changed the object")
+	}
+	// Two writers in one block: the log's order decides.
+	a, b := entry(index.Equal, second), entry(index.Equal, second)
+	b.Version = make([]byte, 16)
+	rs := w.block(u.put(a), u.put(b))
+	if rs[0].Kind != 0 || rs[1].Kind != uint32(mesh.Conflict)+1 {
+		t.Errorf("got %v", rs)
+	}
+	stale := tx(wirepb.TxKind_TX_DELETION, u.key, &wirepb.Deletion{Bucket: "photos", Key: "a", Version: first, AtMs: w.now})
+	w.refused(mesh.Conflict, stale)
+	w.ok(tx(wirepb.TxKind_TX_DELETION, u.key, &wirepb.Deletion{Bucket: "photos", Key: "a", Version: a.Version, AtMs: w.now}))
+	w.refused(mesh.NotFound, u.delete("photos", "a"))
+	w.ok(u.put(entry(index.Absent, nil)))
+	w.check()
+}
+
+// An old message never comes again: within the window it is remembered, after it it is too old.
+func TestReplay(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	put, del := u.put(u.inline("photos", "a", "hello")), u.delete("photos", "a")
+	w.ok(put)
+	w.refused(mesh.Conflict, put)
+	w.ok(del)
+	w.refused(mesh.Conflict, put)
+	w.refused(mesh.Conflict, del)
+	for range 25 {
+		w.pass(time.Minute)
+		if r := w.block(put, del); r[0].Kind == 0 || r[1].Kind == 0 {
+			t.Fatalf("applied again after %d s", (w.now-dawn)/1000)
+		}
+	}
+	if n := w.count(seenKey); n != 0 {
+		t.Errorf("%d messages are remembered for ever", n)
+	}
+	edge := func(d int64) []byte {
+		e := u.inline("photos", "b", "x")
+		e.ModifiedMs = w.now + 1000 + d
+		return u.put(e)
+	}
+	w.refused(mesh.Invalid, edge(ReplayWindowMs+1))
+	w.refused(mesh.Invalid, edge(-ReplayWindowMs-1))
+	w.ok(edge(ReplayWindowMs))
+	w.ok(edge(-ReplayWindowMs))
+	w.check()
+}
+
+func TestWhoMayWrite(t *testing.T) {
+	w, ann, u := newShop(t, 3)
+	bob := w.person("bob", 10*oz)
+	b := w.session(bob, "bob")
+	w.refused(mesh.Denied, b.put(b.inline("photos", "a", "x")))
+	w.refused(mesh.NotFound, u.put(u.inline("nothing", "a", "x")))
+	w.refused(mesh.Denied, w.chain(ann, "unheard", nil).put(u.inline("photos", "a", "x")))
+	in := w.chain(ann, "in", func(l *wirepb.Link) { l.Prefix, l.Operations = "photos/in/", uint32(grant.Write) })
+	w.ok(in.open())
+	w.ok(in.put(in.inline("photos", "in/a", "x")))
+	w.refused(mesh.Denied, in.put(in.inline("photos", "out/a", "x")))
+	w.refused(mesh.Denied, in.put(in.inline("photos", "in", "x")))
+	w.refused(mesh.Denied, in.delete("photos", "in/a"))
+	w.refused(mesh.Denied, b.delete("photos", "in/a"))
+	w.ok(u.delete("photos", "in/a"))
+	// A sealed object in a public bucket, and the other way round.
+	w.ok(u.bucket("public", index.CreateBucket, true))
+	w.refused(mesh.Invalid, u.put(u.inline("public", "a", "x")))
+	open := u.inline("photos", "a", "x")
+	open.WrappedKey = nil
+	w.refused(mesh.Invalid, u.put(open))
+	w.check()
+}
+
+func TestSegmentChecks(t *testing.T) {
+	w, _, u := newShop(t, 8)
+	if w.group().Domains != 8 {
+		t.Fatalf("%d domains", w.group().Domains)
+	}
+	other := w.session(w.person("bob", 10*oz), "bob")
+	w.ok(other.bucket("bobs", 1, false))
+	twin := newMember("twin") // in one domain with node 0
+	w.facts(nodeRecord(twin, w.nodes[0].name, "", wirepb.NodeStatus_NODE_STATUS_ACTIVE))
+	apart := newMember("apart") // of the same operator, declared to fail alone
+	w.facts(nodeRecord(apart, w.nodes[0].name, "cellar", wirepb.NodeStatus_NODE_STATUS_ACTIVE))
+	leaving := newMember("leaving")
+	w.facts(nodeRecord(leaving, "leaving", "", wirepb.NodeStatus_NODE_STATUS_UNBONDING))
+	cut := func(s *wirepb.Segment, n int) {
+		g, err := index.GeometryFor(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Pieces, s.DataPieces = s.Pieces[:n], uint32(g.DataPieces)
+	}
+	for i, c := range []struct {
+		name string
+		kind mesh.Kind
+		ok   bool
+		f    func(s *wirepb.Segment)
+	}{
+		{"all acknowledged", 0, true, func(s *wirepb.Segment) {}},
+		{"as many as needed", 0, true, func(s *wirepb.Segment) { s.Pieces[0].Ack, s.Pieces[7].Ack = nil, nil }},
+		{"one too few", mesh.Unavailable, false, func(s *wirepb.Segment) { s.Pieces[0].Ack, s.Pieces[6].Ack, s.Pieces[7].Ack = nil, nil, nil }},
+		{"acknowledged by another node's key", mesh.Denied, false, func(s *wirepb.Segment) {
+			wrong := u.piece(s.Pieces[0].Slice, w.nodes[1], s.PieceBytes)
+			s.Pieces[0].Ack = wrong.Ack
+		}},
+		{"acknowledged to another session", mesh.Denied, false, func(s *wirepb.Segment) { s.Pieces[0] = other.piece(s.Pieces[0].Slice, w.nodes[0], s.PieceBytes) }},
+		{"acknowledged over another length", mesh.Denied, false, func(s *wirepb.Segment) { s.Pieces[0] = u.piece(s.Pieces[0].Slice, w.nodes[0], s.PieceBytes+1) }},
+		{"acknowledged in another network", mesh.Denied, false, func(s *wirepb.Segment) {
+			sig := traffic.Ack{Slice: mesh.SliceID(s.Pieces[0].Slice), Length: s.PieceBytes, Session: u.pub()}.Sign(sign.Domain{}, w.nodes[0].key)
+			s.Pieces[0].Ack = sig[:]
+		}},
+		{"unknown node", mesh.NotFound, false, func(s *wirepb.Segment) { s.Pieces[0] = u.piece(s.Pieces[0].Slice, newMember("nobody"), s.PieceBytes) }},
+		{"a node that leaves", mesh.NotFound, false, func(s *wirepb.Segment) { s.Pieces[0] = u.piece(s.Pieces[0].Slice, leaving, s.PieceBytes) }},
+		{"two pieces in one domain", mesh.Invalid, false, func(s *wirepb.Segment) { s.Pieces[1] = u.piece(s.Pieces[1].Slice, twin, s.PieceBytes) }},
+		{"one operator, another label", 0, true, func(s *wirepb.Segment) { s.Pieces[1] = u.piece(s.Pieces[1].Slice, apart, s.PieceBytes) }},
+		{"two pieces on one node", mesh.Invalid, false, func(s *wirepb.Segment) { s.Pieces[1] = u.piece(s.Pieces[1].Slice, w.nodes[0], s.PieceBytes) }},
+		{"replicas where the network codes", mesh.Conflict, false, func(s *wirepb.Segment) {
+			s.Pieces, s.DataPieces, s.PieceBytes = s.Pieces[:3], 1, s.Length
+			for i := range s.Pieces {
+				s.Pieces[i] = u.piece(s.Pieces[0].Slice, w.nodes[i], s.PieceBytes)
+			}
+		}},
+		{"two pieces fewer than the network has domains", mesh.Conflict, false, func(s *wirepb.Segment) { cut(s, 7) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := u.segment(fmt.Sprint("case ", i), 4000)
+			c.f(s)
+			e := u.put(u.object("photos", fmt.Sprint("case ", i), s))
+			if c.ok {
+				w.ok(e)
+			} else {
+				w.refused(c.kind, e)
+			}
+			w.check()
+		})
+	}
+	// Nine domains by now (apart counts): one piece fewer than the network would make is still taken.
+	if got := w.group().Domains; got != 9 {
+		t.Errorf("%d domains, want 9", got)
+	}
+}
+
+func TestExtents(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	s := u.segment("a", 10_000)
+	put := func(name string, segments []*wirepb.Segment, extents ...*wirepb.Extent) []byte {
+		return u.put(u.entry("photos", name, segments, extents))
+	}
+	w.refused(mesh.NotFound, put("a", nil, extentOf(s, 0, 100))) // nobody brought it
+	w.refused(mesh.Invalid, put("a", []*wirepb.Segment{s}, extentOf(s, 9000, 1001)))
+	w.refused(mesh.Invalid, put("a", []*wirepb.Segment{s, u.segment("b", 500)}, extentOf(s, 0, 100))) // one that nothing refers to would stay for ever
+	w.ok(put("a", []*wirepb.Segment{s}, extentOf(s, 9000, 1000)))
+	b := w.session(w.person("bob", 10*oz), "bob")
+	w.ok(b.bucket("bobs", 1, false))
+	w.refused(mesh.Denied, b.put(b.entry("bobs", "a", nil, []*wirepb.Extent{extentOf(s, 0, 100)}))) // another account's bytes
+	w.check()
+}
+
+// Small objects share a segment; it lives until the last of them goes.
+func TestPackedSegments(t *testing.T) {
+	w, _, u := newShop(t, 7)
+	s := u.segment("packed", 3000)
+	for i := range 3 {
+		e := u.entry("photos", fmt.Sprint(i), []*wirepb.Segment{s}, []*wirepb.Extent{extentOf(s, uint64(i)*1000, 1000)})
+		w.ok(u.put(e))
+	}
+	w.ok(u.put(u.entry("photos", "copy", nil, []*wirepb.Extent{extentOf(s, 0, 1000), extentOf(s, 2000, 1000)})))
+	w.check()
+	if g := w.group(); g.Segments != 1 || g.Objects != 4 {
+		t.Fatalf("%d segments, %d objects", g.Segments, g.Objects)
+	}
+	if got := w.keeps(w.nodes[3]); len(got) != 1 || got[0] != string(s.Pieces[3].Slice) {
+		t.Fatalf("node 3 keeps %x", got)
+	}
+	for _, name := range []string{"0", "1", "2"} {
+		w.ok(u.delete("photos", name))
+		w.check()
+		if w.group().Segments != 1 {
+			t.Fatalf("the segment is gone after %s", name)
+		}
+	}
+	w.ok(u.put(u.inline("photos", "copy", "now small"))) // replaced, not deleted
+	w.check()
+	if g := w.group(); g.Segments != 0 || len(w.keeps(w.nodes[3])) != 0 {
+		t.Errorf("%d segments are left", g.Segments)
+	}
+}
+
+// The same bytes in a public bucket are the same segment for whoever uploads them.
+func TestSameBytesOfTwoAccounts(t *testing.T) {
+	w, _, u := newShop(t, 7)
+	b := w.session(w.person("bob", 10*oz), "bob")
+	for who, bucket := range map[*user]string{&u: "anns", &b: "bobs"} {
+		w.ok(who.bucket(bucket, index.CreateBucket, true))
+	}
+	public := func(u user, bucket string, s *wirepb.Segment) *wirepb.Entry {
+		e := &wirepb.Entry{Bucket: bucket, Key: "logo", Version: make([]byte, 16), ModifiedMs: w.now, Size: s.Length, FrameBytes: mesh.FrameBytes,
+			Segments: []*wirepb.Segment{s}, Extents: []*wirepb.Extent{extentOf(s, 0, s.Length)}}
+		root := index.NewContentRoot(e.Size, e.FrameBytes, nil)
+		root.Add(e.Extents...)
+		e.ContentRoot = root.Sum()
+		return e
+	}
+	w.ok(u.put(public(u, "anns", u.segment("logo", 8000))))
+	w.refused(mesh.Denied, b.put(public(b, "bobs", u.segment("logo", 8000)))) // with ann's acknowledgements
+	w.ok(b.put(public(b, "bobs", b.segment("logo", 8000))))
+	w.check()
+	w.ok(u.delete("anns", "logo"))
+	if a := w.object(b.pub(), "bobs", "logo"); a == nil || len(a.Segments) != 1 {
+		t.Error("bob's object went with ann's")
+	}
+	w.ok(b.delete("bobs", "logo"))
+	w.check()
+	if w.group().Segments != 0 {
+		t.Error("the segment stays")
+	}
+}
+
+func (u user) page(upload string, number uint32, bucket, name string, segments ...*wirepb.Segment) *wirepb.Page {
+	p := &wirepb.Page{Upload: bytesOf(upload, 16), Number: number, Bucket: bucket, Key: name, Segments: segments, AtMs: u.w.now}
+	for _, s := range segments {
+		p.Extents = append(p.Extents, extentOf(s, 0, s.Length))
+	}
+	return p
+}
+
+func (u user) putPage(p *wirepb.Page) []byte { return tx(wirepb.TxKind_TX_PAGE, u.key, p) }
+
+func TestPages(t *testing.T) {
+	w, ann, u := newShop(t, 3)
+	other := w.session(ann, "ann's other")
+	const stored = mesh.FrameBytes + index.TagBytes
+	a, b, c := u.segment("a", stored), u.segment("b", stored), u.segment("c", 500)
+	p0, p1 := u.page("up", 0, "photos", "big", a), u.page("up", 1, "photos", "big", b)
+	w.refused(mesh.Conflict, u.putPage(p1)) // in order
+	w.ok(u.putPage(p0))
+	w.refused(mesh.Conflict, u.putPage(p0))
+	w.refused(mesh.Conflict, u.putPage(u.page("up", 1, "photos", "another", b)))
+	w.refused(mesh.Conflict, other.putPage(other.page("up", 1, "photos", "big", other.segment("x", 100))))
+	entry := func(pages uint32, upload string, before ...*wirepb.Extent) *wirepb.Entry {
+		e := u.entry("photos", "big", []*wirepb.Segment{c}, []*wirepb.Extent{extentOf(c, 0, 500)}, before...)
+		e.Pages, e.Upload = pages, bytesOf(upload, 16)
+		return e
+	}
+	w.refused(mesh.NotFound, u.put(entry(2, "up", p0.Extents[0], p1.Extents[0])))
+	w.ok(u.putPage(u.page("up", 1, "photos", "big", b)))
+	w.check()
+	pages := new(wirepb.UploadAnswer)
+	if err := w.ask(u.pub(), &wirepb.Question{Question: &wirepb.Question_Upload{Upload: bytesOf("up", 16)}}, pages); err != nil || len(pages.Pages) != 2 {
+		t.Errorf("pages of the upload: %v, %v", pages, err)
+	}
+	w.refused(mesh.Conflict, u.put(entry(1, "up", p0.Extents[0]))) // it has two
+	w.refused(mesh.Invalid, u.put(entry(2, "up", p1.Extents[0], p0.Extents[0])))
+	w.refused(mesh.NotFound, u.put(entry(2, "other upload", p0.Extents[0], p1.Extents[0])))
+	w.ok(u.put(entry(2, "up", p0.Extents[0], p1.Extents[0])))
+	w.check()
+	w.refused(mesh.Conflict, u.put(entry(2, "up", p0.Extents[0], p1.Extents[0]))) // committed once
+	v := w.version(u.pub(), "photos", "big")
+	for n := range uint32(3) {
+		p := new(wirepb.PageAnswer)
+		q := &wirepb.PageName{Bucket: "photos", Key: "big", Version: v, Number: n}
+		if err := w.ask(u.pub(), &wirepb.Question{Question: &wirepb.Question_Page{Page: q}}, p); err != nil || (p.Page != nil) != (n < 2) || n < 2 && len(p.Segments) != 1 {
+			t.Errorf("page %d: %v, %v", n, p, err)
+		}
+	}
+	w.pass(25 * time.Hour) // a committed upload has no deadline
+	w.check()
+	if g := w.group(); g.Segments != 3 {
+		t.Errorf("%d segments", g.Segments)
+	}
+	w.ok(u.delete("photos", "big"))
+	w.check()
+	if g := w.group(); g.Segments != 0 || w.count(pageKey) != 0 {
+		t.Errorf("%d segments and %d pages are left", g.Segments, w.count(pageKey))
+	}
+}
+
+// The pages of a committed object are nobody's to write, though everybody who may read it knows the upload's name.
+func TestPagesOfACommittedObject(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	b := w.session(w.person("bob", 10*oz), "bob")
+	w.ok(b.bucket("bobs", 1, false))
+	const stored = mesh.FrameBytes + index.TagBytes
+	a, c := u.segment("a", stored), u.segment("c", 500)
+	w.ok(u.putPage(u.page("up", 0, "photos", "big", a)))
+	e := u.entry("photos", "big", []*wirepb.Segment{c}, []*wirepb.Extent{extentOf(c, 0, 500)}, extentOf(a, 0, stored))
+	e.Pages, e.Upload = 1, bytesOf("up", 16)
+	w.ok(u.put(e))
+	w.refused(mesh.Conflict, b.putPage(b.page("up", 0, "bobs", "x", b.segment("b", 100))))
+	w.refused(mesh.Conflict, u.putPage(u.page("up", 0, "photos", "big", u.segment("d", 100))))
+	w.check()
+	w.pass(25 * time.Hour)
+	w.check()
+	if n := w.count(pageKey); n != 1 {
+		t.Errorf("%d pages", n)
+	}
+}
+
+func TestUploadsEnd(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	s := u.segment("a", 100)
+	w.ok(u.putPage(u.page("up", 0, "photos", "big", s)))
+	w.ok(u.putPage(u.page("up", 1, "photos", "big", s, u.segment("b", 100))))
+	w.ok(u.put(u.entry("photos", "shares", nil, []*wirepb.Extent{extentOf(s, 0, 100)})))
+	w.pass(UploadMs*time.Millisecond - 10*time.Second)
+	if w.count(pageKey) != 2 {
+		t.Error("the pages went early")
+	}
+	w.pass(time.Minute)
+	w.check()
+	if g := w.group(); w.count(pageKey) != 0 || w.count(uploadKey) != 0 || w.count(uploadTime) != 0 || g.Segments != 1 {
+		t.Errorf("%d pages, %d segments are left", w.count(pageKey), g.Segments)
+	}
+	w.ok(u.putPage(u.page("up", 0, "photos", "big", u.segment("b", 100)))) // the name is free again
+	w.check()
+}
+
+func repair(by user, s *wirepb.Segment, pieces ...*wirepb.RepairedPiece) []byte {
+	id := index.SegmentIDOf(s)
+	return tx(wirepb.TxKind_TX_REPAIR, by.key, &wirepb.Repair{Segment: id[:], Pieces: pieces})
+}
+
+func TestRepair(t *testing.T) {
+	w, ann, u := newShop(t, 8)
+	spare := newMember("spare")
+	w.facts(nodeRecord(spare, "spare", "", wirepb.NodeStatus_NODE_STATUS_ACTIVE))
+	twin := newMember("twin")
+	w.facts(nodeRecord(twin, w.nodes[0].name, "", wirepb.NodeStatus_NODE_STATUS_ACTIVE))
+	full := u.segment("a", 4000)
+	s := proto.Clone(full).(*wirepb.Segment)
+	s.Pieces[6].Ack, s.Pieces[7].Ack = nil, nil
+	w.ok(u.put(u.object("photos", "a", s)))
+	w.check()
+	if w.group().Reduced != 1 {
+		t.Fatal("a segment that lacks pieces is not marked")
+	}
+	authority := user{w: w, key: w.authorities[1].key}
+	stranger := w.session(w.person("bob", oz), "bob")
+	piece := func(by user, i uint32, n member) *wirepb.RepairedPiece {
+		return &wirepb.RepairedPiece{Index: i, Piece: by.piece(full.Pieces[i].Slice, n, full.PieceBytes)}
+	}
+	bad := func(f func(p *wirepb.RepairedPiece)) *wirepb.RepairedPiece {
+		p := piece(u, 6, w.nodes[6])
+		f(p)
+		return p
+	}
+	for _, c := range []struct {
+		name string
+		kind mesh.Kind
+		tx   []byte
+	}{
+		{"by a stranger", mesh.Denied, repair(stranger, s, piece(stranger, 6, w.nodes[6]))},
+		{"by another session of the account", mesh.Denied, repair(w.session(ann, "ann's other"), s, piece(u, 6, w.nodes[6]))},
+		{"of nothing", mesh.Invalid, repair(u, s)},
+		{"of an unknown segment", mesh.NotFound, repair(u, u.segment("b", 4000), piece(u, 6, w.nodes[6]))},
+		{"of a piece too many", mesh.Invalid, repair(u, s, bad(func(p *wirepb.RepairedPiece) { p.Index = 8 }))},
+		{"without a piece", mesh.Invalid, repair(u, s, &wirepb.RepairedPiece{Index: 6})},
+		{"with another slice", mesh.Invalid, repair(u, s, &wirepb.RepairedPiece{Index: 6, Piece: full.Pieces[5]})},
+		{"without acknowledgement", mesh.Invalid, repair(u, s, bad(func(p *wirepb.RepairedPiece) { p.Piece.Ack = nil }))},
+		{"with another's acknowledgement", mesh.Denied, repair(authority, s, piece(u, 6, w.nodes[6]))},
+		{"by an unknown node", mesh.NotFound, repair(u, s, piece(u, 6, newMember("nobody")))},
+		{"by no node", mesh.Invalid, repair(u, s, bad(func(p *wirepb.RepairedPiece) { p.Piece.Node = nil }))},
+		{"by half a node", mesh.Invalid, repair(u, s, bad(func(p *wirepb.RepairedPiece) { p.Piece.Node = p.Piece.Node[:10] }))},
+		{"by a node and a bit", mesh.Invalid, repair(u, s, bad(func(p *wirepb.RepairedPiece) { p.Piece.Node = append(p.Piece.Node[:20:20], 1) }))},
+		{"into a domain that has one", mesh.Invalid, repair(u, s, piece(u, 6, twin))},
+		{"onto a node that has one", mesh.Invalid, repair(u, s, piece(u, 6, w.nodes[1]))},
+	} {
+		t.Run(c.name, func(t *testing.T) { w.refused(c.kind, c.tx); w.check() })
+	}
+	w.ok(repair(u, s, piece(u, 6, w.nodes[6]))) // the writer goes on
+	w.check()
+	w.ok(repair(authority, s, piece(authority, 7, w.nodes[7])))
+	w.check()
+	if w.group().Reduced != 0 {
+		t.Error("a whole segment is marked as reduced")
+	}
+	w.ok(repair(authority, s, piece(authority, 0, spare))) // node 0 is lost
+	w.check()
+	if len(w.keeps(w.nodes[0])) != 0 || len(w.keeps(spare)) != 1 {
+		t.Error("the keep-lists did not follow the piece")
+	}
+	a := w.object(u.pub(), "photos", "a")
+	if string(a.Segments[0].Pieces[0].Node) != string(spare.id[:]) {
+		t.Error("readers are sent to the lost node")
+	}
+	w.ok(u.revoke("ann"))
+	w.refused(mesh.Denied, repair(u, s, piece(u, 0, w.nodes[0])))
+	w.check()
+}
+
+// Replicas have one slice; two of them changing places both stay on the keep-lists.
+func TestReplicasChangePlaces(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	s := u.segment("a", 4000)
+	w.ok(u.put(u.object("photos", "a", s)))
+	w.ok(repair(u, s, &wirepb.RepairedPiece{Index: 0, Piece: s.Pieces[1]}, &wirepb.RepairedPiece{Index: 1, Piece: s.Pieces[0]}))
+	w.check()
+	w.ok(u.delete("photos", "a"))
+	w.check()
+}
+
+func vote(a, n member, status uint32, at int64) []byte {
+	return tx(wirepb.TxKind_TX_STATUS, a.key, &wirepb.NodeStatusVote{Node: n.id[:], Status: status, AtMs: at, FreeBytes: 100})
+}
+
+// More than a third of the authorities change a node's status: at least one honest one among them.
+func TestStatusVotes(t *testing.T) {
+	for n, want := range map[int]int{1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 3, 7: 3} {
+		w := newWorld(t, n, 3)
+		status := func() uint32 {
+			a := new(wirepb.NodeAnswer)
+			if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_Node{Node: w.nodes[0].id[:]}}, a); err != nil {
+				t.Fatal(err)
+			}
+			return a.Status
+		}
+		for i := range want {
+			if status() != Offline {
+				t.Errorf("%d authorities: %d votes bring a node online, want %d", n, i, want)
+			}
+			w.ok(vote(w.authorities[i], w.nodes[0], Online, w.now))
+			w.ok(vote(w.authorities[i], w.nodes[0], Online, w.now)) // the same voter counts once
+		}
+		if status() != Online {
+			t.Errorf("%d authorities: %d votes do not bring a node online", n, want)
+		}
+	}
+	w := newWorld(t, 4, 3)
+	w.ok(vote(w.authorities[0], w.nodes[0], Online, w.now))
+	w.refused(mesh.Conflict, vote(w.authorities[0], w.nodes[0], Offline, w.now-1000)) // older than the one that counts
+	w.refused(mesh.Conflict, vote(w.authorities[1], w.nodes[0], Online, w.now+2*ReplayWindowMs))
+	w.refused(mesh.Invalid, vote(w.authorities[1], w.nodes[0], Suspended, w.now))
+	w.refused(mesh.Invalid, vote(w.authorities[1], w.nodes[0], 0, w.now))
+	w.refused(mesh.NotFound, vote(w.authorities[1], newMember("nobody"), Online, w.now))
+	w.refused(mesh.Denied, vote(newMember("stranger"), w.nodes[0], Online, w.now))
+	w.refused(mesh.Denied, vote(w.nodes[0], w.nodes[0], Online, w.now))
+	// Who is an authority no longer counts no longer.
+	w.facts(authoritySet(w.authorities[1:]...))
+	w.ok(vote(w.authorities[1], w.nodes[0], Online, w.now))
+	r := w.m.Reader()
+	defer r.Close()
+	if r.Node(w.nodes[0].id).Status != Offline {
+		t.Error("the vote of a former authority counts")
+	}
+}
+
+// Two sets of authorities in one transaction or one block leave the last one, and consensus hears of it once.
+func TestAuthoritiesChangeTwice(t *testing.T) {
+	for name, apply := range map[string]func(w *world, a, b *wirepb.OutboxRecord){
+		"in one transaction": func(w *world, a, b *wirepb.OutboxRecord) { w.facts(a, b) },
+		"in one block": func(w *world, a, b *wirepb.OutboxRecord) {
+			by := w.authorities[0].key
+			first := w.factsAt(by, w.valueHeight+1, a)
+			w.nextFact++
+			second := w.factsAt(by, w.valueHeight+2, b)
+			w.nextFact++
+			w.valueHeight += 2
+			for _, r := range w.block(first, second) {
+				if r.Kind != 0 {
+					w.t.Fatal(r.Text)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 2, 3)
+			stays := w.authorities[0]
+			apply(w, authoritySet(stays, newMember("brief")), authoritySet(stays, newMember("new")))
+			r := w.m.Reader()
+			defer r.Close()
+			var ids []mesh.AuthorityID
+			for id := range r.Authorities() {
+				ids = append(ids, id)
+			}
+			if len(ids) != 2 || slices.Contains(ids, newMember("brief").id) {
+				t.Errorf("authorities %v", ids)
+			}
+			if len(w.outcome.Authorities) != 2 {
+				t.Errorf("consensus hears of %d", len(w.outcome.Authorities))
+			}
+			was := map[mesh.PublicKey]bool{}
+			for _, a := range w.authorities {
+				was[mesh.PublicKeyOf(newKey("consensus of "+a.name))] = true
+			}
+			for _, k := range w.outcome.Former {
+				if !was[k] {
+					t.Error("consensus is told to drop one who never was a validator")
+				}
+				delete(was, k)
+			}
+			if len(was) != 0 {
+				t.Errorf("consensus is not told of %d of the former validators", len(was))
+			}
+		})
+	}
+}
+
+// A report is what the epoch's ledger says, is signed by authorities only, and an epoch without traffic has none.
+func TestEpochs(t *testing.T) {
+	w, ann, u := newShop(t, 3)
+	w.ok(u.lease("a", 4*oz, time.Hour))
+	w.ok(settlement(w.nodes[0], u.receipt("a", w.nodes[0], oz)))
+	w.ok(settlement(w.nodes[1], u.receipt("a", w.nodes[1], 2*oz)))
+	fees := w.balance(ann).Debited - 3*oz
+	w.epoch(1)
+	w.check()
+	w.epoch(4) // two epochs of nothing
+	w.ok(settlement(w.nodes[0], u.receipt("a", w.nodes[0], oz+7)))
+	w.epoch(5)
+	w.check()
+	r := w.m.Reader()
+	defer r.Close()
+	if got := r.ReportsFrom(0, 10); !slices.Equal(got, []mesh.Epoch{0, 4}) {
+		t.Fatalf("reports of the epochs %v", got)
+	}
+	first, second := r.Report(0), r.Report(4)
+	if first.FromEpoch != 0 || second.FromEpoch != 1 {
+		t.Errorf("they begin at %d and %d", first.FromEpoch, second.FromEpoch)
+	}
+	h := decodeHeader(t, first.Header)
+	if uint64(h.Fees) != fees || uint64(h.Tables[0].Noz) != 3*oz || uint64(h.Tables[1].Noz) != 3*oz {
+		t.Errorf("%+v", h)
+	}
+	if h := decodeHeader(t, second.Header); h.Fees != 0 || h.Tables[0].Noz != 7 {
+		t.Errorf("%+v", h)
+	}
+	sig := func(a member, epoch uint64, header []byte, f func(*wirepb.ReportSignature)) []byte {
+		s, hash := domain.Sign(a.key, sign.Report, header), hashOf(header)
+		m := &wirepb.ReportSignature{Epoch: epoch, HeaderHash: hash, Signature: s[:]}
+		if f != nil {
+			f(m)
+		}
+		return tx(wirepb.TxKind_TX_REPORT_SIGNATURE, a.key, m)
+	}
+	w.ok(sig(w.authorities[0], 0, first.Header, nil))
+	w.refused(mesh.Denied, sig(newMember("stranger"), 0, first.Header, nil))
+	w.refused(mesh.NotFound, sig(w.authorities[1], 3, first.Header, nil))
+	w.refused(mesh.Conflict, sig(w.authorities[1], 0, second.Header, nil))
+	w.refused(mesh.Denied, sig(w.authorities[1], 0, first.Header, func(m *wirepb.ReportSignature) { m.Signature[0] ^= 1 }))
+	w.refused(mesh.Invalid, sig(w.authorities[1], 0, first.Header, func(m *wirepb.ReportSignature) { m.Signature = nil }))
+	after := w.m.Reader()
+	defer after.Close()
+	if got := after.Report(0).Signatures; len(got) != 1 {
+		t.Errorf("%d signatures", len(got))
+	}
+	if after.Report(2) != nil {
+		t.Error("a report of nothing")
+	}
+}
+
+func TestFacts(t *testing.T) {
+	w := newWorld(t, 2, 3)
+	a := w.authorities[0].key
+	credited := newPerson(t, "ann")
+	w.refused(mesh.Denied, w.factsAt(newKey("anybody"), w.valueHeight+1, credit(credited.id, 5)))
+	w.refused(mesh.Conflict, w.factsAt(a, w.valueHeight))   // nothing new
+	w.refused(mesh.Conflict, w.factsAt(a, w.valueHeight-1)) // back in time
+	w.nextFact++
+	w.refused(mesh.Conflict, w.factsAt(a, w.valueHeight+1, credit(credited.id, 5))) // a gap
+	w.nextFact--
+	w.facts(credit(credited.id, 5))
+	w.facts(credit(credited.id, 3)) // cumulative: never less
+	if got := w.balance(credited).Credited; got != 5 {
+		t.Errorf("credited %d", got)
+	}
+	broken := &wirepb.Facts{Head: be64(uint64(w.valueHeight + 1)), Facts: []*wirepb.Fact{{Sequence: w.nextFact, Record: []byte{1, 2}}}}
+	w.refused(mesh.Invalid, tx(wirepb.TxKind_TX_FACTS, a, broken))
+	w.check()
+	n := w.nodes[0]
+	w.facts(nodeRecord(n, n.name, "", wirepb.NodeStatus_NODE_STATUS_REMOVED))
+	w.refused(mesh.NotFound, settlement(n, signed.Seal(domain, a, sign.Receipt, new(wirepb.Receipt))))
+}
