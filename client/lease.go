@@ -63,6 +63,20 @@ func (l *lease) Moved(node mesh.NodeID, n uint64, moved bool) {
 	}
 }
 
+// Moved tells for how many bytes the client signed so far, over all leases: what its account owes for traffic.
+func (c *Client) Moved() (n mesh.Noz) {
+	c.leases.mu.Lock()
+	defer c.leases.mu.Unlock()
+	for _, l := range c.leases.all {
+		l.mu.Lock()
+		for _, t := range l.nodes {
+			n += mesh.Noz(t.total)
+		}
+		l.mu.Unlock()
+	}
+	return n
+}
+
 // ticket asks for tickets with the current lease, or a new one where the current one will not do.
 func (ls *leases) ticket(ctx context.Context, req *wirepb.TicketRequest, need uint64) (*lease, *wirepb.TicketAnswer, error) {
 	var errs []error

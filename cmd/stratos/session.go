@@ -76,11 +76,7 @@ func (e *env) access(ctx context.Context, h home.Home, p *home.Profile) (*client
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, mesh.Errorf(mesh.Invalid, "the session: %w", err)
 	}
-	k, err := e.key(ctx, store, entry)
-	if err != nil {
-		return nil, err
-	}
-	a, err := client.NewAccess(sign.Domain{Network: p.Network}, k, sessionLife)
+	a, err := e.rootAccess(ctx, p, sessionLife)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +84,23 @@ func (e *env) access(ctx context.Context, h home.Home, p *home.Profile) (*client
 		return nil, mesh.Errorf(mesh.Internal, "keeping the session: %w", err)
 	}
 	return a, atomicfile.Write(path, []byte(a.String()+"\n"), 0o600)
+}
+
+// rootAccess makes an access with all rights of the account that acts, which it unlocks for that.
+func (e *env) rootAccess(ctx context.Context, p *home.Profile, life time.Duration) (*client.Access, error) {
+	store, err := e.wallet()
+	if err != nil {
+		return nil, err
+	}
+	entry, err := e.account(store)
+	if err != nil {
+		return nil, err
+	}
+	k, err := e.key(ctx, store, entry)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewAccess(sign.Domain{Network: p.Network}, k, life)
 }
 
 // readGrant reads a grant that is given as text or as the name of a file that holds it.

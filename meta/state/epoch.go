@@ -1,8 +1,13 @@
 package state
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
@@ -209,4 +214,21 @@ func (r *Reader) ReportsFrom(e mesh.Epoch, limit int) (all []mesh.Epoch) {
 		return len(all) < limit
 	})
 	return all
+}
+
+// reportAnswer returns a report for whoever wants to recompute it; a nil message when there is none.
+func (r *Reader) reportAnswer(e mesh.Epoch) proto.Message {
+	rep := r.Report(e)
+	if rep == nil {
+		return nil
+	}
+	a := &wirepb.ReportAnswer{Header: rep.Header}
+	for _, t := range rep.Tables {
+		a.Tables = append(a.Tables, &wirepb.ReportPages{Envelopes: t})
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(rep.Signatures), func(x, y mesh.AuthorityID) int { return bytes.Compare(x[:], y[:]) }) {
+		sig := rep.Signatures[id]
+		a.Signers = append(a.Signers, &wirepb.ReportSigner{Authority: id[:], Signature: sig[:]})
+	}
+	return a
 }

@@ -155,6 +155,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			return nil, err
 		}
 		return s.Segment, nil
+	case *wirepb.Question_Epoch:
+		return r.reportAnswer(mesh.Epoch(q.Epoch)), nil
 	case *wirepb.Question_Buckets:
 		return r.buckets(asker, nowMs)
 	case *wirepb.Question_Upload:

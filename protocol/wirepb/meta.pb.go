@@ -2295,6 +2295,163 @@ func (x *GroupAnswer) GetReduced() uint64 {
 	return 0
 }
 
+// ReportAnswer is an epoch's report as it goes to the value layer, so that anyone can recompute it.
+type ReportAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Header        []byte                 `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"` // ReportHeader
+	Tables        []*ReportPages         `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"` // in the order of package report
+	Signers       []*ReportSigner        `protobuf:"bytes,3,rep,name=signers,proto3" json:"signers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportAnswer) Reset() {
+	*x = ReportAnswer{}
+	mi := &file_meta_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportAnswer) ProtoMessage() {}
+
+func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
+func (*ReportAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReportAnswer) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *ReportAnswer) GetTables() []*ReportPages {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *ReportAnswer) GetSigners() []*ReportSigner {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+type ReportPages struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Envelopes     [][]byte               `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportPages) Reset() {
+	*x = ReportPages{}
+	mi := &file_meta_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportPages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportPages) ProtoMessage() {}
+
+func (x *ReportPages) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
+func (*ReportPages) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ReportPages) GetEnvelopes() [][]byte {
+	if x != nil {
+		return x.Envelopes
+	}
+	return nil
+}
+
+type ReportSigner struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authority     []byte                 `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportSigner) Reset() {
+	*x = ReportSigner{}
+	mi := &file_meta_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportSigner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportSigner) ProtoMessage() {}
+
+func (x *ReportSigner) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
+func (*ReportSigner) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ReportSigner) GetAuthority() []byte {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+func (x *ReportSigner) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type ReducedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Segments      [][]byte               `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
@@ -2304,7 +2461,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2473,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2486,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -2348,7 +2505,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2517,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2530,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -2393,7 +2550,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2405,7 +2562,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2418,7 +2575,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -2447,7 +2604,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2616,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2629,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -2509,7 +2666,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2678,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2691,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -2578,7 +2735,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2747,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2760,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -2644,7 +2801,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2813,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2826,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -2697,7 +2854,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2866,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2879,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -2758,7 +2915,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +2927,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +2940,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -2826,7 +2983,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2995,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3008,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -2892,7 +3049,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +3061,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3074,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -2937,7 +3094,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3106,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3119,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -3149,7 +3306,16 @@ const file_meta_proto_rawDesc = "" +
 	"\atime_ms\x18\x06 \x01(\x03R\x06timeMs\x12\x18\n" +
 	"\aobjects\x18\a \x01(\x04R\aobjects\x12\x1a\n" +
 	"\bsegments\x18\b \x01(\x04R\bsegments\x12\x18\n" +
-	"\areduced\x18\t \x01(\x04R\areduced\"+\n" +
+	"\areduced\x18\t \x01(\x04R\areduced\"\x95\x01\n" +
+	"\fReportAnswer\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header\x124\n" +
+	"\x06tables\x18\x02 \x03(\v2\x1c.stratos.wire.v1.ReportPagesR\x06tables\x127\n" +
+	"\asigners\x18\x03 \x03(\v2\x1d.stratos.wire.v1.ReportSignerR\asigners\"+\n" +
+	"\vReportPages\x12\x1c\n" +
+	"\tenvelopes\x18\x01 \x03(\fR\tenvelopes\"J\n" +
+	"\fReportSigner\x12\x1c\n" +
+	"\tauthority\x18\x01 \x01(\fR\tauthority\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"+\n" +
 	"\rReducedAnswer\x12\x1a\n" +
 	"\bsegments\x18\x01 \x03(\fR\bsegments\"$\n" +
 	"\fUploadAnswer\x12\x14\n" +
@@ -3229,7 +3395,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -3261,54 +3427,59 @@ var file_meta_proto_goTypes = []any{
 	(*AuthorityAnswer)(nil),   // 27: stratos.wire.v1.AuthorityAnswer
 	(*AuthoritiesAnswer)(nil), // 28: stratos.wire.v1.AuthoritiesAnswer
 	(*GroupAnswer)(nil),       // 29: stratos.wire.v1.GroupAnswer
-	(*ReducedAnswer)(nil),     // 30: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 31: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 32: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 33: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 34: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 35: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 36: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 37: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 38: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 39: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 40: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 41: stratos.wire.v1.SignedHeader
-	(*Signed)(nil),            // 42: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 43: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 44: stratos.wire.v1.Segment
+	(*ReportAnswer)(nil),      // 30: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 31: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 32: stratos.wire.v1.ReportSigner
+	(*ReducedAnswer)(nil),     // 33: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 34: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 35: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 36: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 37: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 38: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 39: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 40: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 41: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 42: stratos.wire.v1.NodeAddress
+	(*Applied)(nil),           // 43: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 44: stratos.wire.v1.SignedHeader
+	(*Signed)(nil),            // 45: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 46: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 47: stratos.wire.v1.Segment
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	42, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	45, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 3: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	43, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	46, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	8,  // 5: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	11, // 6: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
 	12, // 7: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
 	15, // 8: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
 	13, // 9: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
 	14, // 10: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	42, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	44, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	45, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	47, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
 	20, // 13: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
 	23, // 14: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
 	18, // 15: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
 	27, // 16: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	42, // 17: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	44, // 18: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	34, // 19: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	35, // 20: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	36, // 21: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	42, // 22: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	42, // 23: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	38, // 24: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	39, // 25: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	31, // 17: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	32, // 18: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	45, // 19: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	47, // 20: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	37, // 21: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	38, // 22: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	39, // 23: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	45, // 24: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	45, // 25: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	41, // 26: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	42, // 27: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -3344,7 +3515,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/home"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
+)
+
+// A grantRecord is what the home remembers of a grant that was made here: not the grant itself, which is shown once.
+type grantRecord struct {
+	Name       string       `json:"name"`
+	ID         string       `json:"id"`
+	Account    mesh.Account `json:"account"`
+	Prefix     string       `json:"prefix"`
+	Operations string       `json:"operations"`
+	Budget     mesh.Noz     `json:"budget_noz,omitempty"`
+	Created    time.Time    `json:"created"`
+	Expires    time.Time    `json:"expires"`
+	Revoked    bool         `json:"revoked,omitempty"`
+	Grant      string       `json:"grant,omitempty"` // only when it was just made
+}
+
+// grantTerms are the flags of commands that make a grant.
+type grantTerms struct {
+	prefix, budget string
+	readOnly       bool
+	expires        time.Duration
+}
+
+func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
+	cmd.Flags().StringVar(&g.budget, "budget", "", "ozone that may be spent under it, like 5oz; default: no bound of its own")
+	cmd.Flags().DurationVar(&g.expires, "expires", expires, "how long it is good for, like 72h")
+}
+
+func newKeysCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "Give others, or programs, some of an account's rights", Args: cobra.NoArgs, RunE: showHelp}
+	cmd.AddCommand(newKeysCreateCommand(e), newKeysListCommand(e), newKeysRevokeCommand(e))
+	return cmd
+}
+
+func newKeysCreateCommand(e *env) *cobra.Command {
+	var g grantTerms
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a key with some of the account's rights, and show it once",
+		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
+folder that --prefix names and what lies below; nothing else.`,
+		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
+  stratos keys create viewer --prefix photos/ --read-only`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			operations := grant.Read | grant.List
+			if !g.readOnly {
+				operations |= grant.Write | grant.Delete
+			}
+			return e.makeGrant(cmd, args[0], g, operations)
+		},
+	}
+	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/; default everything")
+	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
+	g.flags(cmd, 30*24*time.Hour)
+	return cmd
+}
+
+func newShareCommand(e *env) *cobra.Command {
+	var g grantTerms
+	cmd := &cobra.Command{
+		Use:   "share stratos://BUCKET[/PREFIX]",
+		Short: "Make a grant with which another person reads what begins so",
+		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone. It carries
+the key of the folder in which the path lies: objects beside it in that folder stay refused by the network, but are not
+encrypted against its holder.`,
+		Example: `  stratos share stratos://films/2026/ --budget 20oz
+  stratos cp --grant TEXT stratos://films/2026/film.mp4 .`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := mesh.ParsePath(args[0])
+			if err != nil {
+				return err
+			}
+			g.prefix = p.Bucket + "/" + p.Key
+			return e.makeGrant(cmd, "share-"+hex.EncodeToString([]byte(time.Now().UTC().Format("150405.000")))[:12], g, grant.Read|grant.List)
+		},
+	}
+	g.flags(cmd, 24*time.Hour)
+	return cmd
+}
+
+var grantName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
+
+func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) error {
+	if !grantName.MatchString(name) {
+		return mesh.Errorf(mesh.Invalid, "%q is no name for a key: letters, digits, dots and hyphens, at most 64", name)
+	}
+	if g.expires <= 0 {
+		return mesh.Errorf(mesh.Invalid, "a key that has expired is of no use")
+	}
+	var budget mesh.Noz
+	if g.budget != "" {
+		var err error
+		if budget, err = mesh.ParseNoz(g.budget); err != nil {
+			return err
+		}
+	}
+	h, err := e.home()
+	if err != nil {
+		return err
+	}
+	p, err := h.Profile()
+	if err != nil {
+		return err
+	}
+	// Not the session in the home: it ends sooner than a key may be wanted, and revoking it would revoke the key.
+	a, err := e.rootAccess(cmd.Context(), p, g.expires+time.Hour)
+	if err != nil {
+		return err
+	}
+	shared, id, err := a.Share(client.Terms{Prefix: g.prefix, Operations: operations, Expires: time.Now().Add(g.expires), Budget: budget, Label: name})
+	if err != nil {
+		return err
+	}
+	r := shared.Rights()
+	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget,
+		Created: time.Now().UTC().Truncate(time.Second), Expires: time.UnixMilli(r.ExpiresMs).UTC()}
+	if err := saveGrant(h, rec, true); err != nil {
+		return err
+	}
+	rec.Grant = shared.String()
+	return e.print(rec, func(w io.Writer) { fmt.Fprintln(w, rec.Grant) })
+}
+
+func grantPath(h home.Home, name string) string { return h.Path("grants", name+".json") }
+
+func saveGrant(h home.Home, r *grantRecord, fresh bool) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("keeping the grant's record: %w", err)
+	}
+	if err := os.MkdirAll(h.Path("grants"), 0o700); err != nil {
+		return mesh.Errorf(mesh.Internal, "keeping the grant's record: %w", err)
+	}
+	if !fresh {
+		return atomicfile.Write(grantPath(h, r.Name), append(b, '\n'), 0o600)
+	}
+	err = atomicfile.Create(grantPath(h, r.Name), append(b, '\n'), 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "there is a key %q already", r.Name), "choose another name; see: stratos keys list")
+	}
+	return err
+}
+
+func readGrants(h home.Home) (all []*grantRecord, err error) {
+	paths, err := filepath.Glob(grantPath(h, "*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return nil, mesh.Errorf(mesh.Internal, "reading the grants: %w", err)
+		}
+		r := new(grantRecord)
+		if err := json.Unmarshal(b, r); err != nil {
+			return nil, mesh.Errorf(mesh.Corrupt, "%s: %w", p, err)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func newKeysListCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the keys and shares that were made in this home",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			h, err := e.home()
+			if err != nil {
+				return err
+			}
+			all, err := readGrants(h)
+			if err != nil {
+				return err
+			}
+			if all == nil {
+				all = []*grantRecord{}
+			}
+			return e.print(map[string]any{"keys": all}, func(w io.Writer) {
+				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				for _, r := range all {
+					state := "until " + r.Expires.Format(time.RFC3339)
+					switch {
+					case r.Revoked:
+						state = "revoked"
+					case r.Expires.Before(time.Now()):
+						state = "expired"
+					}
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, mesh.Scheme+r.Prefix, r.Operations, state)
+				}
+				t.Flush() // into memory
+			})
+		},
+	}
+}
+
+func newKeysRevokeCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Void a key, and everything that was made from it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := e.home()
+			if err != nil {
+				return err
+			}
+			all, err := readGrants(h)
+			if err != nil {
+				return err
+			}
+			for _, r := range all {
+				if r.Name != args[0] && r.ID != strings.ToLower(args[0]) {
+					continue
+				}
+				id, err := hex.DecodeString(r.ID)
+				if err != nil || len(id) != len(grant.LinkID{}) {
+					return mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
+				}
+				return e.withClient(cmd.Context(), func(c *client.Client) error {
+					if err := c.Revoke(cmd.Context(), grant.LinkID(id)); err != nil {
+						return err
+					}
+					r.Revoked = true
+					if err := saveGrant(h, r, false); err != nil {
+						return err
+					}
+					return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
+				})
+			}
+			return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", args[0]), "see: stratos keys list")
+		},
+	}
+}
