@@ -55,3 +55,66 @@ func (c *Client) Report(ctx context.Context, e mesh.Epoch) (*Report, error) {
 	}
 	return r, nil
 }
+
+// A NodeInfo is a resource node as the meta layer sees it.
+type NodeInfo struct {
+	ID        mesh.NodeID
+	Operator  mesh.Account
+	Address   string
+	Domain    string // operator and declared label
+	Active    bool   // registered and not leaving
+	Online    bool
+	FreeBytes uint64
+	UsedBytes uint64
+	Score     uint64   // parts of 1,000,000
+	Reasons   []string // why it is not chosen, or less often
+}
+
+// Nodes lists the registered nodes.
+func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	answers, _, err := c.group.Ask(ctx, group.Honest, &wirepb.Question{Question: &wirepb.Question_Nodes{Nodes: true}})
+	if err != nil {
+		return nil, err
+	}
+	a := new(wirepb.NodesAnswer)
+	if _, err := group.Decode(answers[0], a); err != nil {
+		return nil, err
+	}
+	var all []NodeInfo
+	for _, n := range a.Nodes {
+		i := NodeInfo{Address: n.Address, Domain: n.Domain, Active: n.Active, Online: n.Status == statusOnline, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Reasons: n.Reasons}
+		if i.ID, err = mesh.FromBytes[mesh.NodeID](n.Id); err != nil {
+			return nil, err
+		}
+		if i.Operator, err = mesh.FromBytes[mesh.Account](n.Operator); err != nil {
+			return nil, err
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// statusOnline is how authorities say that more than a third of them hear a node.
+const statusOnline = 2
+
+// A GroupInfo is where the meta layer stands.
+type GroupInfo struct {
+	Height      mesh.Height
+	Epoch       mesh.Epoch
+	ValueHeight mesh.Height // newest verified height of the value layer
+	Domains     uint32      // active failure domains
+	Objects     uint64
+	Segments    uint64
+	Reduced     uint64 // segments that lack pieces
+}
+
+// Group tells where the meta layer stands, by the word of one authority.
+func (c *Client) Group(ctx context.Context) (g GroupInfo, err error) {
+	answers, h, err := c.group.Ask(ctx, group.Any, &wirepb.Question{Question: &wirepb.Question_Group{Group: true}})
+	if err != nil {
+		return g, err
+	}
+	a := new(wirepb.GroupAnswer)
+	_, err = group.Decode(answers[0], a)
+	return GroupInfo{h, mesh.Epoch(a.Epoch), mesh.Height(a.ValueHeight), a.Domains, a.Objects, a.Segments, a.Reduced}, err
+}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/registration"
 )
 
 // Config is how a node is set up; it lies in its home as node.json.
@@ -109,5 +112,33 @@ func ReadConfig(home string) (Config, error) {
 	if err := d.Decode(&c); err != nil {
 		return c, mesh.Errorf(mesh.Invalid, "%s: %w", filepath.Join(home, configFile), err)
 	}
-	return c, nil
+	return c, c.Check()
+}
+
+// Check tells what in the settings cannot be.
+func (c Config) Check() error {
+	for what, addr := range map[string]string{"transfer": c.Transfer, "status": c.Status} {
+		host, port, err := net.SplitHostPort(addr)
+		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26300")
+		}
+	}
+	if len(c.Authorities) == 0 {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
+	}
+	return nil
+}
+
+// Prove returns the identity of the node in a home, and the proof with which an account may register it.
+func Prove(home string, network mesh.NetworkID, operator mesh.Account) (Identity, []byte, error) {
+	id, err := Init(home)
+	if err != nil {
+		return id, nil, err
+	}
+	k, err := keyfile.Read(filepath.Join(home, nodeKeyFile))
+	if err != nil {
+		return id, nil, err
+	}
+	sig := registration.NodeClaim(operator, id.NodeKey, id.TLSKey).Prove(network, k)
+	return id, sig[:], nil
 }

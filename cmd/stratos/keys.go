@@ -96,7 +96,7 @@ encrypted against its holder.`,
 				return err
 			}
 			g.prefix = p.Bucket + "/" + p.Key
-			return e.makeGrant(cmd, "share-"+hex.EncodeToString([]byte(time.Now().UTC().Format("150405.000")))[:12], g, grant.Read|grant.List)
+			return e.makeGrant(cmd, "share-"+time.Now().UTC().Format("20060102-150405.000"), g, grant.Read|grant.List)
 		},
 	}
 	g.flags(cmd, 24*time.Hour)
