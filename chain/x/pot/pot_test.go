@@ -496,8 +496,12 @@ func TestCarry(t *testing.T) {
 		t.Fatalf("%+v", first)
 	}
 	n.Skip(4 * 101)
-	line = n.settle(report.Ledger{FromEpoch: 6, Epoch: 105, Charges: [report.Kinds][]report.Charge{charges(100 * oz)}})
-	if line.CarriedOut != 0 || line.Settled != uint64(105*oz) {
+	// What joins it later does not make it younger.
+	if line := n.settle(report.Ledger{FromEpoch: 6, Epoch: 104, Charges: [report.Kinds][]report.Charge{charges(100*oz, 1*oz)}}); line.CarriedOut != uint64(6*oz) {
+		t.Fatalf("after 99 epochs: %+v", line)
+	}
+	line = n.settle(report.Ledger{FromEpoch: 105, Epoch: 105, Charges: [report.Kinds][]report.Charge{charges(100 * oz)}})
+	if line.CarriedOut != 0 || line.Settled != uint64(106*oz) {
 		t.Errorf("after 100 epochs: %+v", line)
 	}
 }
