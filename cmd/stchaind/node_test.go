@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 	"github.com/ethereum/go-ethereum/accounts/abi/bind"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/stratosmesh/stratos/chain/chaintest"
@@ -331,5 +334,45 @@ func TestEthereumClient(t *testing.T) {
 		"--node", fmt.Sprintf("tcp://127.0.0.1:%d", v.spec.Ports.RPC), "--output", "json").CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte(`"credited_noz":"99`)) {
 		t.Errorf("query: %v\n%s", err, out)
+	}
+}
+
+// The command line signs a Cosmos transaction with an Ethereum key.
+func TestCommands(t *testing.T) {
+	_, vs := initNetwork(t, 1)
+	v := vs[0]
+	v.start()
+	v.await(2)
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := command(append(args, "--home", v.spec.Home)...)
+		cmd.Stdin = bytes.NewReader([]byte("password\npassword\n"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	node := fmt.Sprintf("tcp://127.0.0.1:%d", v.spec.Ports.RPC)
+	alice := chaintest.NewWallet("alice")
+	run("keys", "unsafe-import-eth-key", "alice", hex.EncodeToString(crypto.FromECDSA(alice.Key)), "--keyring-backend", "test")
+	run("tx", "sds", "prepay", ".", "1.5stos", "--from", "alice", "--keyring-backend", "test", "--chain-id", "stratos-test-1",
+		"--node", node, "--gas", "500000", "--gas-prices", "2000000000wei", "--yes")
+	status, err := v.client.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.await(status.SyncInfo.LatestBlockHeight + 2)
+	if out := run("query", "sds", "ozone", alice.Account().String(), "--node", node); !strings.Contains(out, `credited_noz: "1499`) {
+		t.Errorf("after a prepay of 1.5 STOS:\n%s", out)
+	}
+	if out := run("status", "--node", node); !strings.Contains(out, "stratos-test-1") {
+		t.Errorf("status: %s", out)
+	}
+	if err := v.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if out := run("export"); !strings.Contains(out, `"credited_noz":"1499`) {
+		t.Error("the export does not hold what was bought")
 	}
 }

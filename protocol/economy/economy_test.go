@@ -227,3 +227,33 @@ func TestEpochs(t *testing.T) {
 		}
 	}
 }
+
+// The edges, where a random test rarely stands.
+func TestEdges(t *testing.T) {
+	for _, tc := range []struct{ share, available, owed, want mesh.Noz }{
+		{5, 10, 10, 5}, {5, 9, 10, 4}, {5, 1, 10, 0}, {5, 0, 10, 0}, {0, 0, 0, 0},
+		{mesh.MaxNoz, mesh.MaxNoz - 1, mesh.MaxNoz, mesh.MaxNoz - 1},
+	} {
+		if got := Clip(tc.share, tc.available, tc.owed); got != tc.want {
+			t.Errorf("Clip(%d, %d, %d) = %d, want %d", tc.share, tc.available, tc.owed, got, tc.want)
+		}
+	}
+	for _, tc := range []struct {
+		selected, total mesh.Noz
+		want            bool
+	}{{0, 0, true}, {0, 1, false}, {79, 100, false}, {80, 100, true}, {4, 5, true}, {mesh.MaxNoz, mesh.MaxNoz, true}} {
+		if got := TopReached(tc.selected, tc.total); got != tc.want {
+			t.Errorf("TopReached(%d, %d) = %v", tc.selected, tc.total, got)
+		}
+	}
+	p, _ := NewPool().Deposit(stos(1))
+	if next, removed, err := p.Withdraw(stos(1)); err != nil || next.Remaining.Int64() != 1 || removed.Int64() != 1e12-1 {
+		t.Errorf("withdrawing all: %v left, %v removed, %v", next.Remaining, removed, err)
+	}
+	if _, _, err := p.Withdraw(stos(2)); mesh.KindOf(err) != mesh.Invalid {
+		t.Errorf("withdrawing more than there is: %v", err)
+	}
+	if got := Share(stos(1), 1, 0); got.Sign() != 0 {
+		t.Errorf("a share of no volume: %s", got)
+	}
+}

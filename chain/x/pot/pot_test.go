@@ -355,7 +355,7 @@ func TestHeaderRefusals(t *testing.T) {
 		"foreign network":    {r.Bytes, foreign, "in this network"},
 		"stranger":           {r.Bytes, stranger, "is not an authority"},
 		"another key":        {r.Bytes, wrongKey, "is not by key"},
-		"running epoch":      {future.Bytes, n.sign(future, 3), "is not over"},
+		"future epoch":       {future.Bytes, n.sign(future, 3), "is not over"},
 		"epoch 0 left out":   {gap.Bytes, n.sign(gap, 3), "the next one begins with 0"},
 		"changed header":     {append(bytes.Clone(r.Bytes), 0x30, 1), n.sign(r, 3), "is not by key"},
 		"unknown field":      {append(bytes.Clone(r.Bytes), 0x78, 1), n.sign(r, 3), "does not know"},
@@ -366,6 +366,13 @@ func TestHeaderRefusals(t *testing.T) {
 		if err := n.submit(tc.header, tc.signed); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
+	}
+	for n.Height%4 != 1 { // the next block is of the same epoch as the last
+		n.Skip(1)
+	}
+	running := n.build(report.Ledger{Epoch: n.epoch()})
+	if err := n.submit(running.Bytes, n.sign(running, 3)); err == nil || !strings.Contains(err.Error(), "is not over") {
+		t.Errorf("the running epoch: %v", err)
 	}
 	// Several empty epochs in one header; then a replay of it.
 	both := n.build(report.Ledger{FromEpoch: 0, Epoch: 1})
@@ -489,8 +496,12 @@ func TestCarry(t *testing.T) {
 		t.Fatalf("%+v", first)
 	}
 	n.Skip(4 * 101)
-	line = n.settle(report.Ledger{FromEpoch: 6, Epoch: 105, Charges: [report.Kinds][]report.Charge{charges(100 * oz)}})
-	if line.CarriedOut != 0 || line.Settled != uint64(105*oz) {
+	// What joins it later does not make it younger.
+	if line := n.settle(report.Ledger{FromEpoch: 6, Epoch: 104, Charges: [report.Kinds][]report.Charge{charges(100*oz, 1*oz)}}); line.CarriedOut != uint64(6*oz) {
+		t.Fatalf("after 99 epochs: %+v", line)
+	}
+	line = n.settle(report.Ledger{FromEpoch: 105, Epoch: 105, Charges: [report.Kinds][]report.Charge{charges(100 * oz)}})
+	if line.CarriedOut != 0 || line.Settled != uint64(106*oz) {
 		t.Errorf("after 100 epochs: %+v", line)
 	}
 }
