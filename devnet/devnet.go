@@ -16,6 +16,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/internal/supervise"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta"
 )
 
 // Options say how to run a network.
@@ -205,17 +206,20 @@ func (d *Devnet) prepare(ctx context.Context, h home.Home, p programs) (*Record,
 	return rec, guard, nil
 }
 
-// usable waits until the value layer answers a wallet.
+// usable waits until the value layer answers a wallet and every authority hears every node: until a file would go in.
 func usable(parent context.Context, rec *Record) error {
 	ctx, cancel := context.WithTimeout(parent, usableTimeout)
 	defer cancel()
 	last := errors.New("still at height 0")
 	ok, _ := poll(ctx.Done(), 50*time.Millisecond, usableTimeout, func() (bool, error) {
 		height, err := heightOf(ctx, rec)
+		if err == nil && height > 0 {
+			err = rec.Network.heard(ctx)
+		}
 		if err != nil {
 			last = err
 		}
-		return height > 0, nil
+		return height > 0 && err == nil, nil
 	})
 	switch {
 	case ok:
@@ -223,7 +227,23 @@ func usable(parent context.Context, rec *Record) error {
 	case parent.Err() != nil:
 		return parent.Err()
 	}
-	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the value layer runs but makes no blocks: %w", last), "read why with: stratos logs validator-0")
+	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the processes run but the network is of no use yet: %w", last), "read why with: stratos logs validator-0, or authority-0")
+}
+
+// heard tells whether every authority is ready and hears every node.
+func (n Network) heard(ctx context.Context) error {
+	ports := n.portTable()
+	for i := range n.Authorities {
+		name := processName(RoleAuthority, i)
+		st, err := meta.AskStatus(ctx, "http://"+hostPort(ports[name]["http"]))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if !st.Ready || st.Online < n.Nodes {
+			return fmt.Errorf("%s hears %d of %d nodes; %s", name, st.Online, n.Nodes, st.Why)
+		}
+	}
+	return nil
 }
 
 func heightOf(ctx context.Context, rec *Record) (mesh.Height, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -167,10 +168,29 @@ type Status struct {
 	Epoch       mesh.Epoch       `json:"epoch"`
 	Authorities int              `json:"authorities"`
 	Nodes       int              `json:"nodes"`
-	Online      int              `json:"online"`
+	Online      int              `json:"online"` // nodes that this authority hears
 	Objects     uint64           `json:"objects"`
 	Segments    uint64           `json:"segments"`
 	Reduced     uint64           `json:"reduced"`
+}
+
+// AskStatus asks an authority's status page.
+func AskStatus(ctx context.Context, url string) (s Status, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/status", nil)
+	if err != nil {
+		return s, mesh.Errorf(mesh.Invalid, "asking for the status: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return s, mesh.Errorf(mesh.Unavailable, "asking for the status: %w", err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&s); err != nil {
+		return s, mesh.Errorf(mesh.Corrupt, "the status of %s: %w", url, err)
+	}
+	return s, nil
 }
 
 func (a *Authority) status() Status {
@@ -182,9 +202,9 @@ func (a *Authority) status() Status {
 		for range r.Authorities() {
 			s.Authorities++
 		}
-		r.Nodes(func(_ mesh.NodeID, n *statepb.Node) {
+		r.Nodes(func(id mesh.NodeID, n *statepb.Node) {
 			s.Nodes++
-			if n.Status == state.Online {
+			if a.presence.online(id, n) {
 				s.Online++
 			}
 		})
