@@ -14,6 +14,10 @@ import (
 	"sync"
 	"time"
 
+	cmted "github.com/cometbft/cometbft/crypto/ed25519"
+	cmtmath "github.com/cometbft/cometbft/libs/math"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/internal/lifecycle"
@@ -267,6 +271,7 @@ const (
 
 type reply struct {
 	member int
+	floor  int64 // height that it was asked for
 	answer *wirepb.QueryAnswer
 	err    error
 }
@@ -287,7 +292,10 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 			if err == nil && len(a.Answers) != len(questions) {
 				err = mesh.Errorf(mesh.Corrupt, "authority %s answered %d of %d questions", g.members[i].ID, len(a.Answers), len(questions))
 			}
-			replies <- reply{i, a, err}
+			select {
+			case replies <- reply{i, minHeight, a, err}:
+			case <-ctx.Done():
+			}
 		}()
 	}
 	need, equal := g.honest(), g.honest()
@@ -298,7 +306,7 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 		equal = need
 	}
 	latest := make([]*reply, len(g.members)) // newest reply of each member
-	under, answered, asked := 0, 0, 0
+	under, asked, rounds := 0, 0, 0
 	for ; asked < need; asked++ {
 		ask((g.preferred()+asked)%len(g.members), 0)
 		under++
@@ -319,9 +327,6 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 		select {
 		case r := <-replies:
 			under--
-			if latest[r.member] == nil {
-				answered++
-			}
 			latest[r.member] = &r
 			if r.err != nil {
 				errs = append(errs, r.err)
@@ -335,6 +340,14 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 				}
 			}
 			if r.err != nil && !decided(r.err) {
+				if r.floor > 0 && mesh.KindOf(r.err) == mesh.Unavailable {
+					// It did not reach the floor in time. Whoever named that has to prove it, or does not count.
+					g.doubt(ctx, latest, r.floor)
+					if floor = highest(latest); floor < r.floor {
+						ask(r.member, floor)
+						under++
+					}
+				}
 				more()
 			}
 			if good < need {
@@ -344,11 +357,7 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 				continue
 			}
 			if level >= Strong {
-				for _, l := range latest {
-					if l != nil && l.err == nil {
-						floor = max(floor, l.answer.Height)
-					}
-				}
+				floor = highest(latest)
 			}
 			if l := agreed(latest, floor, equal); l != nil {
 				if l.err != nil {
@@ -375,8 +384,8 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 						under++
 					}
 				}
-				if under == 0 {
-					return nil, 0, mesh.Errorf(mesh.Unavailable, "the authorities do not agree: %w", errors.Join(errs...))
+				if rounds++; under == 0 || rounds > maxRounds {
+					return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the authorities do not agree: %w", errors.Join(errs...)), "try again")
 				}
 			}
 		case <-patience.C:
@@ -387,6 +396,68 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 			return nil, 0, mesh.Errorf(mesh.Unavailable, "asking the authorities: %w", errors.Join(append(errs, ctx.Err())...))
 		}
 	}
+}
+
+// highest is the highest height among the answers.
+func highest(latest []*reply) (floor int64) {
+	for _, l := range latest {
+		if l != nil && l.err == nil {
+			floor = max(floor, l.answer.Height)
+		}
+	}
+	return floor
+}
+
+// maxRounds bounds how often everybody is asked again while the answers change under the questions.
+const maxRounds = 16
+
+// doubt asks the members that named a height for the header that proves it, and strikes out the answers of those that
+// have none.
+func (g *Group) doubt(ctx context.Context, latest []*reply, floor int64) {
+	ctx, cancel := context.WithTimeout(ctx, 2*g.opts.Patience)
+	defer cancel()
+	for i, l := range latest {
+		if l == nil || l.err != nil || l.answer.Height < floor {
+			continue
+		}
+		a := new(wirepb.SignedHeader)
+		err := g.call(ctx, g.members[i], wirepb.HeaderPath, maxHeader, &wirepb.Applied{Height: floor}, a)
+		if err == nil {
+			err = g.proves(a.Header, floor)
+		}
+		if err != nil {
+			l.err = mesh.Errorf(mesh.Corrupt, "authority %s names height %d and does not prove it: %w", g.members[i].ID, floor, err)
+		}
+	}
+}
+
+// maxHeader bounds a header with the commit that proves it.
+const maxHeader = 256 << 10
+
+// proves checks that a header of the log at a height is signed by more than two thirds of the members.
+func (g *Group) proves(b []byte, height int64) error {
+	p := new(cmtproto.SignedHeader)
+	if err := p.Unmarshal(b); err != nil {
+		return mesh.Errorf(mesh.Invalid, "a header: %w", err)
+	}
+	h, err := types.SignedHeaderFromProto(p)
+	if err != nil {
+		return mesh.Errorf(mesh.Invalid, "a header: %w", err)
+	}
+	if err := h.ValidateBasic(h.ChainID); err != nil {
+		return mesh.Errorf(mesh.Invalid, "a header: %w", err)
+	}
+	if h.Height != height {
+		return mesh.Errorf(mesh.Invalid, "a header of height %d", h.Height)
+	}
+	vals := make([]*types.Validator, len(g.members))
+	for i, m := range g.members {
+		vals[i] = types.NewValidator(cmted.PubKey(m.ConsensusKey[:]), 1)
+	}
+	if err := types.NewValidatorSet(vals).VerifyCommitLightTrusting(h.ChainID, h.Commit, cmtmath.Fraction{Numerator: 2, Denominator: 3}); err != nil {
+		return mesh.Errorf(mesh.Denied, "the header of height %d: %w", height, err)
+	}
+	return nil
 }
 
 func (g *Group) preferred() int {
