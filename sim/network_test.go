@@ -239,3 +239,9 @@ func until(t *testing.T, what string, f func() (bool, error)) {
 		}
 	}
 }
+
+func homeOf(t *testing.T) home.Home {
+	t.Helper()
+	h, _, _ := shared.home(t)
+	return h
+}

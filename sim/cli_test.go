@@ -1,0 +1,240 @@
+package sim_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// stratos prepares a command line on the shared network.
+func stratos(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, binary("stratos"), append(args, "--home", shared.dir)...)
+}
+
+func runCLI(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	cmd := stratos(t.Context(), args...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+func mustCLI(t *testing.T, args ...string) string {
+	t.Helper()
+	out, errOut, code := runCLI(t, args...)
+	if code != 0 {
+		t.Fatalf("stratos %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errOut)
+	}
+	return out
+}
+
+// A client that is killed in the middle of an upload, and again of a download, goes on where it stopped.
+func TestResume(t *testing.T) {
+	r := random(t)
+	size := 96 << 20
+	if long() {
+		size = 1 << 30
+	}
+	dir := t.TempDir()
+	local, back := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	b := content(r, size)
+	if err := os.WriteFile(local, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "mb", "stratos://resume")
+	up := stratos(t.Context(), "cp", local, "stratos://resume/x")
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var done []mesh.SegmentID
+	until(t, "the first segments", func() (bool, error) {
+		done = journaled(t)
+		return len(done) >= 1, nil
+	})
+	if err := up.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if up.Wait() == nil {
+		t.Skip("the upload was done before it could be killed")
+	}
+	done = journaled(t)
+	mustCLI(t, "cp", local, "stratos://resume/x")
+	if left := journaled(t); len(left) != 0 {
+		t.Errorf("%d segments left in the journal of a finished upload", len(left))
+	}
+	c := shared.client(t, "alice", 0, client.Options{})
+	o, err := c.Stat(t.Context(), mesh.Path{Bucket: "resume", Key: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pl, err := c.Placement(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[mesh.SegmentID]bool{}
+	for _, p := range pl.Pieces {
+		kept[p.Segment] = true
+	}
+	for _, id := range done {
+		if !kept[id] {
+			t.Errorf("segment %s was written before the kill and again after it", id)
+		}
+	}
+	down := stratos(t.Context(), "cp", "stratos://resume/x", back)
+	if err := down.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first bytes", func() (bool, error) {
+		parts, _ := filepath.Glob(back + "*.part")
+		for _, p := range parts {
+			if info, err := os.Stat(p); err == nil && info.Size() > 0 {
+				return true, nil
+			}
+		}
+		_, err := os.Stat(back)
+		return err == nil, nil
+	})
+	_ = down.Process.Kill() // it may be done
+	_ = down.Wait()
+	mustCLI(t, "cp", "stratos://resume/x", back)
+	got, err := os.ReadFile(back)
+	if err != nil || !bytes.Equal(got, b) {
+		t.Fatalf("%d bytes came back, %v", len(got), err)
+	}
+	if parts, _ := filepath.Glob(back + "*.part"); len(parts) > 0 {
+		t.Errorf("left behind: %v", parts)
+	}
+}
+
+// journaled returns the segments that uploads under way have noted.
+func journaled(t *testing.T) (ids []mesh.SegmentID) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(shared.dir, "uploads", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			continue // finished meanwhile
+		}
+		for line := range strings.Lines(string(b)) {
+			var l struct{ Segment []byte }
+			s := new(wirepb.Segment)
+			if json.Unmarshal([]byte(line), &l) == nil && len(l.Segment) > 0 && proto.Unmarshal(l.Segment, s) == nil {
+				ids = append(ids, index.SegmentIDOf(s))
+			}
+		}
+	}
+	return ids
+}
+
+// Wrong input gets an error that says what, why and what next, with its exit code, and loses nothing.
+func TestWrongInput(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "mb", "stratos://wrong-input")
+	mustCLI(t, "cp", file, "stratos://wrong-input/x")
+	key := "0x" + strings.Repeat("7", 64)
+	imp := stratos(t.Context(), "wallet", "import", "carol", "--light", "--password-file", file)
+	imp.Stdin = strings.NewReader(key + "\n")
+	if out, err := imp.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		say  string
+	}{
+		{"no such file", []string{"cp", filepath.Join(dir, "none"), "stratos://wrong-input/"}, 3, "no file"},
+		{"no such bucket", []string{"cp", file, "stratos://no-such-bucket/"}, 3, "next: create it: stratos mb"},
+		{"no such object", []string{"cp", "stratos://wrong-input/none", filepath.Join(dir, "o")}, 3, "no object"},
+		{"bucket taken", []string{"mb", "stratos://wrong-input"}, 6, "exists already"},
+		{"not empty", []string{"rb", "stratos://wrong-input"}, 6, "still holds 1 objects"},
+		{"bad bucket name", []string{"mb", "stratos://No_Good"}, 5, "small letters"},
+		{"a folder", []string{"cp", dir, "stratos://wrong-input/"}, 5, "--recursive"},
+		{"neither in the network", []string{"cp", file, file}, 5, "neither"},
+		{"bad range", []string{"cp", "--range", "9-2", "stratos://wrong-input/x", "-"}, 5, "FIRST-LAST"},
+		{"no ozone", []string{"mb", "stratos://carols", "--account", "carol", "--password-file", file}, 9, "stratos prepay"},
+		{"no such account", []string{"ls", "--account", "nobody"}, 3, "nobody"},
+		{"unknown flag", []string{"ls", "--colour"}, 2, "--help"},
+		{"damaged grant", []string{"ls", "--grant", "stratos-access-v1.zzz"}, 5, "damaged"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, errOut, code := runCLI(t, c.args...)
+			if code != c.code || !strings.Contains(errOut, c.say) {
+				t.Errorf("stratos %s: exit %d, want %d with %q\n%s", strings.Join(c.args, " "), code, c.code, c.say, errOut)
+			}
+		})
+	}
+	if out := mustCLI(t, "cp", "stratos://wrong-input/x", "-"); out != "hello" {
+		t.Errorf("afterwards the object is %q", out)
+	}
+}
+
+// A grant that was shared reads what it covers and nothing else; revoked, it reads nothing within an epoch.
+func TestShare(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("shared "), 10_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "mb", "stratos://share-test")
+	mustCLI(t, "cp", file, "stratos://share-test/ours/x")
+	mustCLI(t, "cp", file, "stratos://share-test/mine/x")
+	text := strings.TrimSpace(mustCLI(t, "share", "stratos://share-test/ours/"))
+	if out := mustCLI(t, "cp", "--grant", text, "stratos://share-test/ours/x", "-"); len(out) != 70_000 {
+		t.Fatalf("the grant reads %d bytes", len(out))
+	}
+	for _, args := range [][]string{
+		{"cp", "stratos://share-test/mine/x", "-"},
+		{"cp", file, "stratos://share-test/ours/y"},
+		{"rm", "stratos://share-test/ours/x"},
+		{"ls", "stratos://share-test/"},
+		{"mb", "stratos://another"},
+	} {
+		if _, errOut, code := runCLI(t, append(args, "--grant", text)...); code != mesh.Denied.ExitCode() {
+			t.Errorf("stratos %s under the grant: exit %d\n%s", strings.Join(args, " "), code, errOut)
+		}
+	}
+	var list struct {
+		Keys []struct{ Name, Prefix string }
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "list", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	for _, k := range list.Keys {
+		if k.Prefix == "share-test/ours/" {
+			name = k.Name
+		}
+	}
+	mustCLI(t, "keys", "revoke", name)
+	began := time.Now()
+	if _, errOut, code := runCLI(t, "cp", "--grant", text, "stratos://share-test/ours/x", "-"); code != mesh.Denied.ExitCode() {
+		t.Errorf("a revoked grant: exit %d after %s\n%s", code, time.Since(began), errOut)
+	}
+}
