@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -21,8 +20,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/protocol/sign"
@@ -48,6 +49,9 @@ type Authority struct {
 	statusListener     net.Listener
 }
 
+// storeOptions of the state and of reserved ranges.
+var storeOptions = pebbledb.Options{Cache: 16 << 20, MemTable: 8 << 20}
+
 // New opens the authority in home. Without a poster it signs reports and leaves posting them to others. Close it, whether
 // Run was called or not.
 func New(home string, poster Poster, log *slog.Logger) (a *Authority, err error) {
@@ -70,16 +74,16 @@ func New(home string, poster Poster, log *slog.Logger) (a *Authority, err error)
 	if a.tlsKey, err = keyfile.Read(filepath.Join(home, tlsKeyFile)); err != nil {
 		return a, err
 	}
-	if a.apiListener, err = listen(c.API); err != nil {
+	if a.apiListener, err = httpserve.Listen(c.API); err != nil {
 		return a, err
 	}
-	if a.statusListener, err = listen(c.Status); err != nil {
+	if a.statusListener, err = httpserve.Listen(c.Status); err != nil {
 		return a, err
 	}
-	if a.stateDB, err = openStore(filepath.Join(home, stateDir)); err != nil {
+	if a.stateDB, err = pebbledb.Open(filepath.Join(home, stateDir), storeOptions); err != nil {
 		return a, err
 	}
-	if a.ticketsDB, err = openStore(filepath.Join(home, ticketsDir)); err != nil {
+	if a.ticketsDB, err = pebbledb.Open(filepath.Join(home, ticketsDir), storeOptions); err != nil {
 		return a, err
 	}
 	return a, a.assemble(home)
@@ -127,26 +131,6 @@ func (a *Authority) assemble(home string) error {
 	return nil
 }
 
-// listen is net.Listen with an error that says what to do.
-func listen(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Conflict, "cannot listen on %s: %w", addr, err), "stop what holds the port, or choose another")
-	}
-	return l, nil
-}
-
-// openStore opens one of the authority's stores, small: most of what it holds is read from the system's cache.
-func openStore(dir string) (*pebble.DB, error) {
-	cache := pebble.NewCache(16 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{Cache: cache, MemTableSize: 8 << 20, Logger: quiet{}})
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", dir, err)
-	}
-	return db, nil
-}
-
 // Run serves until ctx ends or something fails. It may be called once.
 func (a *Authority) Run(ctx context.Context) error {
 	if err := a.engine.Start(); err != nil {
@@ -157,17 +141,11 @@ func (a *Authority) Run(ctx context.Context) error {
 		return err
 	}
 	g := lifecycle.New(ctx)
-	api := &http.Server{Handler: a.api(), TLSConfig: tlsid.Server(cert), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
-	status := &http.Server{Handler: a.statusPages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug)}
+	api := httpserve.Server(a.api(), tlsid.Server(cert), a.log)
+	status := httpserve.Pages(a.statusPages(), a.log)
 	err = errors.Join(
-		g.Go(func(ctx context.Context) error {
-			return serve(ctx, api, func() error { return api.ServeTLS(a.apiListener, "", "") })
-		}),
-		g.Go(func(ctx context.Context) error {
-			return serve(ctx, status, func() error { return status.Serve(a.statusListener) })
-		}),
+		g.Go(func(ctx context.Context) error { return httpserve.Run(ctx, api, a.apiListener) }),
+		g.Go(func(ctx context.Context) error { return httpserve.Run(ctx, status, a.statusListener) }),
 		g.Go(func(ctx context.Context) error { return a.presence.run(ctx, a.app, a.enqueue) }),
 		g.Go(a.watchValueLayer),
 		g.Go(a.reports),
@@ -183,24 +161,6 @@ func (a *Authority) Run(ctx context.Context) error {
 		}),
 	)
 	return errors.Join(err, g.Wait())
-}
-
-// serve runs a server until ctx ends, then gives requests under way a moment.
-func serve(ctx context.Context, s *http.Server, run func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- run() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if s.Shutdown(grace) != nil {
-		s.Close()
-	}
-	<-done
-	return nil
 }
 
 // enqueue submits a transaction of this authority and does not wait for it.
@@ -252,15 +212,6 @@ func (a *Authority) Close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// quiet drops Pebble's messages about its own housekeeping; what goes wrong comes back as an error.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(f string, args ...any) {
-	panic(fmt.Sprintf(f, args...)) // the store cannot go on; the supervisor starts the process again
 }
 
 // cometLog passes CometBFT's warnings and errors on; its other messages are too many to be read.

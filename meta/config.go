@@ -1,7 +1,6 @@
 package meta
 
 import (
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,11 +82,11 @@ func Init(home string) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("making the consensus peer key: %w", err)
 	}
-	report, err := keyAt(filepath.Join(home, reportKeyFile))
+	report, err := keyfile.ReadOrCreate(filepath.Join(home, reportKeyFile))
 	if err != nil {
 		return Identity{}, err
 	}
-	tls, err := keyAt(filepath.Join(home, tlsKeyFile))
+	tls, err := keyfile.ReadOrCreate(filepath.Join(home, tlsKeyFile))
 	if err != nil {
 		return Identity{}, err
 	}
@@ -113,14 +112,6 @@ func consensusKey(cfg *cmtcfg.Config) (*privval.FilePV, error) {
 		}
 	}
 	return privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
-}
-
-// keyAt reads the key at path, or makes it.
-func keyAt(path string) (ed25519.PrivateKey, error) {
-	if k, err := keyfile.Read(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return k, err
-	}
-	return keyfile.Create(path)
 }
 
 // founding is the application's part of the group's genesis.

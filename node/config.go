@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,25 +66,17 @@ func Init(home string) (Identity, error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return Identity{}, fmt.Errorf("making the node's home: %w", err)
 	}
-	nk, err := keyAt(filepath.Join(home, nodeKeyFile))
+	nk, err := keyfile.ReadOrCreate(filepath.Join(home, nodeKeyFile))
 	if err != nil {
 		return Identity{}, err
 	}
-	tk, err := keyAt(filepath.Join(home, tlsKeyFile))
+	tk, err := keyfile.ReadOrCreate(filepath.Join(home, tlsKeyFile))
 	if err != nil {
 		return Identity{}, err
 	}
 	id := Identity{NodeKey: mesh.PublicKeyOf(nk), TLSKey: mesh.PublicKeyOf(tk)}
 	id.ID = mesh.NodeIDOf(id.NodeKey)
 	return id, nil
-}
-
-// keyAt reads the key at path, or makes it.
-func keyAt(path string) (ed25519.PrivateKey, error) {
-	if k, err := keyfile.Read(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return k, err
-	}
-	return keyfile.Create(path)
 }
 
 // WriteConfig writes a node's settings into its home.

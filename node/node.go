@@ -9,18 +9,18 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/net/netutil"
 
+	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/storage"
 	"github.com/stratosmesh/stratos/node/traffic"
@@ -72,16 +72,16 @@ func New(home string, log *slog.Logger) (n *Node, err error) {
 	if n.tlsKey, err = keyfile.Read(filepath.Join(home, tlsKeyFile)); err != nil {
 		return n, err
 	}
-	if n.transferListener, err = listen(c.Transfer); err != nil {
+	if n.transferListener, err = httpserve.Listen(c.Transfer); err != nil {
 		return n, err
 	}
-	if n.statusListener, err = listen(c.Status); err != nil {
+	if n.statusListener, err = httpserve.Listen(c.Status); err != nil {
 		return n, err
 	}
 	if n.store, err = storage.Open(filepath.Join(home, slicesDir), storage.Options{Capacity: c.Capacity}); err != nil {
 		return n, err
 	}
-	if n.book, err = openBook(filepath.Join(home, bookDir)); err != nil {
+	if n.book, err = pebbledb.Open(filepath.Join(home, bookDir), pebbledb.Options{Cache: 4 << 20, MemTable: 2 << 20}); err != nil {
 		return n, err
 	}
 	if n.ledger, err = traffic.Open(n.book, n.domain, n.identity.ID, n.now); err != nil {
@@ -92,44 +92,20 @@ func New(home string, log *slog.Logger) (n *Node, err error) {
 	return n, err
 }
 
-// listen is net.Listen with an error that says what to do.
-func listen(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Conflict, "cannot listen on %s: %w", addr, err), "stop what holds the port, or choose another")
-	}
-	return l, nil
-}
-
-func openBook(dir string) (*pebble.DB, error) {
-	cache := pebble.NewCache(4 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{Cache: cache, MemTableSize: 2 << 20, Logger: quiet{}})
-	if err != nil {
-		return nil, fmt.Errorf("opening the book of receipts: %w", err)
-	}
-	return db, nil
-}
-
 // Run serves until ctx ends or something fails. It may be called once.
 func (n *Node) Run(ctx context.Context) error {
 	cert, err := tlsid.Certificate(n.tlsKey)
 	if err != nil {
 		return err
 	}
-	quietLog := slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)
-	slices := &http.Server{Handler: n.transferPages(), TLSConfig: tlsid.Server(cert), ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: quietLog}
-	status := &http.Server{Handler: n.statusPages(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: quietLog}
+	slices := httpserve.Server(n.transferPages(), tlsid.Server(cert), n.log)
+	status := httpserve.Pages(n.statusPages(), n.log)
 	g := lifecycle.New(ctx)
 	err = errors.Join(
 		g.Go(func(ctx context.Context) error {
-			return serve(ctx, slices, func() error { return slices.ServeTLS(netutil.LimitListener(n.transferListener, maxConns), "", "") })
+			return httpserve.Run(ctx, slices, netutil.LimitListener(n.transferListener, maxConns))
 		}),
-		g.Go(func(ctx context.Context) error {
-			return serve(ctx, status, func() error { return status.Serve(n.statusListener) })
-		}),
+		g.Go(func(ctx context.Context) error { return httpserve.Run(ctx, status, n.statusListener) }),
 		g.Go(n.heartbeats),
 		g.Go(n.flushes),
 		g.Go(n.settlements),
@@ -137,24 +113,6 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(n.tidies),
 	)
 	return errors.Join(err, g.Wait())
-}
-
-// serve runs a server until ctx ends, then gives requests under way a moment.
-func serve(ctx context.Context, s *http.Server, run func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- run() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if s.Shutdown(grace) != nil {
-		s.Close()
-	}
-	<-done
-	return nil
 }
 
 // Close closes the stores. It may be called more than once.
@@ -187,13 +145,6 @@ func (n *Node) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// quiet drops Pebble's messages about its own housekeeping; what goes wrong comes back as an error.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)         {}
-func (quiet) Errorf(string, ...any)        {}
-func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
 
 // Status is what a node says of itself.
 type Status struct {

@@ -10,7 +10,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/stratosmesh/stratos/internal/atomicfile"
@@ -33,6 +35,14 @@ func Create(path string) (ed25519.PrivateKey, error) {
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
 	return key, atomicfile.Create(path, block, 0o600)
+}
+
+// ReadOrCreate returns the key in the file at path, drawing it first when there is no file.
+func ReadOrCreate(path string) (ed25519.PrivateKey, error) {
+	if k, err := Read(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return k, err
+	}
+	return Create(path)
 }
 
 // Read returns the key in the file at path.

@@ -33,6 +33,7 @@ import (
 	"lukechampine.com/blake3/bao"
 
 	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/transfer"
 )
@@ -114,11 +115,9 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err := syncDir(o.FS, o.FS.PathDir(dir)); err != nil {
 		return nil, fmt.Errorf("opening the slice store: %w", err)
 	}
-	cache := pebble.NewCache(8 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(o.FS.PathJoin(dir, "index"), &pebble.Options{FS: o.FS, Cache: cache, MemTableSize: 4 << 20, Logger: quiet{}})
+	db, err := pebbledb.Open(o.FS.PathJoin(dir, "index"), pebbledb.Options{FS: o.FS, Cache: 8 << 20, MemTable: 4 << 20})
 	if err != nil {
-		return nil, fmt.Errorf("opening the slice index: %w", err)
+		return nil, err
 	}
 	s := &Store{dir: dir, opts: o, index: db, logs: map[uint32]vfs.File{}, queue: make(chan *put, 256)}
 	if err := s.recover(); err != nil {
@@ -552,10 +551,3 @@ func (s *Store) Stats() Stats {
 	}
 	return st
 }
-
-// quiet drops Pebble's messages about its own housekeeping; what goes wrong comes back as an error.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)         {}
-func (quiet) Errorf(string, ...any)        {}
-func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
