@@ -388,7 +388,7 @@ func (r *Reader) listing(q *wirepb.Listing) (proto.Message, error) {
 	from := objectKeyOf(q.Bucket, max(q.Prefix, q.After))
 	if q.After >= q.Prefix && q.After != "" {
 		from = append(from, 0) // exclusive
-		if q.Delimiter != "" && strings.HasPrefix(q.After, q.Prefix) && strings.HasSuffix(q.After, q.Delimiter) {
+		if q.Delimiter != "" && len(q.After) > len(q.Prefix) && strings.HasPrefix(q.After, q.Prefix) && strings.HasSuffix(q.After, q.Delimiter) {
 			from = after(objectKeyOf(q.Bucket, q.After)) // past the whole folder that was listed last
 		}
 	}

@@ -168,7 +168,7 @@ func (l *Ledger) Deliver(lease mesh.LeaseID, n uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	acc := l.leases[lease]
-	if acc == nil || acc.delivered+n > acc.agreed {
+	if acc == nil || n > acc.agreed-min(acc.delivered, acc.agreed) {
 		return mesh.Errorf(mesh.Denied, "no receipt covers the next %d bytes", n)
 	}
 	if acc.delivered+n > acc.allowed() {

@@ -1,3 +1,5 @@
+// Package wirepb is the generated code of the messages that cross the wire, and the paths under which an authority takes
+// them. What a message must be is checked by the package beside it; see ../DESIGN.md. Everybody calls it.
 package wirepb
 
 // Paths of an authority's API. Each takes and answers one message by POST over mutual TLS; see protocol/rpc.

@@ -1,0 +1,259 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A player makes random transactions, most of them sound, some not.
+type player struct {
+	*world
+	r        *rand.Rand
+	people   []person
+	credited []uint64
+	users    []user
+	serial   int
+	segments []*wirepb.Segment
+}
+
+func (p *player) pick(n int) int { return p.r.IntN(n) }
+
+func (p *player) tx() []byte {
+	who := p.pick(len(p.users))
+	u := p.users[who]
+	node := p.nodes[p.pick(len(p.nodes))]
+	lease := fmt.Sprint(p.pick(30))
+	bucket := fmt.Sprint("bucket-", who/2)
+	if p.pick(8) == 0 { // perhaps another's
+		bucket = fmt.Sprint("bucket-", p.pick(4))
+	}
+	name := fmt.Sprint("name/", p.pick(12))
+	p.serial++
+	switch p.pick(16) {
+	case 0:
+		return u.open()
+	case 1, 2:
+		return u.lease(lease, uint64(1<<20+p.pick(1<<28)), time.Duration(p.pick(3600))*time.Second)
+	case 3:
+		return u.closeLease(lease)
+	case 4, 5, 6:
+		return settlement(node, u.receipt(lease, node, uint64(p.pick(1<<27))), p.users[0].receipt(lease, node, uint64(p.pick(1<<26))))
+	case 7:
+		return u.bucket(bucket, uint32(1+p.pick(8)/7), false)
+	case 8:
+		return u.put(u.inline(bucket, name, fmt.Sprint(p.serial)))
+	case 9, 10:
+		s := u.segment(fmt.Sprint("segment ", p.serial), uint64(200+p.pick(5000)))
+		if p.pick(3) == 0 {
+			s.Pieces[p.pick(len(s.Pieces))].Ack = nil
+		}
+		p.segments = append(p.segments, s)
+		return u.put(u.object(bucket, name, s))
+	case 11:
+		if len(p.segments) == 0 {
+			return nil
+		}
+		s := p.segments[p.pick(len(p.segments))] // packed into another object, if it is the account's and still there
+		return u.put(u.entry(bucket, name, nil, []*wirepb.Extent{extentOf(s, 0, s.Length/2+1), extentOf(s, 0, s.Length)}))
+	case 12:
+		return u.delete(bucket, name)
+	case 13:
+		upload := fmt.Sprint("upload ", p.pick(6))
+		return u.putPage(u.page(upload, uint32(p.pick(2)), bucket, name, u.segment(fmt.Sprint("page ", p.serial), 300)))
+	case 14:
+		return vote(p.authorities[p.pick(len(p.authorities))], node, uint32(Offline+p.pick(2)), p.now)
+	default:
+		if len(p.segments) == 0 {
+			return nil
+		}
+		s := p.segments[p.pick(len(p.segments))]
+		i := p.pick(len(s.Pieces))
+		by := user{w: p.world, key: p.authorities[0].key}
+		return repair(by, s, &wirepb.RepairedPiece{Index: uint32(i), Piece: by.piece(s.Pieces[i].Slice, p.nodes[p.pick(len(p.nodes))], s.PieceBytes)})
+	}
+}
+
+// play runs a world through random blocks, recounting everything as it goes.
+func play(t *testing.T, r *rand.Rand, blocks int) *player {
+	p := &player{world: newWorld(t, 4, 7), r: r}
+	for i := range 3 {
+		who := p.person(fmt.Sprint("person ", i), 5*oz)
+		p.people, p.credited = append(p.people, who), append(p.credited, 5*oz)
+		u := p.chain(who, fmt.Sprint("user ", i), nil)
+		guest := u.extend(fmt.Sprint("guest ", i), func(l *wirepb.Link) { n := 2 * oz; l.Budget = &n })
+		p.users = append(p.users, u, guest)
+		p.ok(u.open())
+		p.ok(guest.open())
+		p.ok(u.bucket(fmt.Sprint("bucket-", i), index.CreateBucket, false))
+	}
+	applied := map[uint32]int{}
+	for n := range blocks {
+		var txs [][]byte
+		for range p.pick(6) {
+			txs = append(txs, p.tx())
+		}
+		for i := range txs {
+			if p.pick(20) == 0 && len(txs[i]) > 0 { // damaged on the way
+				txs[i] = bytes.Clone(txs[i])
+				txs[i][p.pick(len(txs[i]))] ^= byte(1 + p.pick(255))
+			}
+		}
+		if p.pick(10) == 0 && len(txs) > 0 {
+			txs = append(txs, txs[0]) // twice in a block
+		}
+		for _, result := range p.block(txs...) {
+			applied[result.Kind]++
+		}
+		switch p.pick(12) {
+		case 0:
+			i := p.pick(len(p.people))
+			p.credited[i] += uint64(p.pick(1 << 30))
+			p.facts(credit(p.people[i].id, p.credited[i]))
+		case 1:
+			p.epoch(p.m.tip.Epoch + 1 + uint64(p.pick(2)))
+		case 2:
+			p.now += int64(p.pick(5 * 3600_000))
+		}
+		if n%5 == 0 {
+			p.check()
+		}
+	}
+	p.check()
+	if applied[0] < blocks/2 {
+		t.Errorf("only %v were applied: the game is not worth playing", applied)
+	}
+	return p
+}
+
+// No ozone appears or vanishes and no reference dangles, whatever is thrown at the machine.
+func TestConservation(t *testing.T) {
+	play(t, seeded(t), 150)
+}
+
+// One log gives one state: applied twice, reopened between blocks, or replayed after a crash that lost what was not
+// synced, the digest and the application hash of every height are the same, byte for byte.
+func TestOneLogOneState(t *testing.T) {
+	r := seeded(t)
+	p := play(t, r, 80)
+	fs := vfs.NewCrashableMem()
+	db := openDB(t, fs)
+	defer func() { db.Close() }()
+	m := openMachine(t, db)
+	digests := map[int64][]byte{}
+	crashes, reopened := 0, 0
+	for i := 0; i < len(p.blocks); {
+		b := p.blocks[i]
+		if r.IntN(4) == 0 { // consensus may ask twice
+			if _, err := m.Apply(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o, err := m.Apply(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Commit(o); err != nil {
+			t.Fatal(err)
+		}
+		sum := append(bytes.Clone(m.tip.Digest), o.AppHash...)
+		if was, ok := digests[b.Height]; ok && !bytes.Equal(was, sum) {
+			t.Fatalf("height %d: another digest after a crash", b.Height)
+		}
+		digests[b.Height] = sum
+		i++
+		switch r.IntN(12) {
+		case 0:
+			reopened++
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		case 1:
+			crashes++
+			dead := fs
+			fs = dead.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			continue
+		}
+		db = openDB(t, fs)
+		m = openMachine(t, db)
+		if m.tip.Height > int64(i) {
+			t.Fatalf("the state is at %d after %d blocks", m.tip.Height, i)
+		}
+		i = int(m.tip.Height) // consensus replays from here
+	}
+	t.Logf("%d blocks, %d reopened, %d crashes", len(p.blocks), reopened, crashes)
+	if !bytes.Equal(m.tip.Digest, p.m.tip.Digest) {
+		t.Error("the two machines have other digests")
+	}
+	a, b := dump(p.db), dump(db)
+	if a != b {
+		t.Error("the two stores hold other records")
+	}
+}
+
+func dump(db pebble.Reader) string {
+	var out []byte
+	v := &view{db: db}
+	v.scan([]byte{0}, []byte{0xff}, func(k, b []byte) bool { out = fmt.Appendf(out, "%x=%x\n", k, b); return true })
+	return string(out)
+}
+
+// A refused transaction leaves no trace, not even in the digest.
+func TestRefusalLeavesNothing(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	before := dump(w.db)
+	digest := w.m.tip.Digest
+	bad := u.inline("photos", "a", "x")
+	bad.ContentRoot = make([]byte, 32)
+	o, err := w.m.Apply(Block{Height: w.m.tip.Height + 1, TimeMs: w.now, Txs: [][]byte{u.put(bad), u.delete("photos", "a"), nil}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := w.m.Apply(Block{Height: w.m.tip.Height + 1, TimeMs: w.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(o.tip.Digest, empty.tip.Digest) || bytes.Equal(o.tip.Digest, digest) {
+		t.Error("refusals enter the digest")
+	}
+	if dump(w.db) != before {
+		t.Error("Apply alone changed the state")
+	}
+	if _, err := w.m.Apply(Block{Height: w.m.tip.Height + 2}); err == nil {
+		t.Error("a block was skipped")
+	}
+	if _, err := w.m.Apply(Block{Height: w.m.tip.Height}); err == nil {
+		t.Error("a block was applied twice")
+	}
+}
+
+// The application hash is the digest at the last checkpoint, which an epoch's end or a change of authorities makes.
+func TestCheckpoints(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	at := w.outcome.AppHash
+	w.ok(u.put(u.inline("photos", "a", "x")))
+	if !bytes.Equal(w.outcome.AppHash, at) {
+		t.Error("the application hash moves with every block, so that an idle group would never rest")
+	}
+	w.epoch(1)
+	if bytes.Equal(w.outcome.AppHash, at) || !bytes.Equal(w.outcome.AppHash, w.m.tip.Digest) {
+		t.Error("an epoch's end is no checkpoint")
+	}
+	at = w.outcome.AppHash
+	w.facts(authoritySet(w.authorities[:3]...))
+	if bytes.Equal(w.outcome.AppHash, at) {
+		t.Error("a change of authorities is no checkpoint")
+	}
+}
