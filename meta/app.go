@@ -18,7 +18,6 @@ import (
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/sign"
-	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -200,7 +199,10 @@ func (a *app) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (*a
 	resp := &abci.ResponseFinalizeBlock{AppHash: o.AppHash}
 	for i, t := range r.Txs {
 		a.hashes = append(a.hashes, sha256.Sum256(t))
-		resp.TxResults = append(resp.TxResults, &abci.ExecTxResult{Code: o.Results[i].Kind, Data: wire.Encode(o.Results[i])})
+		// Code and data are in the results' hash, on which all authorities must agree. Texts are not: builds may word them
+		// differently.
+		res := o.Results[i]
+		resp.TxResults = append(resp.TxResults, &abci.ExecTxResult{Code: res.Kind, Data: res.Effects, Log: res.Text, Info: res.Hint})
 	}
 	if o.Authorities != nil {
 		resp.ValidatorUpdates = a.validatorUpdates(o)

@@ -77,7 +77,7 @@ func (a *Authority) signReports(from mesh.Epoch) (mesh.Epoch, error) {
 			}
 			sig, hash := a.domain.Sign(a.reportKey, sign.Report, rep.Header), report.Hash(rep.Header)
 			m := &wirepb.ReportSignature{Epoch: uint64(e), HeaderHash: hash[:], Signature: sig[:]}
-			txs = append(txs, state.NewTx(wirepb.TxKind_TX_REPORT_SIGNATURE, signed.Seal(a.domain, a.reportKey, sign.Facts, m)))
+			txs = append(txs, state.NewTx(wirepb.TxKind_TX_REPORT_SIGNATURE, signed.Seal(a.domain, a.reportKey, sign.Reported, m)))
 			break // the next one when this is on the log
 		}
 		return nil

@@ -189,15 +189,11 @@ func (d *directory) trouble() string {
 	return d.why
 }
 
-func (d *directory) reportKey(id mesh.AuthorityID) (mesh.PublicKey, bool) {
+// signs tells whether key is the present report key of an authority.
+func (d *directory) signs(id mesh.AuthorityID, key []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, m := range d.members {
-		if m.ID == id {
-			return m.ReportKey, true
-		}
-	}
-	return mesh.PublicKey{}, false
+	return slices.ContainsFunc(d.members, func(m group.Member) bool { return m.ID == id && string(m.ReportKey[:]) == string(key) })
 }
 
 func (d *directory) isAuthorityTLS(k mesh.PublicKey) bool {

@@ -110,7 +110,7 @@ func ReadConfig(home string) (Config, error) {
 func (c Config) Check() error {
 	for what, addr := range map[string]string{"transfer": c.Transfer, "status": c.Status} {
 		host, port, err := net.SplitHostPort(addr)
-		if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || host == "" {
+		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host == "" {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26300")
 		}
 	}

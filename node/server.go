@@ -27,6 +27,7 @@ const (
 	maxWriteBytes = 64 << 20         // of slices that are being received, held in memory
 	maxConns      = 2048
 	maxTickets    = 8192 // verified tickets that are remembered
+	maxTicketLife = 10 * time.Minute
 )
 
 // transfers serves slices.
@@ -252,15 +253,18 @@ func (c *ticketCache) open(n *Node, s *wirepb.Signed) (traffic.Ticket, error) {
 	c.mu.Lock()
 	t, ok := c.known[id]
 	c.mu.Unlock()
-	if ok {
+	if ok && n.directory.signs(t.Authority, s.Key) {
 		return t, nil
 	}
 	t, by, err := traffic.OpenTicket(n.domain, s)
 	if err != nil {
 		return t, err
 	}
-	if key, ok := n.directory.reportKey(t.Authority); !ok || key != by {
+	if !n.directory.signs(t.Authority, by[:]) {
 		return t, mesh.Errorf(mesh.Denied, "the ticket is not signed by the authority %s", t.Authority)
+	}
+	if ahead := t.ExpiresMs - n.now().UnixMilli(); ahead > maxTicketLife.Milliseconds() {
+		return t, mesh.Errorf(mesh.Denied, "the ticket is good for %d ms, at most %s", ahead, maxTicketLife)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -213,7 +213,7 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_SETTLEMENT:       {sign.Settlement, func() proto.Message { return new(wirepb.Settlement) }},
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
 	wirepb.TxKind_TX_STATUS:           {sign.Status, func() proto.Message { return new(wirepb.NodeStatusVote) }},
-	wirepb.TxKind_TX_REPORT_SIGNATURE: {sign.Facts, func() proto.Message { return new(wirepb.ReportSignature) }},
+	wirepb.TxKind_TX_REPORT_SIGNATURE: {sign.Reported, func() proto.Message { return new(wirepb.ReportSignature) }},
 	wirepb.TxKind_TX_REPAIR:           {sign.Repair, func() proto.Message { return new(wirepb.Repair) }},
 }
 

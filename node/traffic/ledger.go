@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -213,12 +214,16 @@ func (l *Ledger) Flush() error {
 			err = errors.Join(err, b.Set(leaseKey(id), wire.Encode(acc.record), nil))
 		}
 	}
-	clear(l.dirty)
+	written := l.dirty
+	l.dirty = map[mesh.LeaseID]bool{}
 	l.mu.Unlock()
 	if err == nil && b.Count() > 0 {
 		err = b.Commit(pebble.Sync)
 	}
 	if err != nil {
+		l.mu.Lock()
+		maps.Copy(l.dirty, written) // another time
+		l.mu.Unlock()
 		return fmt.Errorf("writing the book of receipts: %w", err)
 	}
 	return nil

@@ -35,6 +35,7 @@ const (
 	Status     Purpose = "status/1"      // authority: a node's status changed
 	KeepList   Purpose = "keep-list/1"   // authority: the slices that a node must keep
 	Report     Purpose = "report/1"      // authority: an epoch's report
+	Reported   Purpose = "reported/1"    // authority: puts its signature of a report on the log
 	Repair     Purpose = "repair/1"      // authority: a segment's pieces were completed
 	Applied    Purpose = "applied/1"     // authority: I have applied the log up to this height
 
@@ -42,7 +43,7 @@ const (
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
-	Revocation, Facts, Heartbeat, Status, KeepList, Report, Repair, Applied, Registration}
+	Revocation, Facts, Heartbeat, Status, KeepList, Report, Reported, Repair, Applied, Registration}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }

@@ -363,7 +363,7 @@ func (x *NodeStatusVote) GetUsedBytes() uint64 {
 	return 0
 }
 
-// ReportSignature is one authority's signature under an epoch's report (purpose facts/1; the signature inside has
+// ReportSignature is one authority's signature under an epoch's report (purpose reported/1; the signature inside has
 // purpose report/1).
 type ReportSignature struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -530,7 +530,7 @@ func (x *RepairedPiece) GetPiece() *Piece {
 	return nil
 }
 
-// TxResult is what became of a transaction; it is part of the block's results hash.
+// TxResult is what became of a transaction. Kind and effects are in the block's results hash, the texts are not.
 type TxResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"` // mesh.Kind + 1 of a refusal; 0 when applied
