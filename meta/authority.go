@@ -151,6 +151,7 @@ func (a *Authority) Run(ctx context.Context) error {
 		g.Go(a.reports),
 		g.Go(a.repairs),
 		g.Go(a.tidy),
+		g.Go(a.tellAllotments),
 		g.Go(func(ctx context.Context) error {
 			select {
 			case <-a.engine.Quit():

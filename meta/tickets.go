@@ -1,11 +1,15 @@
 package meta
 
 import (
+	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +22,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/traffic"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -30,6 +35,9 @@ const (
 	reserveStride = 256 << 20
 
 	maxPlans = 64 // segments in one request for tickets
+
+	tellEvery = time.Second // at most this long the log lags behind what tickets gave
+	maxTold   = 128         // leases in one message
 )
 
 // storageKind is the bit of a node's kinds for storing slices.
@@ -45,30 +53,37 @@ type ticketOffice struct {
 
 	mu     sync.Mutex
 	ranges map[mesh.LeaseID]*leaseRange
+	untold map[mesh.LeaseID]bool // of which the log does not know the newest allotments
 	random *rand.Rand
 }
 
 type leaseRange struct {
 	next, reserved uint64
 	expiresMs      int64
+	nodes          map[mesh.NodeID]uint64 // what tickets gave each, since this process began
+	open           bool                   // tickets were signed before: what they gave is not known any more
 }
 
 func newTicketOffice(d sign.Domain, self mesh.AuthorityID, key ed25519.PrivateKey, db *pebble.DB) *ticketOffice {
-	return &ticketOffice{domain: d, self: self, key: key, db: db, ranges: map[mesh.LeaseID]*leaseRange{},
+	return &ticketOffice{domain: d, self: self, key: key, db: db, ranges: map[mesh.LeaseID]*leaseRange{}, untold: map[mesh.LeaseID]bool{},
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 }
 
-// take reserves the next n noz of a lease and returns where they begin.
-func (o *ticketOffice) take(id mesh.LeaseID, l *statepb.Lease, n uint64) (uint64, error) {
+// take reserves the parts of a lease that nodes get, and returns where the first begins.
+func (o *ticketOffice) take(id mesh.LeaseID, l *statepb.Lease, parts map[mesh.NodeID]uint64) (uint64, error) {
+	n := uint64(0)
+	for _, part := range parts {
+		n += part
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.ranges[id]
 	if r == nil {
-		r = &leaseRange{expiresMs: l.ExpiresMs}
+		r = &leaseRange{expiresMs: l.ExpiresMs, nodes: map[mesh.NodeID]uint64{}}
 		b, closer, err := o.db.Get(id[:])
 		switch {
 		case err == nil:
-			r.next = binary.BigEndian.Uint64(b)
+			r.next, r.open = binary.BigEndian.Uint64(b), true
 			if err := closer.Close(); err != nil {
 				return 0, fmt.Errorf("reading reserved ranges: %w", err)
 			}
@@ -91,7 +106,64 @@ func (o *ticketOffice) take(id mesh.LeaseID, l *statepb.Lease, n uint64) (uint64
 	}
 	from := r.next
 	r.next += n
+	for node, part := range parts {
+		r.nodes[node] += part
+	}
+	o.untold[id] = true
 	return from, nil
+}
+
+// tell returns what the log should know of allotments, at most of limit leases, and counts it as told. What could not be
+// told is given back to retell.
+func (o *ticketOffice) tell(limit int) (m *wirepb.Allotments, told []mesh.LeaseID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	m = new(wirepb.Allotments)
+	for id := range o.untold {
+		if len(told) == limit {
+			break
+		}
+		delete(o.untold, id)
+		r := o.ranges[id]
+		if r == nil {
+			continue
+		}
+		a := &wirepb.LeaseAllotment{Lease: id[:], Open: r.open}
+		for _, node := range slices.SortedFunc(maps.Keys(r.nodes), func(a, b mesh.NodeID) int { return bytes.Compare(a[:], b[:]) }) {
+			a.Nodes = append(a.Nodes, &wirepb.NodeAllotment{Node: node[:], Total: r.nodes[node]})
+		}
+		m.Leases, told = append(m.Leases, a), append(told, id)
+	}
+	return m, told
+}
+
+func (o *ticketOffice) retell(ids []mesh.LeaseID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		o.untold[id] = true
+	}
+}
+
+// tellAllotments puts allotments on the log while there are any.
+func (a *Authority) tellAllotments(ctx context.Context) error {
+	t := time.NewTicker(tellEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		m, told := a.tickets.tell(maxTold)
+		if len(told) == 0 {
+			continue
+		}
+		if _, err := a.Submit(ctx, state.NewTx(wirepb.TxKind_TX_ALLOTMENTS, signed.Seal(a.domain, a.reportKey, sign.Allotment, m))); err != nil && ctx.Err() == nil {
+			a.tickets.retell(told)
+			a.log.Warn("allotments were not taken", "err", err)
+		}
+	}
 }
 
 // forget drops the ranges of leases that expired before nowMs; no ticket is signed on them any more.
@@ -251,11 +323,7 @@ func (t *issuing) address(id mesh.NodeID) *wirepb.NodeAddress {
 }
 
 func (t *issuing) sign(action traffic.Action, wanted map[mesh.NodeID]uint64, slices map[mesh.NodeID][]mesh.SliceID) (*wirepb.Signed, error) {
-	total := uint64(0)
-	for _, n := range wanted {
-		total += n
-	}
-	at, err := t.office.take(t.id, t.lease, total)
+	at, err := t.office.take(t.id, t.lease, wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/traffic"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -68,31 +69,54 @@ func (n *Node) flushes(ctx context.Context) error {
 	return n.every(ctx, flushEvery, "writing receipts", func(context.Context) error { return n.ledger.Flush() })
 }
 
-// settlements hands in receipts. The log skips what it cannot credit; what it will never credit is forgotten.
+// maxClaimQuestions is how many claims are asked for at once.
+const maxClaimQuestions = 128
+
+// askClaims asks what the log has credited of claims that were handed in, and notes it. A lease that the log does not
+// have any more credits nothing more.
+func (n *Node) askClaims(ctx context.Context, claims []traffic.Claim) error {
+	var questions []*wirepb.Question
+	for _, c := range claims {
+		questions = append(questions, &wirepb.Question{Question: &wirepb.Question_Claim{Claim: &wirepb.Claim{Lease: c.Lease[:], Node: n.identity.ID[:]}}})
+	}
+	answers, _, err := n.directory.current().Ask(ctx, group.Strong, questions...)
+	if err != nil {
+		return err
+	}
+	settled := slices.Clone(claims)
+	for i, b := range answers {
+		a := new(wirepb.ClaimAnswer)
+		if found, err := group.Decode(b, a); err != nil {
+			return err
+		} else if found {
+			settled[i].Total = a.Total
+		}
+	}
+	n.ledger.Settled(settled)
+	return nil
+}
+
+// settlements hands in receipts. The log skips what it cannot credit, or not yet; what it credited is asked for.
 func (n *Node) settlements(ctx context.Context) error {
 	return n.every(ctx, time.Duration(n.config.SettleEvery), "handing in receipts", func(ctx context.Context) error {
-		for {
-			claims, err := n.ledger.Claims(wiretraffic.MaxSettledReceipts)
-			if err != nil || len(claims) == 0 {
+		claims, err := n.ledger.Claims(wiretraffic.MaxSettledReceipts)
+		if err != nil || len(claims) == 0 {
+			return err
+		}
+		m := &wirepb.Settlement{Node: n.identity.ID[:]}
+		for _, c := range claims {
+			m.Receipts = append(m.Receipts, c.Receipt)
+		}
+		tx := wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_SETTLEMENT, Message: signed.Seal(n.domain, n.nodeKey, sign.Settlement, m)})
+		if _, err := n.directory.current().Submit(ctx, tx); err != nil && mesh.KindOf(err) == mesh.Internal {
+			return err // the receipts stay for the next time
+		}
+		for batch := range slices.Chunk(claims, maxClaimQuestions) {
+			if err := n.askClaims(ctx, batch); err != nil {
 				return err
 			}
-			m := &wirepb.Settlement{Node: n.identity.ID[:]}
-			for _, c := range claims {
-				m.Receipts = append(m.Receipts, c.Receipt)
-			}
-			tx := wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_SETTLEMENT, Message: signed.Seal(n.domain, n.nodeKey, sign.Settlement, m)})
-			_, err = n.directory.current().Submit(ctx, tx)
-			switch mesh.KindOf(err) {
-			case mesh.Unavailable, mesh.Internal:
-				if err != nil {
-					return err // the receipts stay for the next time
-				}
-			}
-			n.ledger.Settled(claims)
-			if len(claims) < wiretraffic.MaxSettledReceipts {
-				return nil
-			}
 		}
+		return nil
 	})
 }
 

@@ -18,7 +18,8 @@ const (
 	leaseKey     = 'l' // lease 16 -> Lease
 	leaseTimeKey = 'L' // expiry ms 8 | lease 16 -> empty: open leases, and swept ones whose id is still remembered
 	leaseEndKey  = 'E' // last epoch 8 | lease 16 -> empty: closed leases that nodes may still claim from
-	claimKey     = 'c' // lease 16 | node 20 -> Counter
+	claimKey     = 'c' // lease 16 | node 20 -> Counter: credited
+	allottedKey  = 'q' // lease 16 | node 20 -> Counter: what tickets gave the node
 	bucketKey    = 'b' // name -> Bucket
 	ownedKey     = 'B' // account 20 | name -> empty
 	objectKey    = 'o' // bucket 00 key -> Object

@@ -248,7 +248,9 @@ func (s *step) sweepLeases() {
 		} else {
 			s.delete(key(leaseKey, id[:]))
 		}
-		s.scanPrefix(key(claimKey, id[:]), func(k, _ []byte) bool { s.delete(append([]byte(nil), k...)); return true })
+		for _, kind := range []byte{claimKey, allottedKey} {
+			s.scanPrefix(key(kind, id[:]), func(k, _ []byte) bool { s.delete(append([]byte(nil), k...)); return true })
+		}
 	})
 }
 
@@ -301,17 +303,69 @@ func (s *step) settleReceipt(node mesh.NodeID, m *wirepb.Signed) error {
 	if uint64(r.Total) <= before {
 		return mesh.Errorf(mesh.Conflict, "the receipt was settled before")
 	}
-	more := uint64(r.Total) - before
+	total := min(uint64(r.Total), s.creditable(r.Lease, node, l))
+	if total <= before {
+		return mesh.Errorf(mesh.Unavailable, "the tickets of lease %s for this node are not on the log yet", r.Lease)
+	}
+	more := total - before
 	if more > l.Amount-l.Claimed {
 		return mesh.Errorf(mesh.Exhausted, "the receipts of lease %s exceed its %s", r.Lease, mesh.Noz(l.Amount))
 	}
 	l.Claimed += more
 	s.put(key(leaseKey, r.Lease[:]), l)
-	s.put(ck, &statepb.Counter{Value: uint64(r.Total)})
+	s.put(ck, &statepb.Counter{Value: total})
 	a := s.account(l.Account)
 	a.Leased -= more
 	a.Debited += more
 	s.put(key(accountKey, l.Account), a)
 	s.add(key(ledgerKey, be64(s.tip.Epoch), l.Account, node[:]), more)
+	return nil
+}
+
+// creditable is how much a node may be credited from a lease: what tickets gave it, by the word of the lease's authority.
+// Where that authority lost count, or has said nothing until the last epoch of the grace, receipts count as they come.
+func (s *step) creditable(id mesh.LeaseID, node mesh.NodeID, l *statepb.Lease) uint64 {
+	if l.Open || l.Closed && s.tip.Epoch >= l.LastEpoch {
+		return uint64(mesh.MaxNoz)
+	}
+	return s.counter(key(allottedKey, id[:], node[:]))
+}
+
+// maxAllotted is how many leases one message tells of.
+const maxAllotted = 256
+
+// allot notes what an authority's tickets gave to nodes. Totals only grow, and together never exceed the lease: what
+// would is not noted, and the nodes hold tickets that convict the authority.
+func (s *step) allot(m *wirepb.Allotments, by mesh.PublicKey) error {
+	authority, ok := s.authorityByKey(by)
+	if !ok {
+		return mesh.Errorf(mesh.Denied, "allotments are told by authorities only")
+	}
+	if len(m.Leases) == 0 || len(m.Leases) > maxAllotted {
+		return mesh.Errorf(mesh.Invalid, "allotments of %d leases, want 1 to %d", len(m.Leases), maxAllotted)
+	}
+	for _, a := range m.Leases {
+		id, err := mesh.FromBytes[mesh.LeaseID](a.Lease)
+		if err != nil {
+			return err
+		}
+		l := new(statepb.Lease)
+		if !s.get(key(leaseKey, id[:]), l) || mesh.AuthorityID(l.Authority) != authority {
+			continue // gone meanwhile, or not its own
+		}
+		l.Open = l.Open || a.Open
+		for _, n := range a.Nodes {
+			node, err := mesh.FromBytes[mesh.NodeID](n.Node)
+			if err != nil {
+				return err
+			}
+			k := key(allottedKey, id[:], node[:])
+			if before := s.counter(k); n.Total > before && n.Total-before <= l.Amount-l.Allotted {
+				l.Allotted += n.Total - before
+				s.put(k, &statepb.Counter{Value: n.Total})
+			}
+		}
+		s.put(key(leaseKey, id[:]), l)
+	}
 	return nil
 }

@@ -345,3 +345,62 @@ func TestKindsAreSeparate(t *testing.T) {
 	w.ok(NewTx(wirepb.TxKind_TX_LEASE, signed.Seal(domain, u.key, sign.Lease, lease)))
 	w.check()
 }
+
+// A session that signs all of a lease to one node takes nothing from another: each is credited up to what tickets gave it.
+func TestAllotments(t *testing.T) {
+	w := newWorld(t, 4, 8)
+	w.allotting = true
+	a := w.person("alice", 1_000_000_000)
+	u := w.session(a, "s")
+	w.ok(u.lease("l", 100<<20, time.Hour))
+	friend, honest, office := w.nodes[0], w.nodes[1], w.authorities[0]
+	allot := func(by member, open bool, parts ...uint64) []byte {
+		id := leaseID("l")
+		l := &wirepb.LeaseAllotment{Lease: id[:], Open: open}
+		for i, n := range parts {
+			l.Nodes = append(l.Nodes, &wirepb.NodeAllotment{Node: w.nodes[i].id[:], Total: n})
+		}
+		return tx(wirepb.TxKind_TX_ALLOTMENTS, by.key, &wirepb.Allotments{Leases: []*wirepb.LeaseAllotment{l}})
+	}
+	claimed := func(n member) uint64 {
+		c := new(wirepb.ClaimAnswer)
+		id := leaseID("l")
+		if err := w.ask(u.pub(), &wirepb.Question{Question: &wirepb.Question_Claim{Claim: &wirepb.Claim{Lease: id[:], Node: n.id[:]}}}, c); err != nil {
+			t.Fatal(err)
+		}
+		return c.Total
+	}
+	w.refused(mesh.Unavailable, settlement(friend, u.receipt("l", friend, 100<<20))) // nothing is known yet
+	w.refused(mesh.Denied, allot(friend, true))
+	w.ok(allot(w.authorities[1], true, 100<<20)) // not its lease: nothing happens
+	w.ok(allot(office, false, 10<<20, 20<<20))
+	w.ok(settlement(friend, u.receipt("l", friend, 100<<20)))
+	w.ok(settlement(honest, u.receipt("l", honest, 20<<20)))
+	if f, h := claimed(friend), claimed(honest); f != 10<<20 || h != 20<<20 {
+		t.Fatalf("credited %d and %d", f, h)
+	}
+	w.ok(allot(office, false, 5<<20, 200<<20)) // totals neither shrink nor exceed the lease
+	w.refused(mesh.Unavailable, settlement(honest, u.receipt("l", honest, 21<<20)))
+	w.ok(allot(office, false, 10<<20, 90<<20))
+	w.ok(settlement(honest, u.receipt("l", honest, 30<<20)))
+	w.ok(allot(office, true))
+	w.ok(settlement(friend, u.receipt("l", friend, 60<<20)))
+	if f, h := claimed(friend), claimed(honest); f != 60<<20 || h != 30<<20 {
+		t.Fatalf("credited %d and %d in an open lease", f, h)
+	}
+	w.check()
+}
+
+// An authority that falls silent costs nobody his pay: in the last epoch of the grace receipts count as they come.
+func TestSilentAuthority(t *testing.T) {
+	w := newWorld(t, 4, 8)
+	w.allotting = true
+	u := w.session(w.person("alice", 1_000_000_000), "s")
+	w.ok(u.lease("l", 10<<20, time.Hour))
+	w.ok(u.closeLease("l"))
+	n := w.nodes[0]
+	w.refused(mesh.Unavailable, settlement(n, u.receipt("l", n, 1<<20)))
+	w.epoch(w.m.tip.Epoch + GraceEpochs)
+	w.ok(settlement(n, u.receipt("l", n, 1<<20)))
+	w.check()
+}

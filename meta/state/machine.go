@@ -214,6 +214,7 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
 	wirepb.TxKind_TX_STATUS:           {sign.Status, func() proto.Message { return new(wirepb.NodeStatusVote) }},
 	wirepb.TxKind_TX_REPORT_SIGNATURE: {sign.Reported, func() proto.Message { return new(wirepb.ReportSignature) }},
+	wirepb.TxKind_TX_ALLOTMENTS:       {sign.Allotment, func() proto.Message { return new(wirepb.Allotments) }},
 	wirepb.TxKind_TX_REPAIR:           {sign.Repair, func() proto.Message { return new(wirepb.Repair) }},
 }
 
@@ -247,6 +248,8 @@ func (s *step) transaction(raw []byte) error {
 		return s.voteStatus(m, by)
 	case *wirepb.ReportSignature:
 		return s.signReport(m, by)
+	case *wirepb.Allotments:
+		return s.allot(m, by)
 	case *wirepb.Repair:
 		return s.repairSegment(m, by)
 	}

@@ -133,6 +133,13 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			return nil, nil
 		}
 		return &wirepb.LeaseAnswer{Account: l.Account, Session: l.Session, Amount: l.Amount, Claimed: l.Claimed, Authority: l.Authority, ExpiresMs: l.ExpiresMs, Closed: l.Closed}, nil
+	case *wirepb.Question_Claim:
+		if r.Lease(q.Claim.GetLease()) == nil {
+			return nil, nil
+		}
+		c := new(statepb.Counter)
+		r.get(key(claimKey, q.Claim.GetLease(), q.Claim.GetNode()), c)
+		return &wirepb.ClaimAnswer{Total: c.Value}, nil
 	case *wirepb.Question_Node:
 		n := new(statepb.Node)
 		if !r.get(key(nodeKey, q.Node), n) {

@@ -255,7 +255,7 @@ func (l *Ledger) Claims(limit int) ([]Claim, error) {
 	return all, nil
 }
 
-// Settled notes that the log has credited, or will never credit, these claims.
+// Settled notes up to which totals the log has credited these claims, or that it never will credit more.
 func (l *Ledger) Settled(claims []Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

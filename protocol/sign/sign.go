@@ -21,6 +21,7 @@ const (
 	Lease      Purpose = "lease/1"       // session key: open a lease
 	LeaseClose Purpose = "lease-close/1" // session key: give a lease back before it expires
 	Ticket     Purpose = "ticket/1"      // authority: these slices, these nodes, these parts of the lease
+	Allotment  Purpose = "allotment/1"   // authority: how much of a lease its tickets gave to whom
 	Receipt    Purpose = "receipt/1"     // session key: running total of one node in one lease
 	Ack        Purpose = "ack/1"         // node: this slice is on my disk
 	Settlement Purpose = "settlement/1"  // node: the newest receipts that I hold
@@ -42,7 +43,7 @@ const (
 	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
 	Revocation, Facts, Heartbeat, Status, KeepList, Report, Reported, Repair, Applied, Registration}
 
 // Purposes returns every registered purpose.

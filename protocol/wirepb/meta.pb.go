@@ -39,6 +39,7 @@ const (
 	TxKind_TX_STATUS           TxKind = 11
 	TxKind_TX_REPORT_SIGNATURE TxKind = 12
 	TxKind_TX_REPAIR           TxKind = 13
+	TxKind_TX_ALLOTMENTS       TxKind = 14
 )
 
 // Enum value maps for TxKind.
@@ -58,6 +59,7 @@ var (
 		11: "TX_STATUS",
 		12: "TX_REPORT_SIGNATURE",
 		13: "TX_REPAIR",
+		14: "TX_ALLOTMENTS",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -74,6 +76,7 @@ var (
 		"TX_STATUS":           11,
 		"TX_REPORT_SIGNATURE": 12,
 		"TX_REPAIR":           13,
+		"TX_ALLOTMENTS":       14,
 	}
 )
 
@@ -425,6 +428,165 @@ func (x *ReportSignature) GetSignature() []byte {
 	return nil
 }
 
+// Allotments tells the log how much of its leases an authority has given to which nodes in tickets (purpose allotment/1,
+// its report key). A receipt is credited up to its node's allotment, so that a session cannot sign one node's part of a
+// lease away to another.
+type Allotments struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leases        []*LeaseAllotment      `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Allotments) Reset() {
+	*x = Allotments{}
+	mi := &file_meta_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Allotments) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Allotments) ProtoMessage() {}
+
+func (x *Allotments) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Allotments.ProtoReflect.Descriptor instead.
+func (*Allotments) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Allotments) GetLeases() []*LeaseAllotment {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+type LeaseAllotment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Nodes         []*NodeAllotment       `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Open          bool                   `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"` // the authority lost count, by a crash: receipts are credited as they come
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseAllotment) Reset() {
+	*x = LeaseAllotment{}
+	mi := &file_meta_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseAllotment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseAllotment) ProtoMessage() {}
+
+func (x *LeaseAllotment) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseAllotment.ProtoReflect.Descriptor instead.
+func (*LeaseAllotment) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LeaseAllotment) GetLease() []byte {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *LeaseAllotment) GetNodes() []*NodeAllotment {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *LeaseAllotment) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+type NodeAllotment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Total         uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"` // noz over all tickets of the lease so far; only grows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeAllotment) Reset() {
+	*x = NodeAllotment{}
+	mi := &file_meta_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeAllotment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeAllotment) ProtoMessage() {}
+
+func (x *NodeAllotment) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeAllotment.ProtoReflect.Descriptor instead.
+func (*NodeAllotment) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *NodeAllotment) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *NodeAllotment) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 // Repair replaces or completes pieces of a segment (purpose repair/1, an authority's report key or the writer's session).
 type Repair struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -436,7 +598,7 @@ type Repair struct {
 
 func (x *Repair) Reset() {
 	*x = Repair{}
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -448,7 +610,7 @@ func (x *Repair) String() string {
 func (*Repair) ProtoMessage() {}
 
 func (x *Repair) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[5]
+	mi := &file_meta_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -461,7 +623,7 @@ func (x *Repair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repair.ProtoReflect.Descriptor instead.
 func (*Repair) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{5}
+	return file_meta_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Repair) GetSegment() []byte {
@@ -488,7 +650,7 @@ type RepairedPiece struct {
 
 func (x *RepairedPiece) Reset() {
 	*x = RepairedPiece{}
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +662,7 @@ func (x *RepairedPiece) String() string {
 func (*RepairedPiece) ProtoMessage() {}
 
 func (x *RepairedPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[6]
+	mi := &file_meta_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +675,7 @@ func (x *RepairedPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairedPiece.ProtoReflect.Descriptor instead.
 func (*RepairedPiece) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{6}
+	return file_meta_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RepairedPiece) GetIndex() uint32 {
@@ -543,7 +705,7 @@ type TxResult struct {
 
 func (x *TxResult) Reset() {
 	*x = TxResult{}
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +717,7 @@ func (x *TxResult) String() string {
 func (*TxResult) ProtoMessage() {}
 
 func (x *TxResult) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[7]
+	mi := &file_meta_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +730,7 @@ func (x *TxResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TxResult.ProtoReflect.Descriptor instead.
 func (*TxResult) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{7}
+	return file_meta_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TxResult) GetKind() uint32 {
@@ -610,7 +772,7 @@ type SubmitAnswer struct {
 
 func (x *SubmitAnswer) Reset() {
 	*x = SubmitAnswer{}
-	mi := &file_meta_proto_msgTypes[8]
+	mi := &file_meta_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +784,7 @@ func (x *SubmitAnswer) String() string {
 func (*SubmitAnswer) ProtoMessage() {}
 
 func (x *SubmitAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[8]
+	mi := &file_meta_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +797,7 @@ func (x *SubmitAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitAnswer.ProtoReflect.Descriptor instead.
 func (*SubmitAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{8}
+	return file_meta_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitAnswer) GetHeight() int64 {
@@ -664,7 +826,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_meta_proto_msgTypes[9]
+	mi := &file_meta_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +838,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[9]
+	mi := &file_meta_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +851,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{9}
+	return file_meta_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Query) GetMinHeight() int64 {
@@ -726,6 +888,7 @@ type Question struct {
 	//	*Question_Authorities
 	//	*Question_Group
 	//	*Question_Reduced
+	//	*Question_Claim
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -733,7 +896,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_meta_proto_msgTypes[10]
+	mi := &file_meta_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +908,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[10]
+	mi := &file_meta_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +921,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{10}
+	return file_meta_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Question) GetQuestion() isQuestion_Question {
@@ -912,6 +1075,15 @@ func (x *Question) GetReduced() bool {
 	return false
 }
 
+func (x *Question) GetClaim() *Claim {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Claim); ok {
+			return x.Claim
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -980,6 +1152,10 @@ type Question_Reduced struct {
 	Reduced bool `protobuf:"varint,16,opt,name=reduced,proto3,oneof"` // segments that lack pieces, at most 256
 }
 
+type Question_Claim struct {
+	Claim *Claim `protobuf:"bytes,17,opt,name=claim,proto3,oneof"` // what was credited to a node from a lease
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1012,6 +1188,8 @@ func (*Question_Group) isQuestion_Question() {}
 
 func (*Question_Reduced) isQuestion_Question() {}
 
+func (*Question_Claim) isQuestion_Question() {}
+
 type ObjectName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -1022,7 +1200,7 @@ type ObjectName struct {
 
 func (x *ObjectName) Reset() {
 	*x = ObjectName{}
-	mi := &file_meta_proto_msgTypes[11]
+	mi := &file_meta_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1212,7 @@ func (x *ObjectName) String() string {
 func (*ObjectName) ProtoMessage() {}
 
 func (x *ObjectName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[11]
+	mi := &file_meta_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1225,7 @@ func (x *ObjectName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectName.ProtoReflect.Descriptor instead.
 func (*ObjectName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{11}
+	return file_meta_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ObjectName) GetBucket() string {
@@ -1076,7 +1254,7 @@ type PageName struct {
 
 func (x *PageName) Reset() {
 	*x = PageName{}
-	mi := &file_meta_proto_msgTypes[12]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1266,7 @@ func (x *PageName) String() string {
 func (*PageName) ProtoMessage() {}
 
 func (x *PageName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[12]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1279,7 @@ func (x *PageName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageName.ProtoReflect.Descriptor instead.
 func (*PageName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{12}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PageName) GetBucket() string {
@@ -1144,7 +1322,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1334,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[13]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1347,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{13}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -1206,7 +1384,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1396,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1409,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1281,7 +1459,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1471,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1484,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -1344,7 +1522,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1534,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1547,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -1421,7 +1599,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1611,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1624,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -1502,7 +1680,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1692,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1705,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -1563,7 +1741,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1753,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1766,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -1631,7 +1809,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1821,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1834,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -1702,7 +1880,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1892,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1905,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -1800,7 +1978,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1990,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2003,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -1928,7 +2106,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2118,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2131,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -1972,7 +2150,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2162,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2175,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -2017,7 +2195,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2207,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2220,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -2073,7 +2251,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2263,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2276,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -2152,7 +2330,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2342,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2355,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -2204,7 +2382,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2394,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2407,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -2307,7 +2485,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2497,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2510,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -2365,7 +2543,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2555,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2568,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -2410,7 +2588,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2600,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2613,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -2452,6 +2630,102 @@ func (x *ReportSigner) GetSignature() []byte {
 	return nil
 }
 
+type Claim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Node          []byte                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_meta_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Claim) GetLease() []byte {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *Claim) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+type ClaimAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Total         uint64                 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimAnswer) Reset() {
+	*x = ClaimAnswer{}
+	mi := &file_meta_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimAnswer) ProtoMessage() {}
+
+func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
+func (*ClaimAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ClaimAnswer) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 type ReducedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Segments      [][]byte               `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
@@ -2461,7 +2735,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2747,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2760,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -2505,7 +2779,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2791,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2804,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -2550,7 +2824,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2836,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2849,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -2604,7 +2878,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2890,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2903,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -2666,7 +2940,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2952,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2965,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -2735,7 +3009,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +3021,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +3034,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -2801,7 +3075,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2813,7 +3087,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2826,7 +3100,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -2854,7 +3128,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +3140,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +3153,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -2915,7 +3189,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2927,7 +3201,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2940,7 +3214,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -2983,7 +3257,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2995,7 +3269,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3008,7 +3282,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -3049,7 +3323,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3335,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3348,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -3094,7 +3368,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3106,7 +3380,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3119,7 +3393,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -3161,7 +3435,17 @@ const file_meta_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vheader_hash\x18\x02 \x01(\fR\n" +
 	"headerHash\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"Z\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"E\n" +
+	"\n" +
+	"Allotments\x127\n" +
+	"\x06leases\x18\x01 \x03(\v2\x1f.stratos.wire.v1.LeaseAllotmentR\x06leases\"p\n" +
+	"\x0eLeaseAllotment\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\fR\x05lease\x124\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x1e.stratos.wire.v1.NodeAllotmentR\x05nodes\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\bR\x04open\"9\n" +
+	"\rNodeAllotment\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"Z\n" +
 	"\x06Repair\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x126\n" +
 	"\x06pieces\x18\x02 \x03(\v2\x1e.stratos.wire.v1.RepairedPieceR\x06pieces\"S\n" +
@@ -3179,7 +3463,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xb0\x04\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xe0\x04\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -3197,7 +3481,8 @@ const file_meta_proto_rawDesc = "" +
 	"\tkeep_list\x18\r \x01(\v2\x1d.stratos.wire.v1.KeepListPageH\x00R\bkeepList\x12\"\n" +
 	"\vauthorities\x18\x0e \x01(\bH\x00R\vauthorities\x12\x16\n" +
 	"\x05group\x18\x0f \x01(\bH\x00R\x05group\x12\x1a\n" +
-	"\areduced\x18\x10 \x01(\bH\x00R\areducedB\n" +
+	"\areduced\x18\x10 \x01(\bH\x00R\areduced\x12.\n" +
+	"\x05claim\x18\x11 \x01(\v2\x16.stratos.wire.v1.ClaimH\x00R\x05claimB\n" +
 	"\n" +
 	"\bquestion\"6\n" +
 	"\n" +
@@ -3315,7 +3600,12 @@ const file_meta_proto_rawDesc = "" +
 	"\tenvelopes\x18\x01 \x03(\fR\tenvelopes\"J\n" +
 	"\fReportSigner\x12\x1c\n" +
 	"\tauthority\x18\x01 \x01(\fR\tauthority\x12\x1c\n" +
-	"\tsignature\x18\x02 \x01(\fR\tsignature\"+\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"1\n" +
+	"\x05Claim\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\fR\x04node\"#\n" +
+	"\vClaimAnswer\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\"+\n" +
 	"\rReducedAnswer\x12\x1a\n" +
 	"\bsegments\x18\x01 \x03(\fR\bsegments\"$\n" +
 	"\fUploadAnswer\x12\x14\n" +
@@ -3363,7 +3653,7 @@ const file_meta_proto_rawDesc = "" +
 	"\aApplied\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\"&\n" +
 	"\fSignedHeader\x12\x16\n" +
-	"\x06header\x18\x01 \x01(\fR\x06header*\xf4\x01\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header*\x87\x02\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3380,7 +3670,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x12\r\n" +
 	"\tTX_STATUS\x10\v\x12\x17\n" +
 	"\x13TX_REPORT_SIGNATURE\x10\f\x12\r\n" +
-	"\tTX_REPAIR\x10\rB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\tTX_REPAIR\x10\r\x12\x11\n" +
+	"\rTX_ALLOTMENTS\x10\x0eB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -3395,7 +3686,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -3403,83 +3694,91 @@ var file_meta_proto_goTypes = []any{
 	(*Fact)(nil),              // 3: stratos.wire.v1.Fact
 	(*NodeStatusVote)(nil),    // 4: stratos.wire.v1.NodeStatusVote
 	(*ReportSignature)(nil),   // 5: stratos.wire.v1.ReportSignature
-	(*Repair)(nil),            // 6: stratos.wire.v1.Repair
-	(*RepairedPiece)(nil),     // 7: stratos.wire.v1.RepairedPiece
-	(*TxResult)(nil),          // 8: stratos.wire.v1.TxResult
-	(*SubmitAnswer)(nil),      // 9: stratos.wire.v1.SubmitAnswer
-	(*Query)(nil),             // 10: stratos.wire.v1.Query
-	(*Question)(nil),          // 11: stratos.wire.v1.Question
-	(*ObjectName)(nil),        // 12: stratos.wire.v1.ObjectName
-	(*PageName)(nil),          // 13: stratos.wire.v1.PageName
-	(*KeepListPage)(nil),      // 14: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 15: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 16: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 17: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 18: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 19: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 20: stratos.wire.v1.ListedObject
-	(*AccountAnswer)(nil),     // 21: stratos.wire.v1.AccountAnswer
-	(*LeaseAnswer)(nil),       // 22: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 23: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 24: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 25: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 26: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 27: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 28: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 29: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 30: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 31: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 32: stratos.wire.v1.ReportSigner
-	(*ReducedAnswer)(nil),     // 33: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 34: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 35: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 36: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 37: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 38: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 39: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 40: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 41: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 42: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 43: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 44: stratos.wire.v1.SignedHeader
-	(*Signed)(nil),            // 45: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 46: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 47: stratos.wire.v1.Segment
+	(*Allotments)(nil),        // 6: stratos.wire.v1.Allotments
+	(*LeaseAllotment)(nil),    // 7: stratos.wire.v1.LeaseAllotment
+	(*NodeAllotment)(nil),     // 8: stratos.wire.v1.NodeAllotment
+	(*Repair)(nil),            // 9: stratos.wire.v1.Repair
+	(*RepairedPiece)(nil),     // 10: stratos.wire.v1.RepairedPiece
+	(*TxResult)(nil),          // 11: stratos.wire.v1.TxResult
+	(*SubmitAnswer)(nil),      // 12: stratos.wire.v1.SubmitAnswer
+	(*Query)(nil),             // 13: stratos.wire.v1.Query
+	(*Question)(nil),          // 14: stratos.wire.v1.Question
+	(*ObjectName)(nil),        // 15: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 16: stratos.wire.v1.PageName
+	(*KeepListPage)(nil),      // 17: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 18: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 19: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 20: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 21: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 22: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 23: stratos.wire.v1.ListedObject
+	(*AccountAnswer)(nil),     // 24: stratos.wire.v1.AccountAnswer
+	(*LeaseAnswer)(nil),       // 25: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 26: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 27: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 28: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 29: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 30: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 31: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 32: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 33: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 34: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 35: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 36: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 37: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 38: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 39: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 40: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 41: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 42: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 43: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 44: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 45: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 46: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 47: stratos.wire.v1.NodeAddress
+	(*Applied)(nil),           // 48: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 49: stratos.wire.v1.SignedHeader
+	(*Signed)(nil),            // 50: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 51: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 52: stratos.wire.v1.Segment
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	45, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	50, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
-	7,  // 3: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	46, // 4: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
-	8,  // 5: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
-	11, // 6: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	12, // 7: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	15, // 8: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	13, // 9: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	14, // 10: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	45, // 11: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	47, // 12: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	20, // 13: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	23, // 14: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	18, // 15: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	27, // 16: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	31, // 17: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	32, // 18: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	45, // 19: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	47, // 20: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	37, // 21: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	38, // 22: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	39, // 23: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	45, // 24: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	45, // 25: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	41, // 26: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	42, // 27: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	7,  // 3: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
+	8,  // 4: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
+	10, // 5: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
+	51, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	11, // 7: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
+	14, // 8: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
+	15, // 9: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	18, // 10: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	16, // 11: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	17, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	36, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	50, // 14: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	52, // 15: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	23, // 16: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	26, // 17: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	21, // 18: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	30, // 19: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	34, // 20: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	35, // 21: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	50, // 22: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	52, // 23: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	42, // 24: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	43, // 25: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	44, // 26: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	50, // 27: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	50, // 28: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	46, // 29: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	47, // 30: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -3491,7 +3790,7 @@ func file_meta_proto_init() {
 	file_index_proto_init()
 	file_signed_proto_init()
 	file_traffic_proto_init()
-	file_meta_proto_msgTypes[10].OneofWrappers = []any{
+	file_meta_proto_msgTypes[13].OneofWrappers = []any{
 		(*Question_Bucket)(nil),
 		(*Question_Object)(nil),
 		(*Question_Listing)(nil),
@@ -3508,6 +3807,7 @@ func file_meta_proto_init() {
 		(*Question_Authorities)(nil),
 		(*Question_Group)(nil),
 		(*Question_Reduced)(nil),
+		(*Question_Claim)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3515,7 +3815,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

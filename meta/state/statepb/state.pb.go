@@ -298,6 +298,8 @@ type Lease struct {
 	Claimed       uint64                 `protobuf:"varint,6,opt,name=claimed,proto3" json:"claimed,omitempty"`
 	Closed        bool                   `protobuf:"varint,7,opt,name=closed,proto3" json:"closed,omitempty"` // no ticket any more; claims until the end of last_epoch
 	LastEpoch     uint64                 `protobuf:"varint,8,opt,name=last_epoch,json=lastEpoch,proto3" json:"last_epoch,omitempty"`
+	Allotted      uint64                 `protobuf:"varint,9,opt,name=allotted,proto3" json:"allotted,omitempty"` // to nodes, by its authority's word
+	Open          bool                   `protobuf:"varint,10,opt,name=open,proto3" json:"open,omitempty"`        // its authority lost count: receipts are credited as they come
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -386,6 +388,20 @@ func (x *Lease) GetLastEpoch() uint64 {
 		return x.LastEpoch
 	}
 	return 0
+}
+
+func (x *Lease) GetAllotted() uint64 {
+	if x != nil {
+		return x.Allotted
+	}
+	return 0
+}
+
+func (x *Lease) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
 }
 
 type Bucket struct {
@@ -1275,7 +1291,7 @@ const file_state_proto_rawDesc = "" +
 	"\x04link\x18\x01 \x01(\fR\x04link\x12\x10\n" +
 	"\x03noz\x18\x02 \x01(\x04R\x03noz\"\x1f\n" +
 	"\aCounter\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\x04R\x05value\"\xe1\x01\n" +
+	"\x05value\x18\x01 \x01(\x04R\x05value\"\x91\x02\n" +
 	"\x05Lease\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x18\n" +
 	"\asession\x18\x02 \x01(\fR\asession\x12\x16\n" +
@@ -1286,7 +1302,10 @@ const file_state_proto_rawDesc = "" +
 	"\aclaimed\x18\x06 \x01(\x04R\aclaimed\x12\x16\n" +
 	"\x06closed\x18\a \x01(\bR\x06closed\x12\x1d\n" +
 	"\n" +
-	"last_epoch\x18\b \x01(\x04R\tlastEpoch\"\x85\x01\n" +
+	"last_epoch\x18\b \x01(\x04R\tlastEpoch\x12\x1a\n" +
+	"\ballotted\x18\t \x01(\x04R\ballotted\x12\x12\n" +
+	"\x04open\x18\n" +
+	" \x01(\bR\x04open\"\x85\x01\n" +
 	"\x06Bucket\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12\x1d\n" +
