@@ -240,8 +240,10 @@ func until(t *testing.T, what string, f func() (bool, error)) {
 	}
 }
 
-func homeOf(t *testing.T) home.Home {
+func homeOf(t *testing.T) home.Home { return homeIn(t, shared) }
+
+func homeIn(t *testing.T, n *network) home.Home {
 	t.Helper()
-	h, _, _ := shared.home(t)
+	h, _, _ := n.home(t)
 	return h
 }

@@ -114,10 +114,18 @@ func (e *env) listBuckets(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	if buckets == nil {
-		buckets = []client.Bucket{}
+	type view struct {
+		Name    string `json:"name"`
+		Public  bool   `json:"public"`
+		Created string `json:"created"`
+		Objects uint64 `json:"objects"`
+		Bytes   uint64 `json:"bytes"`
 	}
-	return e.print(map[string]any{"buckets": buckets}, func(w io.Writer) {
+	views := []view{}
+	for _, b := range buckets {
+		views = append(views, view{b.Name, b.Public, b.Created.UTC().Format(time.RFC3339), b.Objects, b.Bytes})
+	}
+	return e.print(map[string]any{"buckets": views}, func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, b := range buckets {
 			kind := ""
