@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,8 +38,9 @@ func main() {
 	size := flag.Int64("size", 1<<30, "bytes of the large object")
 	count := flag.Int("count", 1000, "small objects")
 	each := flag.Int("each", 100<<10, "bytes of a small object")
+	profile := flag.String("profile", "", "file for a CPU profile of the client")
 	flag.Parse()
-	if err := run(*size, *count, *each); err != nil {
+	if err := run(*size, *count, *each, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -57,7 +59,7 @@ type Figures struct {
 	DiskMBps   float64            `json:"disk_mb_per_s"` // append 4 MiB and sync, beside which PUT stands
 }
 
-func run(size int64, count, each int) (err error) {
+func run(size int64, count, each int, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -82,6 +84,17 @@ func run(size int64, count, each int) (err error) {
 			continue
 		}
 		defer func() { err = errors.Join(err, n.stop()) }()
+		if profile != "" {
+			p, err := os.Create(profile)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			if err := pprof.StartCPUProfile(p); err != nil {
+				return err
+			}
+			defer pprof.StopCPUProfile()
+		}
 		if err := measure(n, at, f, size, count, each); err != nil {
 			return err
 		}
