@@ -358,11 +358,9 @@ func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, l *lea
 	for at := uint64(0); at < uint64(len(data)); at += mesh.StepBytes {
 		n := min(mesh.StepBytes, uint64(len(data))-at)
 		g.Go(func() error {
-			b, err := c.dialer.Read(ctx, node, ticket, mesh.SliceID(p.Slice), x.from+at, n, l)
-			if err != nil {
+			if err := c.dialer.ReadInto(ctx, node, ticket, mesh.SliceID(p.Slice), x.from+at, data[at:at+n], l); err != nil {
 				return mesh.Errorf(mesh.KindOf(err), "node %s: %w", id, err)
 			}
-			copy(data[at:], b)
 			return nil
 		})
 	}

@@ -401,7 +401,7 @@ func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signe
 			return nil, nil, err
 		}
 		if i == 0 || &data[0] != &pieces[i-1][0] { // replicas are the same bytes
-			id = blake3.Sum256(data)
+			id = transfer.SliceIDOf(data)
 		}
 		id := id
 		s.Pieces = append(s.Pieces, &wirepb.Piece{Slice: id[:], Node: node.ID[:]})
