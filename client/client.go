@@ -57,6 +57,7 @@ type Client struct {
 	packer *packer
 
 	buffers sync.Pool // of *segmentBuffer
+	runs    sync.Pool // of *[]byte: parts of segments that are read
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log

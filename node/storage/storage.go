@@ -500,7 +500,7 @@ func (s *Store) catchUp(n uint32, at uint64) (uint64, error) {
 	return at, nil
 }
 
-// Range writes a range of a slice with its proof, in one call of w.Write that keeps nothing; transfer.VerifyProof reads it.
+// Range writes a range of a slice with its proof, in one call of w.Write that keeps nothing; transfer.ReadProof reads it.
 // The range is checked before anything is written: what the disk holds wrongly is Corrupt and never leaves.
 func (s *Store) Range(w io.Writer, id mesh.SliceID, offset, length uint64) error {
 	e, err := s.lookup(id)

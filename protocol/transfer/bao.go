@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 	"math/bits"
 
 	"lukechampine.com/blake3/guts"
@@ -145,55 +147,102 @@ func (p *prover) walk(cv [8]uint32, pos, n uint64, flags uint32, parents []byte)
 		p.walk(cvOf(parents[32:]), pos+mid, n-mid, 0, parents[baoParent+left:])
 }
 
-// VerifyProof checks the proof of the range of the slice id that begins at offset and is as long as dst, and copies its
-// bytes there. On false, dst holds nothing to be believed.
-func VerifyProof(dst, proof []byte, id mesh.SliceID, offset uint64) bool {
-	if len(proof) < 8 {
-		return false
+// ReadProof reads from r the proof of the range of the slice id that begins at offset and is as long as dst, and the range's
+// bytes into dst, each group checked as it comes. The error is Corrupt when the proof is wrong, too short or too long, and
+// else what r said; then dst holds nothing to be believed.
+func ReadProof(r io.Reader, dst []byte, id mesh.SliceID, offset uint64) error {
+	v := verifier{r: r, dst: dst, offset: offset}
+	if err := v.fill(v.parent[:8]); err != nil {
+		return err
 	}
-	length := binary.LittleEndian.Uint64(proof)
+	length := binary.LittleEndian.Uint64(v.parent[:8])
 	if n := uint64(len(dst)); n == 0 || n > length || offset > length-n {
-		return false
+		return errProof
 	}
-	v := verifier{dst: dst, proof: proof[8:], offset: offset}
-	return v.walk(cvOf(id[:]), 0, length, guts.FlagRoot) && len(v.proof) == 0
+	if err := v.walk(cvOf(id[:]), 0, length, guts.FlagRoot); err != nil {
+		return err
+	}
+	if err := v.fill(v.parent[:1]); err == nil || !errors.Is(err, errProof) {
+		return orElse(err, errProof)
+	}
+	return nil
+}
+
+var errProof = mesh.Errorf(mesh.Corrupt, "the proof of a range is wrong")
+
+func orElse(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
 }
 
 type verifier struct {
-	dst, proof []byte
-	offset     uint64
+	r      io.Reader
+	dst    []byte
+	offset uint64
+	parent [baoParent]byte
+	edge   []byte // a group that is only in part in dst
 }
 
-func (v *verifier) take(n uint64) []byte {
-	if n > uint64(len(v.proof)) {
-		return nil
+// fill reads all of b; the end of the input is a wrong proof.
+func (v *verifier) fill(b []byte) error {
+	for len(b) > 0 {
+		n, err := v.r.Read(b)
+		if b = b[n:]; len(b) == 0 {
+			return nil
+		}
+		if err != nil {
+			if err == io.EOF {
+				return errProof
+			}
+			return err
+		}
 	}
-	b := v.proof[:n]
-	v.proof = v.proof[n:]
-	return b
+	return nil
 }
 
-func (v *verifier) walk(cv [8]uint32, pos, n uint64, flags uint32) bool {
+func (v *verifier) walk(cv [8]uint32, pos, n uint64, flags uint32) error {
 	end := v.offset + uint64(len(v.dst))
 	if pos >= end || v.offset-min(v.offset, pos) >= n {
-		return true
+		return nil
 	}
 	if n <= baoGroup {
-		g := v.take(n)
-		if g == nil || groupCV(g, pos, flags) != cv {
-			return false
-		}
-		if pos < v.offset {
-			copy(v.dst, g[v.offset-pos:])
+		whole := pos >= v.offset && n <= end-pos
+		var g []byte
+		if whole {
+			g = v.dst[pos-v.offset:][:n]
 		} else {
+			if v.edge == nil {
+				v.edge = make([]byte, baoGroup)
+			}
+			g = v.edge[:n]
+		}
+		if err := v.fill(g); err != nil {
+			return err
+		}
+		if groupCV(g, pos, flags) != cv {
+			return errProof
+		}
+		switch {
+		case whole:
+		case pos < v.offset:
+			copy(v.dst, g[v.offset-pos:])
+		default:
 			copy(v.dst[pos-v.offset:], g)
 		}
-		return true
+		return nil
 	}
-	parent := v.take(baoParent)
-	if parent == nil || parentCV(parent, flags) != cv {
-		return false
+	if err := v.fill(v.parent[:]); err != nil {
+		return err
 	}
+	if parentCV(v.parent[:], flags) != cv {
+		return errProof
+	}
+	l, r := cvOf(v.parent[:]), cvOf(v.parent[32:])
 	mid, _ := split(n)
-	return v.walk(cvOf(parent), pos, mid, 0) && v.walk(cvOf(parent[32:]), pos+mid, n-mid, 0)
+	if err := v.walk(l, pos, mid, 0); err != nil {
+		return err
+	}
+	return v.walk(r, pos+mid, n-mid, 0)
 }

@@ -2,8 +2,10 @@ package transfer_test
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"testing"
+	"testing/iotest"
 
 	"github.com/zeebo/blake3"
 	"lukechampine.com/blake3/bao"
@@ -43,15 +45,15 @@ func TestProofsAreBao(t *testing.T) {
 				t.Fatalf("%d at %d of %d: the proof differs", length, offset, n)
 			}
 			got := make([]byte, length)
-			if !transfer.VerifyProof(got, proof, id, offset) || !bytes.Equal(got, data[offset:offset+length]) {
+			if !verify(got, proof, id, offset) || !bytes.Equal(got, data[offset:offset+length]) {
 				t.Fatalf("%d at %d of %d: the proof does not verify", length, offset, n)
 			}
-			if transfer.VerifyProof(got, append(proof, 0), id, offset) || transfer.VerifyProof(got, proof[:len(proof)-1], id, offset) {
+			if verify(got, append(proof, 0), id, offset) || verify(got, proof[:len(proof)-1], id, offset) {
 				t.Fatalf("%d at %d of %d: a byte more or less verifies", length, offset, n)
 			}
 			at := 8 + r.IntN(len(proof)-8)
 			proof[at] ^= 1
-			if transfer.VerifyProof(got, proof, id, offset) {
+			if verify(got, proof, id, offset) {
 				t.Fatalf("%d at %d of %d: a flipped bit at %d verifies", length, offset, n, at)
 			}
 			flipped := bytes.Clone(data[from:to])
@@ -63,7 +65,30 @@ func TestProofsAreBao(t *testing.T) {
 	}
 }
 
-func FuzzVerifyProof(f *testing.F) {
+// verify reads a proof as it comes from a connection: in parts.
+func verify(dst, proof []byte, id mesh.SliceID, offset uint64) bool {
+	err := transfer.ReadProof(iotest.HalfReader(bytes.NewReader(proof)), dst, id, offset)
+	return err == nil
+}
+
+func TestReadProofTellsWhoseFaultItIs(t *testing.T) {
+	data := make([]byte, 100<<10)
+	outboard, id := transfer.Outboard(data)
+	proof, _ := transfer.AppendProof(nil, outboard, data, id, 0, uint64(len(data)))
+	dst := make([]byte, len(data))
+	for n := range 9 {
+		cut := proof[:n*len(proof)/9]
+		if err := transfer.ReadProof(bytes.NewReader(cut), dst, id, 0); mesh.KindOf(err) != mesh.Corrupt {
+			t.Errorf("a proof of %d of %d bytes: %v", len(cut), len(proof), err)
+		}
+		broken := io.MultiReader(bytes.NewReader(cut), iotest.ErrReader(io.ErrUnexpectedEOF))
+		if err := transfer.ReadProof(broken, dst, id, 0); err != io.ErrUnexpectedEOF {
+			t.Errorf("a connection that broke after %d bytes: %v", len(cut), err)
+		}
+	}
+}
+
+func FuzzReadProof(f *testing.F) {
 	data := make([]byte, 40<<10)
 	outboard, id := transfer.Outboard(data)
 	proof, _ := transfer.AppendProof(nil, outboard, data[:32<<10], id, 5, 20<<10)
@@ -72,13 +97,13 @@ func FuzzVerifyProof(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 80), ^uint64(0), uint32(1))
 	f.Fuzz(func(t *testing.T, proof []byte, offset uint64, n uint32) {
 		dst := make([]byte, n%mesh.StepBytes)
-		if transfer.VerifyProof(dst, proof, id, offset) && !bytes.Equal(dst, data[offset:offset+uint64(len(dst))]) {
+		if verify(dst, proof, id, offset) && !bytes.Equal(dst, data[offset:offset+uint64(len(dst))]) {
 			t.Error("other bytes verify")
 		}
 	})
 }
 
-func BenchmarkVerifyProof(b *testing.B) {
+func BenchmarkReadProof(b *testing.B) {
 	data := make([]byte, 4<<20)
 	outboard, id := transfer.Outboard(data)
 	from, to := transfer.Groups(uint64(len(data)), 1<<20, 1<<20)
@@ -86,8 +111,8 @@ func BenchmarkVerifyProof(b *testing.B) {
 	dst := make([]byte, 1<<20)
 	b.SetBytes(1 << 20)
 	for b.Loop() {
-		if !transfer.VerifyProof(dst, proof, id, 1<<20) {
-			b.Fatal("it does not verify")
+		if err := transfer.ReadProof(bytes.NewReader(proof), dst, id, 1<<20); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -24,8 +24,6 @@ type Dialer struct {
 	key     ed25519.PrivateKey
 	timeout time.Duration
 
-	proofs sync.Pool // of *[]byte: answers while they are checked
-
 	mu      sync.Mutex
 	clients map[mesh.PublicKey]*http.Client
 }
@@ -176,7 +174,7 @@ func (w *writeBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// MaxProof bounds the bytes of a range's proof beside its data.
+// MaxProof bounds the bytes of a range's proof beside its data: parents, and what of its groups is outside.
 const MaxProof = 64 << 10
 
 // Read reads a range of a slice, at most one step, and verifies it against the slice's name. An answer that does not
@@ -217,35 +215,13 @@ func (d *Dialer) ReadInto(ctx context.Context, n Node, ticket *wirepb.Signed, sl
 		refused = true
 		return rpc.ReadError(resp)
 	}
-	buf, _ := d.proofs.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	defer d.proofs.Put(buf)
-	if most := int(length) + MaxProof; len(*buf) < most+1 {
-		*buf = make([]byte, most+1)
-	}
-	got, err := readAll(resp.Body, (*buf)[:int(length)+MaxProof+1])
-	if err != nil {
+	if err := ReadProof(resp.Body, dst, slice, offset); err != nil {
+		if mesh.KindOf(err) == mesh.Corrupt {
+			return mesh.Errorf(mesh.Corrupt, "node %s answered with bytes that are not those of slice %s", n.ID, slice)
+		}
 		return rpc.Failed(err)
 	}
-	if !VerifyProof(dst, (*buf)[:got], slice, offset) {
-		return mesh.Errorf(mesh.Corrupt, "node %s answered with bytes that are not those of slice %s", n.ID, slice)
-	}
 	return nil
-}
-
-// readAll fills b from r until its end, or until b is full.
-func readAll(r io.Reader, b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		var m int
-		m, err = r.Read(b[n:])
-		n += m
-	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return n, err
 }
 
 // notConnected tells whether a request failed before anything of it was sent.
