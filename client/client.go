@@ -56,8 +56,7 @@ type Client struct {
 	leases *leases
 	packer *packer
 
-	buffers sync.Pool // of *segmentBuffer
-	runs    sync.Pool // of *[]byte: parts of segments that are read
+	buffers sync.Pool // of *segmentBuffer: segments that are written or read
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log

@@ -102,7 +102,7 @@ type run struct {
 
 type fetched struct {
 	run  run
-	data *[]byte // goes back to the client's runs
+	data *segmentBuffer
 	err  error
 }
 
@@ -117,7 +117,7 @@ type reader struct {
 	planErr     error             // set before that
 
 	mu    sync.Mutex // held while it is read, and for good by Close
-	run   *[]byte
+	run   *segmentBuffer
 	rest  []byte // of the run, still sealed
 	frame uint64 // the next
 	plain []byte // opened and not given out
@@ -154,7 +154,7 @@ func (r *reader) next() error {
 			}
 			f := <-out
 			if r.err = f.err; r.err == nil {
-				r.run, r.rest, r.frame = f.data, *f.data, f.run.firstFrame
+				r.run, r.rest, r.frame = f.data, f.data.stored, f.run.firstFrame
 			}
 			continue
 		}
@@ -185,7 +185,7 @@ func (r *reader) open() ([]byte, error) {
 
 func (r *reader) release() {
 	if r.run != nil {
-		r.client.runs.Put(r.run)
+		r.client.release(r.run)
 		r.run, r.rest = nil, nil
 	}
 }
@@ -228,7 +228,7 @@ func (r *reader) Close() error {
 	defer r.mu.Unlock()
 	for out := range r.queue {
 		if f := <-out; f.data != nil {
-			r.client.runs.Put(f.data)
+			r.client.release(f.data)
 		}
 	}
 	r.release()
@@ -273,7 +273,7 @@ type part struct {
 
 // fetch reads the stored bytes of a run: from the nodes that hold them as they are, and where one of these fails or
 // lags, computed from others. When it returns, nothing writes to them any more.
-func (c *Client) fetch(ctx context.Context, o *Object, r run) (*[]byte, error) {
+func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, error) {
 	p := r.segment.PieceBytes
 	var parts []part
 	for at := r.from; at < r.to; {
@@ -288,15 +288,11 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*[]byte, error) {
 		cancel()
 		return nil, err
 	}
-	buf, _ := c.runs.Get().(*[]byte)
-	if buf == nil || uint64(cap(*buf)) < r.to-r.from {
-		buf = new([]byte)
-		*buf = make([]byte, r.to-r.from)
-	}
-	*buf = (*buf)[:r.to-r.from]
+	buf := c.buffer(int(r.to - r.from))
+	buf.stored = buf.whole[:r.to-r.from]
 	into := func(x part) []byte {
 		begin := uint64(x.piece)*p + x.from - r.from
-		return (*buf)[begin : begin+x.to-x.from]
+		return buf.stored[begin : begin+x.to-x.from]
 	}
 	type outcome struct {
 		part part

@@ -69,7 +69,7 @@ func (c *Client) Put(ctx context.Context, p mesh.Path, r io.Reader, o PutOptions
 	case err != nil:
 		return nil, mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err)
 	case o.Journal != "":
-		err = u.stream(ctx, src)
+		err = u.stream(ctx, src, mesh.SegmentBytes)
 	default:
 		err = u.small(ctx, src)
 	}
@@ -177,19 +177,46 @@ func (u *upload) small(ctx context.Context, src *bufio.Reader) error {
 			return nil
 		}
 	}
-	return u.stream(ctx, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(content), src), mesh.InlineMax+1))
+	if len(content) <= maxPacked {
+		return u.stream(ctx, bufio.NewReader(bytes.NewReader(content)), len(content))
+	}
+	return u.stream(ctx, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(content), src), mesh.InlineMax+1), mesh.SegmentBytes)
 }
 
-// A segmentBuffer holds a segment and its parity while it is written. The plaintext is read to where its frames will
-// lie, and sealed in place.
+// A segmentBuffer holds a segment and its parity while it is written, or a part of one while it is read. What is written
+// is read to where its frames will lie, and sealed in place; what is read is opened in place.
 type segmentBuffer struct {
-	whole  []byte // room for the largest segment
-	stored []byte
+	whole  []byte
+	stored []byte // of whole, or a smaller form of it
 	parity []byte
 }
 
-// stream writes segments, a bounded number at a time.
-func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
+// maxStored is the bytes of the largest segment that a client writes, but for packs.
+const maxStored = mesh.SegmentBytes / mesh.FrameBytes * (mesh.FrameBytes + index.TagBytes)
+
+// smallBuffer is up to which size a buffer is not kept.
+const smallBuffer = 2 << 20
+
+// buffer returns one with room for n bytes, used before or new; release it when nothing uses it.
+func (c *Client) buffer(n int) *segmentBuffer {
+	if n <= smallBuffer {
+		return &segmentBuffer{whole: make([]byte, n)}
+	}
+	buf, _ := c.buffers.Get().(*segmentBuffer)
+	if buf == nil || len(buf.whole) < n {
+		buf = &segmentBuffer{whole: make([]byte, max(n, maxStored))}
+	}
+	return buf
+}
+
+func (c *Client) release(buf *segmentBuffer) {
+	if len(buf.whole) > smallBuffer {
+		c.buffers.Put(buf)
+	}
+}
+
+// stream writes segments, a bounded number at a time. A segment has at most that many bytes of content.
+func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error {
 	var err error
 	if _, u.geometry, err = u.client.registry(ctx); err != nil {
 		return err
@@ -204,11 +231,9 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 		case <-ctx.Done():
 			return errors.Join(g.Wait(), ctx.Err())
 		}
-		buf, _ := u.client.buffers.Get().(*segmentBuffer)
-		if buf == nil {
-			buf = new(segmentBuffer)
-		}
-		got, last, err := u.read(src, buf)
+		frames := (most + mesh.FrameBytes - 1) / mesh.FrameBytes
+		buf := u.client.buffer(frames * (mesh.FrameBytes + index.TagBytes))
+		got, last, err := u.read(src, buf, frames)
 		if err != nil {
 			return errors.Join(mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err), g.Wait())
 		}
@@ -232,7 +257,7 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 			if err != nil {
 				return err
 			}
-			u.client.buffers.Put(buf)
+			u.client.release(buf)
 			mu.Lock()
 			u.segments[n] = s
 			mu.Unlock()
@@ -245,14 +270,10 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 	}
 }
 
-// read fills a buffer with the frames of a segment, each followed by room for its tag, and tells how many bytes these
+// read fills a buffer with at most that many frames, each followed by room for its tag, and tells how many bytes these
 // have and whether they are the last.
-func (u *upload) read(src *bufio.Reader, buf *segmentBuffer) (got int, last bool, err error) {
-	const frames = mesh.SegmentBytes / mesh.FrameBytes
+func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int) (got int, last bool, err error) {
 	overhead := int(u.overhead())
-	if buf.whole == nil {
-		buf.whole = make([]byte, frames*(mesh.FrameBytes+index.TagBytes))
-	}
 	buf.stored = buf.whole[:frames*(mesh.FrameBytes+overhead)]
 	end := 0
 	for at := 0; at < len(buf.stored) && !last; at += mesh.FrameBytes + overhead {
