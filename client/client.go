@@ -54,6 +54,9 @@ type Client struct {
 	dialer *transfer.Dialer
 	group  *group.Group
 	leases *leases
+	packer *packer
+
+	buffers sync.Pool // of *segmentBuffer: segments that are written or read
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log
@@ -73,6 +76,9 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 	}
 	c := &Client{access: a, opts: o.withDefaults(), dialer: d, group: g, codes: map[[2]int]*erasure.Code{}, buckets: map[string]*wirepb.BucketAnswer{}}
 	c.leases = &leases{client: c}
+	c.packer = newPacker(func(ctx context.Context, p mesh.Path, form former) (*wirepb.Segment, error) {
+		return c.writeSegment(ctx, p, form, nil)
+	})
 	return c, nil
 }
 
@@ -80,7 +86,7 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := errors.Join(c.leases.close(ctx), c.group.Close())
+	err := errors.Join(c.packer.own.Close(), c.leases.close(ctx), c.group.Close())
 	c.dialer.Close()
 	return err
 }

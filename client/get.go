@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -69,28 +71,24 @@ func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io
 		return nil, mesh.Errorf(mesh.Invalid, "%s has %d bytes; there is none at %d", o.Path, o.Size, offset)
 	}
 	length = min(length, o.Size-offset)
+	if length == 0 {
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	}
+	if o.entry.FrameBytes == 0 {
+		content := o.entry.Inline
+		if o.sealer != nil {
+			var err error
+			if content, err = o.sealer.OpenFrame(nil, content, 0, true); err != nil {
+				return nil, err
+			}
+		}
+		return io.NopCloser(bytes.NewReader(content[offset : offset+length])), nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	pr, pw := io.Pipe()
-	r := &reader{PipeReader: pr, cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(r.done)
-		pw.CloseWithError(c.copyTo(ctx, pw, o, offset, length))
-	}()
+	r := &reader{client: c, object: o, offset: offset, end: offset + length, cancel: cancel,
+		queue: make(chan chan fetched, c.opts.Segments-1)} // and one is being read
+	go r.prefetch(ctx)
 	return r, nil
-}
-
-type reader struct {
-	*io.PipeReader
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
-// Close ends the reading and waits until nothing of it runs any more.
-func (r *reader) Close() error {
-	r.cancel()
-	err := r.PipeReader.Close()
-	<-r.done
-	return err
 }
 
 // A run is a part of an object that lies in one extent: whole frames.
@@ -102,60 +100,140 @@ type run struct {
 	frames     uint64
 }
 
-// copyTo writes a range of the object, fetching a bounded number of runs ahead.
-func (c *Client) copyTo(ctx context.Context, w io.Writer, o *Object, offset, length uint64) error {
-	if length == 0 {
+type fetched struct {
+	run  run
+	data *segmentBuffer
+	err  error
+}
+
+// A reader gives a range of an object, and fetches a bounded number of runs ahead. Frames are opened in the memory to
+// which they were read.
+type reader struct {
+	client      *Client
+	object      *Object
+	offset, end uint64
+	cancel      context.CancelFunc
+	queue       chan chan fetched // closed when all is planned
+	planErr     error             // set before that
+
+	mu    sync.Mutex // held while it is read, and for good by Close
+	run   *segmentBuffer
+	rest  []byte // of the run, still sealed
+	frame uint64 // the next
+	plain []byte // opened and not given out
+	err   error
+}
+
+// prefetch owns the goroutines that fetch: each answers on the channel that it queued, and Close takes all of these.
+func (r *reader) prefetch(ctx context.Context) {
+	defer close(r.queue)
+	r.planErr = r.client.plan(ctx, r.object, r.offset, r.end-r.offset, func(x run) error {
+		out := make(chan fetched, 1)
+		select {
+		case r.queue <- out:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		go func() {
+			data, err := r.client.fetch(ctx, r.object, x)
+			out <- fetched{x, data, err}
+		}()
 		return nil
-	}
-	if o.entry.FrameBytes == 0 {
-		content := o.entry.Inline
-		if o.sealer != nil {
-			var err error
-			if content, err = o.sealer.OpenFrame(nil, content, 0, true); err != nil {
-				return err
+	})
+}
+
+// next opens the next frame that has bytes of the range.
+func (r *reader) next() error {
+	for len(r.plain) == 0 && r.err == nil {
+		if len(r.rest) == 0 {
+			r.release()
+			out, ok := <-r.queue
+			if !ok {
+				r.err = orElse(r.planErr, io.EOF)
+				break
 			}
+			f := <-out
+			if r.err = f.err; r.err == nil {
+				r.run, r.rest, r.frame = f.data, f.data.stored, f.run.firstFrame
+			}
+			continue
 		}
-		_, err := w.Write(content[offset : offset+length])
-		return err
+		r.plain, r.err = r.open()
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type fetched struct {
-		run  run
-		data []byte
-		err  error
-	}
-	queue := make(chan chan fetched, c.opts.Segments-1) // and one is being written
-	var planErr error
-	go func() {
-		defer close(queue)
-		planErr = c.plan(ctx, o, offset, length, func(r run) error {
-			out := make(chan fetched, 1)
-			select {
-			case queue <- out:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			go func() {
-				data, err := c.fetch(ctx, o, r)
-				out <- fetched{r, data, err}
-			}()
-			return nil
-		})
-	}()
-	var err error
-	for out := range queue {
-		f := <-out
-		if err == nil {
-			if err = f.err; err == nil {
-				err = o.write(w, f.run, f.data, offset, length)
-			}
-			if err != nil {
-				cancel()
-			}
+	return r.err
+}
+
+func (r *reader) open() ([]byte, error) {
+	o, frame := r.object, uint64(r.object.entry.FrameBytes)
+	size := min(frame+o.overhead(), uint64(len(r.rest)))
+	plain := r.rest[:size]
+	r.rest = r.rest[size:]
+	if o.sealer != nil {
+		var err error
+		if plain, err = o.sealer.OpenFrame(plain[:0], plain, r.frame, r.frame == (o.Size-1)/frame); err != nil {
+			return nil, err
 		}
 	}
-	return orElse(err, planErr)
+	begin := r.frame * frame
+	r.frame++
+	from, to := max(r.offset, begin)-begin, min(r.end-min(r.end, begin), uint64(len(plain)))
+	if from > to {
+		return nil, mesh.Errorf(mesh.Corrupt, "frame %d of %s is shorter than its entry says", r.frame-1, o.Path)
+	}
+	return plain[from:to], nil
+}
+
+func (r *reader) release() {
+	if r.run != nil {
+		r.client.release(r.run)
+		r.run, r.rest = nil, nil
+	}
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.next(); err != nil {
+		return 0, err
+	}
+	n := copy(p, r.plain)
+	r.plain = r.plain[n:]
+	return n, nil
+}
+
+// WriteTo spares io.Copy its buffer.
+func (r *reader) WriteTo(w io.Writer) (total int64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if err := r.next(); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return total, err
+		}
+		n, err := w.Write(r.plain)
+		total += int64(n)
+		r.plain = r.plain[n:]
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// Close ends the reading and waits until nothing of it runs any more.
+func (r *reader) Close() error {
+	r.cancel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for out := range r.queue {
+		if f := <-out; f.data != nil {
+			r.client.release(f.data)
+		}
+	}
+	r.release()
+	r.plain, r.err = nil, orElse(r.err, os.ErrClosed)
+	return nil
 }
 
 // plan calls f with the runs that hold a range of the object's content, in order.
@@ -187,37 +265,6 @@ func (c *Client) plan(ctx context.Context, o *Object, offset, length uint64, f f
 	})
 }
 
-// write opens a run's frames and writes what of them lies in the range.
-func (o *Object) write(w io.Writer, r run, data []byte, offset, length uint64) error {
-	frame := uint64(o.entry.FrameBytes)
-	if o.sealer == nil {
-		begin := r.firstFrame * frame
-		_, err := w.Write(data[max(offset, begin)-begin : min(offset+length, begin+uint64(len(data)))-begin])
-		return err
-	}
-	lastFrame := (o.Size - 1) / frame
-	plain := make([]byte, 0, frame)
-	out := make([]byte, 0, min(uint64(len(data)), 1<<20)+frame)
-	for n := r.firstFrame; n < r.firstFrame+r.frames; n++ {
-		size := min(frame+index.TagBytes, uint64(len(data)))
-		var err error
-		if plain, err = o.sealer.OpenFrame(plain[:0], data[:size], n, n == lastFrame); err != nil {
-			return err
-		}
-		data = data[size:]
-		begin := n * frame
-		from, to := max(offset, begin)-begin, min(offset+length, begin+uint64(len(plain)))-begin
-		out = append(out, plain[from:to]...)
-		if len(out) >= 1<<20 || n+1 == r.firstFrame+r.frames {
-			if _, err := w.Write(out); err != nil {
-				return err
-			}
-			out = out[:0]
-		}
-	}
-	return nil
-}
-
 // A part is a range of one piece of a run's segment.
 type part struct {
 	piece    int
@@ -225,10 +272,9 @@ type part struct {
 }
 
 // fetch reads the stored bytes of a run: from the nodes that hold them as they are, and where one of these fails or
-// lags, computed from others.
-func (c *Client) fetch(ctx context.Context, o *Object, r run) ([]byte, error) {
+// lags, computed from others. When it returns, nothing writes to them any more.
+func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, error) {
 	p := r.segment.PieceBytes
-	out := make([]byte, r.to-r.from)
 	var parts []part
 	for at := r.from; at < r.to; {
 		i := at / p
@@ -236,29 +282,43 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) ([]byte, error) {
 		parts = append(parts, part{int(i), at - i*p, end - i*p})
 		at = end
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	lease, ticket, err := c.readTicket(ctx, o, r, parts)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	buf := c.buffer(int(r.to - r.from))
+	buf.stored = buf.whole[:r.to-r.from]
 	into := func(x part) []byte {
 		begin := uint64(x.piece)*p + x.from - r.from
-		return out[begin : begin+x.to-x.from]
+		return buf.stored[begin : begin+x.to-x.from]
 	}
 	type outcome struct {
 		part part
-		data []byte
+		data []byte // only of a repaired one; a direct one is in its place
 		err  error
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	lease, ticket, err := c.readTicket(ctx, o, r, parts)
-	if err != nil {
-		return nil, err
-	}
 	direct, repaired := make(chan outcome, len(parts)), make(chan outcome, len(parts))
-	missing := map[int]part{}
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	// A direct read under way writes to its place in the run: done tells when it does no longer.
+	type under struct {
+		cancel context.CancelFunc
+		done   chan struct{}
+	}
+	missing := map[int]under{}
 	for _, x := range parts {
-		missing[x.piece] = x
-		go func() {
-			data, err := c.readPart(ctx, r.segment, x, lease, ticket)
-			direct <- outcome{x, data, err}
-		}()
+		pctx, cancel := context.WithCancel(ctx)
+		u := under{cancel, make(chan struct{})}
+		missing[x.piece] = u
+		running.Go(func() {
+			defer cancel()
+			err := c.readPart(pctx, r.segment, x, into(x), lease, ticket)
+			close(u.done)
+			direct <- outcome{part: x, err: err}
+		})
 	}
 	hedge := time.NewTimer(c.opts.Hedge)
 	defer hedge.Stop()
@@ -280,7 +340,7 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) ([]byte, error) {
 		for i := range recovering {
 			avoid[i] = true
 		}
-		go func() {
+		running.Go(func() {
 			found, err := c.rebuild(ctx, o, r, lost, avoid)
 			for i, x := range lost {
 				f := outcome{part: x, err: err}
@@ -289,39 +349,42 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) ([]byte, error) {
 				}
 				repaired <- f
 			}
-		}()
+		})
 	}
-	under := len(parts)
+	left := len(parts)
 	for len(missing) > 0 {
-		var f outcome
 		select {
-		case f = <-direct:
-			under--
-			if f.err != nil {
-				errs = append(errs, f.err)
-				bad[f.part.piece] = true
-				rebuild(false)
+		case f := <-direct:
+			left--
+			if f.err == nil {
+				delete(missing, f.part.piece)
+				continue
 			}
-		case f = <-repaired:
-			if f.err != nil {
+			errs = append(errs, f.err)
+			bad[f.part.piece] = true
+			rebuild(false)
+		case f := <-repaired:
+			u, miss := missing[f.part.piece]
+			switch {
+			case f.err == nil && miss:
+				u.cancel()
+				<-u.done
+				copy(into(f.part), f.data)
+				delete(missing, f.part.piece)
+			case f.err != nil:
 				errs = append(errs, f.err)
-				if bad[f.part.piece] || under == 0 {
+				if miss && (bad[f.part.piece] || left == 0) {
 					return nil, mesh.Errorf(mesh.KindOf(f.err), "a part of %s cannot be read: %w", o.Path, errors.Join(errs...))
 				}
 				recovering[f.part.piece] = false
 			}
 		case <-hedge.C:
 			rebuild(true)
-			continue
 		case <-ctx.Done():
 			return nil, mesh.Errorf(mesh.Unavailable, "reading %s: %w", o.Path, ctx.Err())
 		}
-		if _, miss := missing[f.part.piece]; f.err == nil && miss {
-			copy(into(f.part), f.data)
-			delete(missing, f.part.piece)
-		}
 	}
-	return out, nil
+	return buf, nil
 }
 
 func (c *Client) readTicket(ctx context.Context, o *Object, r run, parts []part) (*lease, *wirepb.Signed, error) {
@@ -338,35 +401,32 @@ func (c *Client) readTicket(ctx context.Context, o *Object, r run, parts []part)
 	return l, a.TicketRead, nil
 }
 
-// readPart reads a range of a piece from its node, step by step.
-func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, l *lease, ticket *wirepb.Signed) ([]byte, error) {
+// readPart reads a range of a piece from its node into data, step by step.
+func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, data []byte, l *lease, ticket *wirepb.Signed) error {
 	p := s.Pieces[x.piece]
 	id := mesh.NodeID(p.Node)
 	if len(p.Ack) == 0 {
-		return nil, mesh.Errorf(mesh.NotFound, "piece %d of a segment is not on node %s yet", x.piece, id)
+		return mesh.Errorf(mesh.NotFound, "piece %d of a segment is not on node %s yet", x.piece, id)
 	}
 	nodes, _, err := c.registry(ctx)
 	if err != nil && nodes == nil {
-		return nil, err
+		return err
 	}
 	node, ok := nodes[id]
 	if !ok {
-		return nil, mesh.Errorf(mesh.NotFound, "node %s is not registered any more", id)
+		return mesh.Errorf(mesh.NotFound, "node %s is not registered any more", id)
 	}
-	data := make([]byte, x.to-x.from)
 	g, ctx := errgroup.WithContext(ctx)
 	for at := uint64(0); at < uint64(len(data)); at += mesh.StepBytes {
 		n := min(mesh.StepBytes, uint64(len(data))-at)
 		g.Go(func() error {
-			b, err := c.dialer.Read(ctx, node, ticket, mesh.SliceID(p.Slice), x.from+at, n, l)
-			if err != nil {
+			if err := c.dialer.ReadInto(ctx, node, ticket, mesh.SliceID(p.Slice), x.from+at, data[at:at+n], l); err != nil {
 				return mesh.Errorf(mesh.KindOf(err), "node %s: %w", id, err)
 			}
-			copy(data[at:], b)
 			return nil
 		})
 	}
-	return data, g.Wait()
+	return g.Wait()
 }
 
 // rebuild computes parts of lost pieces from the same range of others.
@@ -404,7 +464,8 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 		var wg sync.WaitGroup
 		for _, x := range batch {
 			wg.Go(func() {
-				data, err := c.readPart(ctx, s, x, l, ticket)
+				data := make([]byte, x.to-x.from)
+				err := c.readPart(ctx, s, x, data, l, ticket)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {

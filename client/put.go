@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -67,8 +68,10 @@ func (c *Client) Put(ctx context.Context, p mesh.Path, r io.Reader, o PutOptions
 		err = u.inline(head)
 	case err != nil:
 		return nil, mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err)
+	case o.Journal != "":
+		err = u.stream(ctx, src, mesh.SegmentBytes)
 	default:
-		err = u.stream(ctx, src)
+		err = u.small(ctx, src)
 	}
 	if err != nil {
 		return nil, err
@@ -88,6 +91,7 @@ type upload struct {
 	journal  *journal
 	geometry index.Geometry
 	segments []*wirepb.Segment // by number
+	packed   *wirepb.Extent    // where in the only segment the object lies, when it shares that; else each is filled
 }
 
 func (c *Client) newUpload(p mesh.Path, public bool, o PutOptions) (*upload, error) {
@@ -142,8 +146,77 @@ func (u *upload) inline(content []byte) error {
 	return nil
 }
 
-// stream writes segments, a bounded number at a time.
-func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
+// small writes an object together with others that are put now, if it is small enough and there are any.
+func (u *upload) small(ctx context.Context, src *bufio.Reader) error {
+	u.client.packer.begin()
+	defer u.client.packer.end()
+	content := make([]byte, 0, 32<<10)
+	for len(content) <= maxPacked {
+		if len(content) == cap(content) {
+			content = append(make([]byte, 0, min(2*cap(content), maxPacked+1)), content...)
+		}
+		n, err := src.Read(content[len(content):cap(content)])
+		content = content[:len(content)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err)
+		}
+	}
+	if len(content) <= maxPacked {
+		s, x, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content})
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			u.hash.Write(content)
+			u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
+			u.segments, u.packed = []*wirepb.Segment{s}, x
+			u.progress(len(content))
+			return nil
+		}
+	}
+	if len(content) <= maxPacked {
+		return u.stream(ctx, bufio.NewReader(bytes.NewReader(content)), len(content))
+	}
+	return u.stream(ctx, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(content), src), mesh.InlineMax+1), mesh.SegmentBytes)
+}
+
+// A segmentBuffer holds a segment and its parity while it is written, or a part of one while it is read. What is written
+// is read to where its frames will lie, and sealed in place; what is read is opened in place.
+type segmentBuffer struct {
+	whole  []byte
+	stored []byte // of whole, or a smaller form of it
+	parity []byte
+}
+
+// maxStored is the bytes of the largest segment that a client writes, but for packs.
+const maxStored = mesh.SegmentBytes / mesh.FrameBytes * (mesh.FrameBytes + index.TagBytes)
+
+// smallBuffer is up to which size a buffer is not kept.
+const smallBuffer = 2 << 20
+
+// buffer returns one with room for n bytes, used before or new; release it when nothing uses it.
+func (c *Client) buffer(n int) *segmentBuffer {
+	if n <= smallBuffer {
+		return &segmentBuffer{whole: make([]byte, n)}
+	}
+	buf, _ := c.buffers.Get().(*segmentBuffer)
+	if buf == nil || len(buf.whole) < n {
+		buf = &segmentBuffer{whole: make([]byte, max(n, maxStored))}
+	}
+	return buf
+}
+
+func (c *Client) release(buf *segmentBuffer) {
+	if len(buf.whole) > smallBuffer {
+		c.buffers.Put(buf)
+	}
+}
+
+// stream writes segments, a bounded number at a time. A segment has at most that many bytes of content.
+func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error {
 	var err error
 	if _, u.geometry, err = u.client.registry(ctx); err != nil {
 		return err
@@ -158,22 +231,18 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 		case <-ctx.Done():
 			return errors.Join(g.Wait(), ctx.Err())
 		}
-		plain := make([]byte, mesh.SegmentBytes)
-		got, err := io.ReadFull(src, plain)
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		frames := (most + mesh.FrameBytes - 1) / mesh.FrameBytes
+		buf := u.client.buffer(frames * (mesh.FrameBytes + index.TagBytes))
+		got, last, err := u.read(src, buf, frames)
+		if err != nil {
 			return errors.Join(mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err), g.Wait())
 		}
-		plain = plain[:got]
-		_, err = src.Peek(1)
-		last := errors.Is(err, io.EOF)
-		if err != nil && !last {
-			return errors.Join(mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err), g.Wait())
-		}
-		u.hash.Write(plain)
 		if n == 0 {
 			u.entry.FrameBytes = mesh.FrameBytes
 			if last {
-				u.entry.FrameBytes = uint32(index.FrameFor(uint64(got), u.geometry.DataPieces))
+				if u.entry.FrameBytes = uint32(index.FrameFor(uint64(got), u.geometry.DataPieces)); u.entry.FrameBytes != mesh.FrameBytes {
+					u.respread(buf, got)
+				}
 			}
 		}
 		u.entry.Size += uint64(got)
@@ -184,10 +253,11 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 		mu.Unlock()
 		g.Go(func() error {
 			defer func() { <-slots }()
-			s, err := u.segment(ctx, n, plain, at, last)
+			s, err := u.segment(ctx, n, buf, at, last)
 			if err != nil {
 				return err
 			}
+			u.client.release(buf)
 			mu.Lock()
 			u.segments[n] = s
 			mu.Unlock()
@@ -200,37 +270,78 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader) error {
 	}
 }
 
+// read fills a buffer with at most that many frames, each followed by room for its tag, and tells how many bytes these
+// have and whether they are the last.
+func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int) (got int, last bool, err error) {
+	overhead := int(u.overhead())
+	buf.stored = buf.whole[:frames*(mesh.FrameBytes+overhead)]
+	end := 0
+	for at := 0; at < len(buf.stored) && !last; at += mesh.FrameBytes + overhead {
+		n, err := io.ReadFull(src, buf.stored[at:at+mesh.FrameBytes])
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return 0, false, err
+		}
+		u.hash.Write(buf.stored[at : at+n])
+		got, end = got+n, at+n+overhead
+		_, err = src.Peek(1)
+		if last = errors.Is(err, io.EOF); err != nil && !last {
+			return 0, false, err
+		}
+	}
+	buf.stored = buf.stored[:end]
+	return got, last, nil
+}
+
+// respread moves the plaintext of an object that is smaller than its frames to where its smaller frames will lie.
+func (u *upload) respread(buf *segmentBuffer, got int) {
+	frame, overhead := int(u.entry.FrameBytes), int(u.overhead())
+	plain := make([]byte, 0, got)
+	eachFrame(buf.stored, mesh.FrameBytes, overhead, func(f []byte) { plain = append(plain, f...) })
+	buf.stored = make([]byte, index.Stored(uint64(got), uint64(frame), uint64(overhead)))
+	eachFrame(buf.stored, frame, overhead, func(f []byte) { plain = plain[copy(f, plain):] })
+}
+
+// eachFrame calls f with the plaintext of each frame of a segment, or with the room for it; the tags follow.
+func eachFrame(stored []byte, frame, overhead int, f func(plain []byte)) {
+	for at := 0; at < len(stored); at += frame + overhead {
+		f(stored[at:min(at+frame, len(stored)-overhead)])
+	}
+}
+
 // segment returns the written segment number n: from the journal when it is done already, else after sealing, coding
 // and sending it.
-func (u *upload) segment(ctx context.Context, n int, plain []byte, firstFrame uint64, last bool) (*wirepb.Segment, error) {
-	sum := blake3.Sum256(plain)
-	if s, err := u.journal.done(n, sum); s != nil || err != nil {
-		return s, err
+func (u *upload) segment(ctx context.Context, n int, buf *segmentBuffer, firstFrame uint64, last bool) (*wirepb.Segment, error) {
+	var sum [32]byte
+	if u.opts.Journal != "" {
+		h := blake3.New()
+		eachFrame(buf.stored, int(u.entry.FrameBytes), int(u.overhead()), func(f []byte) { h.Write(f) })
+		h.Sum(sum[:0])
+		if s, err := u.journal.done(n, sum); s != nil || err != nil {
+			return s, err
+		}
 	}
-	stored := u.seal(plain, firstFrame, last)
-	s, err := u.client.writeSegment(ctx, u.path, stored, uint64(u.entry.FrameBytes)+u.overhead())
+	if frame := int(u.entry.FrameBytes); u.sealer != nil {
+		for at, n := 0, firstFrame; at < len(buf.stored); at, n = at+frame+index.TagBytes, n+1 {
+			end := min(at+frame+index.TagBytes, len(buf.stored))
+			u.sealer.Frame(buf.stored[at:at], buf.stored[at:end-index.TagBytes], n, last && end == len(buf.stored))
+		}
+	}
+	form := func(k int) ([]byte, uint64) {
+		return buf.stored, index.PieceBytes(uint64(len(buf.stored)), uint64(u.entry.FrameBytes)+u.overhead(), k)
+	}
+	s, err := u.client.writeSegment(ctx, u.path, form, buf)
 	if err != nil {
 		return nil, err
 	}
 	return s, u.journal.add(n, sum, s)
 }
 
-// seal returns the stored form of a segment's plaintext: its frames, one after the other.
-func (u *upload) seal(plain []byte, firstFrame uint64, last bool) []byte {
-	if u.sealer == nil {
-		return plain
-	}
-	frame := int(u.entry.FrameBytes)
-	stored := make([]byte, 0, index.Stored(uint64(len(plain)), uint64(frame), index.TagBytes))
-	for at, n := 0, firstFrame; at < len(plain); at, n = at+frame, n+1 {
-		end := min(at+frame, len(plain))
-		stored = u.sealer.Frame(stored, plain[at:end], n, last && end == len(plain))
-	}
-	return stored
-}
+// A former gives the stored bytes of a segment of k data pieces, and the bytes of a piece.
+type former func(k int) (stored []byte, pieceBytes uint64)
 
-// writeSegment codes stored bytes and writes their pieces until enough are acknowledged.
-func (c *Client) writeSegment(ctx context.Context, p mesh.Path, stored []byte, storedFrame uint64) (*wirepb.Segment, error) {
+// writeSegment codes stored bytes and writes their pieces until enough are acknowledged. The parity is made in buf, if
+// there is one. When it returns, nothing reads either any more.
+func (c *Client) writeSegment(ctx context.Context, p mesh.Path, form former, buf *segmentBuffer) (*wirepb.Segment, error) {
 	_, g, err := c.registry(ctx)
 	if err != nil {
 		return nil, err
@@ -238,7 +349,7 @@ func (c *Client) writeSegment(ctx context.Context, p mesh.Path, stored []byte, s
 	var exclude [][]byte
 	var errs []error
 	for range 4 {
-		pieceBytes := index.PieceBytes(uint64(len(stored)), storedFrame, g.DataPieces)
+		stored, pieceBytes := form(g.DataPieces)
 		plan := &wirepb.WritePlan{PieceBytes: pieceBytes, Exclude: exclude, Bucket: p.Bucket, Key: p.Key}
 		l, a, err := c.leases.ticket(ctx, &wirepb.TicketRequest{Writes: []*wirepb.WritePlan{plan}}, pieceBytes*uint64(g.Pieces))
 		if err != nil {
@@ -256,7 +367,7 @@ func (c *Client) writeSegment(ctx context.Context, p mesh.Path, stored []byte, s
 			g = got
 			continue
 		}
-		s, failed, err := c.writePieces(ctx, l, a.TicketWrite, got, pl.Nodes, stored, pieceBytes)
+		s, failed, err := c.writePieces(ctx, l, a.TicketWrite, got, pl.Nodes, stored, pieceBytes, buf)
 		if err == nil {
 			return s, nil
 		}
@@ -276,12 +387,19 @@ const straggle = 500 * time.Millisecond
 
 // writePieces sends every piece to its node and returns when enough are acknowledged and the others had their chance.
 // On an error it names the nodes that failed.
-func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signed, g index.Geometry, to []*wirepb.NodeAddress, stored []byte, pieceBytes uint64) (*wirepb.Segment, []mesh.NodeID, error) {
+func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signed, g index.Geometry, to []*wirepb.NodeAddress, stored []byte, pieceBytes uint64, buf *segmentBuffer) (*wirepb.Segment, []mesh.NodeID, error) {
 	code, err := c.code(g.DataPieces, g.Pieces)
 	if err != nil {
 		return nil, nil, err
 	}
-	pieces, err := code.Encode(stored, int(pieceBytes))
+	var scratch []byte
+	if buf != nil && g.DataPieces > 1 {
+		if need := (g.Pieces - g.DataPieces) * int(pieceBytes); len(buf.parity) < need {
+			buf.parity = make([]byte, need)
+		}
+		scratch = buf.parity
+	}
+	pieces, err := code.EncodeInto(scratch, stored, int(pieceBytes))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -292,21 +410,27 @@ func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signe
 		err error
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	var writing sync.WaitGroup
+	defer writing.Wait()
 	defer cancel()
 	done := make(chan outcome, g.Pieces)
 	upload := mesh.NewUploadID()
+	var id mesh.SliceID
 	for i, data := range pieces {
 		node, err := nodeOf(to[i].Node, to[i].Address, to[i].TlsKey, to[i].NodeKey)
 		if err != nil {
 			return nil, nil, err
 		}
-		id := mesh.SliceID(blake3.Sum256(data))
+		if i == 0 || &data[0] != &pieces[i-1][0] { // replicas are the same bytes
+			id = transfer.SliceIDOf(data)
+		}
+		id := id
 		s.Pieces = append(s.Pieces, &wirepb.Piece{Slice: id[:], Node: node.ID[:]})
-		go func() {
+		writing.Go(func() {
 			req := &wirepb.WriteRequest{Ticket: ticket, Slice: id[:], Length: pieceBytes, Upload: upload[:]}
 			ack, err := c.dialer.Write(ctx, c.access.domain, node, req, data, l)
 			done <- outcome{i, ack, err}
-		}()
+		})
 	}
 	began := time.Now()
 	acked := 0
@@ -353,6 +477,9 @@ func (u *upload) commit(ctx context.Context) (*Object, error) {
 	pages := paginate(u.segments)
 	for n, segments := range pages {
 		extents := extentsOf(segments)
+		if u.packed != nil {
+			extents = []*wirepb.Extent{u.packed}
+		}
 		root.Add(extents...)
 		if n == len(pages)-1 {
 			e.Extents, e.Segments = extents, segments

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type transfers struct {
 	node    *Node
 	memory  *semaphore.Weighted
 	tickets ticketCache
+	slices  sync.Pool // of *[]byte: slices that were received
 }
 
 func (n *Node) transferPages() http.Handler {
@@ -130,7 +132,12 @@ func (t *transfers) receive(w http.ResponseWriter, r *http.Request) (sig mesh.Si
 		return sig, mesh.Errorf(mesh.Unavailable, "waiting for memory: %w", err)
 	}
 	defer t.memory.Release(int64(q.Length))
-	data := make([]byte, q.Length)
+	buf, _ := t.slices.Get().(*[]byte)
+	if buf == nil || uint64(cap(*buf)) < q.Length {
+		buf = new([]byte)
+		*buf = make([]byte, q.Length)
+	}
+	data := (*buf)[:q.Length]
 	for at := 0; at < len(data); {
 		if err := extend(); err != nil {
 			return sig, err
@@ -156,6 +163,7 @@ func (t *transfers) receive(w http.ResponseWriter, r *http.Request) (sig mesh.Si
 	if err := t.node.store.Put(r.Context(), slice, data); err != nil {
 		return sig, err
 	}
+	t.slices.Put(buf) // not after an error: the store may still read it
 	return traffic.Ack{Slice: slice, Length: q.Length, Session: peer}.Sign(t.node.domain, t.node.nodeKey), nil
 }
 
@@ -218,13 +226,19 @@ func (t *transfers) send(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// tracked knows whether anything was written to it.
+// tracked knows whether anything was written to it. All of an answer comes in one Write, so its length is known.
 type tracked struct {
-	w     io.Writer
+	w     http.ResponseWriter
 	wrote bool
 }
 
-func (t *tracked) Write(p []byte) (int, error) { t.wrote = true; return t.w.Write(p) }
+func (t *tracked) Write(p []byte) (int, error) {
+	if !t.wrote {
+		t.w.Header().Set("Content-Length", strconv.Itoa(len(p)))
+	}
+	t.wrote = true
+	return t.w.Write(p)
+}
 
 func (t *transfers) total(_ context.Context, r rpc.Request[wirepb.TotalRequest]) (proto.Message, error) {
 	lease, err := mesh.FromBytes[mesh.LeaseID](r.Message.Lease)

@@ -30,7 +30,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"lukechampine.com/blake3/bao"
 
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/internal/pebbledb"
@@ -89,6 +88,8 @@ type Store struct {
 	own   *lifecycle.Group
 	queue chan *put
 
+	ranges sync.Pool // of *rangeBuffer
+
 	mu     sync.RWMutex
 	logs   map[uint32]vfs.File
 	active uint32
@@ -100,7 +101,8 @@ type Store struct {
 
 type put struct {
 	id     mesh.SliceID
-	record []byte // header, data, outboard
+	record [3][]byte // header, data, outboard
+	size   uint64    // of the record
 	length uint64
 	err    error
 	done   chan struct{}
@@ -147,20 +149,21 @@ func (s *Store) closeFiles() error {
 }
 
 // Put stores a slice whose name is the BLAKE3 root of data, and returns when it is on the disk. Storing what is there is
-// free; what lies in the trash comes back out. Errors: Corrupt when data is not what the name says, Exhausted when there
+// free; what lies in the trash comes back out. After an error, data may still be read. Errors: Corrupt when data is not what the name says, Exhausted when there
 // is no room.
 func (s *Store) Put(ctx context.Context, id mesh.SliceID, data []byte) error {
 	if len(data) == 0 || len(data) > mesh.MaxSlice {
 		return mesh.Errorf(mesh.Invalid, "a slice of %d bytes, want 1 to %d", len(data), mesh.MaxSlice)
 	}
-	outboard, root := bao.EncodeBuf(data, transfer.BaoGroup, true)
-	if root != [32]byte(id) {
+	outboard, root := transfer.Outboard(data)
+	if root != id {
 		return mesh.Errorf(mesh.Corrupt, "the bytes are those of slice %s, not %s", mesh.SliceID(root), id)
 	}
 	if restored, err := s.restore(id); restored || err != nil {
 		return err
 	}
-	p := &put{id: id, record: encodeRecord(id, data, outboard, s.opts.Now()), length: uint64(len(data)), done: make(chan struct{})}
+	p := &put{id: id, record: encodeRecord(id, data, outboard, s.opts.Now()), size: headerBytes + uint64(len(data)+len(outboard)),
+		length: uint64(len(data)), done: make(chan struct{})}
 	select {
 	case s.queue <- p:
 	case <-s.own.Context().Done():
@@ -176,8 +179,15 @@ func (s *Store) Put(ctx context.Context, id mesh.SliceID, data []byte) error {
 	}
 }
 
-func encodeRecord(id mesh.SliceID, data, outboard []byte, now time.Time) []byte {
-	b := make([]byte, 0, headerBytes+len(data)+len(outboard))
+// joinBelow is up to which size a slice is copied into one run with its header and tree: a write less.
+const joinBelow = 128 << 10
+
+// encodeRecord returns the parts of a record; a large slice is not copied.
+func encodeRecord(id mesh.SliceID, data, outboard []byte, now time.Time) [3][]byte {
+	b := make([]byte, 0, headerBytes)
+	if len(data) <= joinBelow {
+		b = make([]byte, 0, headerBytes+len(data)+len(outboard))
+	}
 	b = append(b, magic[:]...)
 	b = binary.BigEndian.AppendUint16(b, version)
 	b = binary.BigEndian.AppendUint16(b, kindSlice)
@@ -186,8 +196,10 @@ func encodeRecord(id mesh.SliceID, data, outboard []byte, now time.Time) []byte 
 	b = binary.BigEndian.AppendUint32(b, uint32(len(outboard)))
 	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixMilli()))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	b = append(b, data...)
-	return append(b, outboard...)
+	if len(data) <= joinBelow {
+		return [3][]byte{append(append(b, data...), outboard...)}
+	}
+	return [3][]byte{b, data, outboard}
 }
 
 // decodeHeader reads what begins a record; ok is false when it is none.
@@ -223,13 +235,13 @@ func (s *Store) writeLoop(ctx context.Context) error {
 		case first = <-s.queue:
 		}
 		batch := []*put{first}
-		size := len(first.record)
+		size := first.size
 	gather:
 		for len(batch) < 256 && size < 64<<20 {
 			select {
 			case p := <-s.queue:
 				batch = append(batch, p)
-				size += len(p.record)
+				size += p.size
 			default:
 				break gather
 			}
@@ -270,7 +282,7 @@ func (s *Store) write(batch []*put) error {
 	seen := map[mesh.SliceID]bool{}
 	var count uint64
 	for _, p := range batch {
-		size := uint64(len(p.record))
+		size := p.size
 		if seen[p.id] {
 			continue
 		}
@@ -282,10 +294,17 @@ func (s *Store) write(batch []*put) error {
 			p.err = mesh.Errorf(mesh.Exhausted, "the node's disk is full but for the %d bytes that stay free", s.opts.Reserve)
 			continue
 		}
-		if _, err := f.WriteAt(p.record, int64(at)); err != nil {
-			return s.undo(f, start, err)
+		end := at
+		for _, part := range p.record {
+			if len(part) == 0 {
+				continue
+			}
+			if _, err := f.WriteAt(part, int64(end)); err != nil {
+				return s.undo(f, start, err)
+			}
+			end += uint64(len(part))
 		}
-		e, _, _ := decodeHeader(p.record)
+		e, _, _ := decodeHeader(p.record[0])
 		e.log, e.offset = s.active, at
 		if err := b.Set(sliceKey(p.id), e.encode(), nil); err != nil {
 			return s.undo(f, start, err)
@@ -461,8 +480,8 @@ func (s *Store) catchUp(n uint32, at uint64) (uint64, error) {
 		if _, err := f.ReadAt(outboard, int64(at)+headerBytes+int64(e.length)); err != nil {
 			break
 		}
-		want, root := bao.EncodeBuf(data, transfer.BaoGroup, true)
-		if root != [32]byte(id) || !bytes.Equal(want, outboard) {
+		want, root := transfer.Outboard(data)
+		if root != id || !bytes.Equal(want, outboard) {
 			break
 		}
 		e.log, e.offset = n, at
@@ -480,7 +499,7 @@ func (s *Store) catchUp(n uint32, at uint64) (uint64, error) {
 	return at, nil
 }
 
-// Range writes a range of a slice with its proof, as bao.VerifySlice reads it, and returns how many bytes that were.
+// Range writes a range of a slice with its proof, in one call of w.Write that keeps nothing; transfer.ReadProof reads it.
 // The range is checked before anything is written: what the disk holds wrongly is Corrupt and never leaves.
 func (s *Store) Range(w io.Writer, id mesh.SliceID, offset, length uint64) error {
 	e, err := s.lookup(id)
@@ -496,28 +515,37 @@ func (s *Store) Range(w io.Writer, id mesh.SliceID, offset, length uint64) error
 	if f == nil {
 		return mesh.Errorf(mesh.Corrupt, "the log of slice %s is gone", id)
 	}
-	const group = 1024 << transfer.BaoGroup
-	from := offset / group * group
-	upTo := min((offset+length+group-1)/group*group, e.length)
+	from, to := transfer.Groups(e.length, offset, length)
 	base := int64(e.offset) + headerBytes
-	outboard := make([]byte, e.outboard)
+	buf, _ := s.ranges.Get().(*rangeBuffer)
+	if buf == nil {
+		buf = new(rangeBuffer)
+	}
+	defer s.ranges.Put(buf)
+	outboard, groups := grow(&buf.outboard, uint64(e.outboard)), grow(&buf.groups, to-from)
 	if _, err := f.ReadAt(outboard, base+int64(e.length)); err != nil {
 		return mesh.Errorf(mesh.Corrupt, "reading slice %s: %w", id, err)
 	}
-	data := make([]byte, upTo-from)
-	if _, err := f.ReadAt(data, base+int64(from)); err != nil {
+	if _, err := f.ReadAt(groups, base+int64(from)); err != nil {
 		return mesh.Errorf(mesh.Corrupt, "reading slice %s: %w", id, err)
 	}
-	var out bytes.Buffer
-	out.Grow(len(data) + transfer.MaxProof)
-	if err := bao.ExtractSlice(&out, bytes.NewReader(data), bytes.NewReader(outboard), transfer.BaoGroup, offset, length); err != nil {
-		return mesh.Errorf(mesh.Corrupt, "reading slice %s: %w", id, err)
-	}
-	if ok, err := bao.DecodeSlice(io.Discard, bytes.NewReader(out.Bytes()), transfer.BaoGroup, offset, length, id); !ok || err != nil {
+	proof, ok := transfer.AppendProof(grow(&buf.proof, to-from+transfer.MaxProof)[:0], outboard, groups, id, offset, length)
+	if !ok {
 		return mesh.Errorf(mesh.Corrupt, "the disk holds other bytes than slice %s had", id)
 	}
-	_, err = w.Write(out.Bytes())
+	_, err = w.Write(proof)
 	return err
+}
+
+// A rangeBuffer is the memory of one Range, used again.
+type rangeBuffer struct{ outboard, groups, proof []byte }
+
+// grow returns n bytes of *b, which it makes larger first if need be. They hold anything.
+func grow(b *[]byte, n uint64) []byte {
+	if uint64(len(*b)) < n {
+		*b = make([]byte, n)
+	}
+	return (*b)[:n]
 }
 
 // Len returns the bytes of a slice; NotFound when it is not here or in the trash.

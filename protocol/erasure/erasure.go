@@ -37,6 +37,11 @@ func New(k, n int) (*Code, error) {
 // Encode returns the n pieces of stored, each of pieceBytes; what stored lacks is zero. The first pieces alias stored
 // where they are full.
 func (c *Code) Encode(stored []byte, pieceBytes int) ([][]byte, error) {
+	return c.EncodeInto(nil, stored, pieceBytes)
+}
+
+// EncodeInto is Encode that makes the other pieces in scratch, if that is large enough: n-k of pieceBytes.
+func (c *Code) EncodeInto(scratch, stored []byte, pieceBytes int) ([][]byte, error) {
 	if pieceBytes < 1 || c.k*pieceBytes < len(stored) {
 		return nil, mesh.Errorf(mesh.Invalid, "%d pieces of %d bytes do not hold %d", c.k, pieceBytes, len(stored))
 	}
@@ -52,9 +57,12 @@ func (c *Code) Encode(stored []byte, pieceBytes int) ([][]byte, error) {
 		copy(pieces[i], run)
 	}
 	for i := c.k; i < c.n; i++ {
-		if c.k == 1 {
+		switch {
+		case c.k == 1:
 			pieces[i] = pieces[0]
-		} else {
+		case len(scratch) >= pieceBytes:
+			pieces[i], scratch = scratch[:pieceBytes:pieceBytes], scratch[pieceBytes:]
+		default:
 			pieces[i] = make([]byte, pieceBytes)
 		}
 	}

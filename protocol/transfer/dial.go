@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"lukechampine.com/blake3/bao"
-
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/sign"
@@ -176,16 +174,26 @@ func (w *writeBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// MaxProof bounds the bytes of a range's proof beside its data.
+// MaxProof bounds the bytes of a range's proof beside its data: parents, and what of its groups is outside.
 const MaxProof = 64 << 10
 
 // Read reads a range of a slice, at most one step, and verifies it against the slice's name. An answer that does not
 // verify is of kind Corrupt: the node served wrong bytes.
 func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice mesh.SliceID, offset, length uint64, pay Payer) ([]byte, error) {
-	hc, err := d.Client(n.TLSKey)
-	if err != nil {
+	data := make([]byte, length)
+	if err := d.ReadInto(ctx, n, ticket, slice, offset, data, pay); err != nil {
 		return nil, err
 	}
+	return data, nil
+}
+
+// ReadInto is Read of as many bytes as dst has. On an error dst holds nothing to be believed.
+func (d *Dialer) ReadInto(ctx context.Context, n Node, ticket *wirepb.Signed, slice mesh.SliceID, offset uint64, dst []byte, pay Payer) error {
+	hc, err := d.Client(n.TLSKey)
+	if err != nil {
+		return err
+	}
+	length := uint64(len(dst))
 	req := &wirepb.ReadRequest{Ticket: ticket, Slice: slice[:], Offset: offset, Length: length}
 	refused := false
 	if pay != nil {
@@ -194,29 +202,26 @@ func (d *Dialer) Read(ctx context.Context, n Node, ticket *wirepb.Signed, slice 
 	}
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+n.Address+ReadPath, bytes.NewReader(AppendFrame(nil, req)))
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "node %s has the address %q: %w", n.ID, n.Address, err)
+		return mesh.Errorf(mesh.Invalid, "node %s has the address %q: %w", n.ID, n.Address, err)
 	}
 	hr.Header.Set("Content-Type", rpc.ContentType)
 	resp, err := hc.Do(hr)
 	if err != nil {
 		refused = notConnected(err)
-		return nil, rpc.Failed(err)
+		return rpc.Failed(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		refused = true
-		return nil, rpc.ReadError(resp)
+		return rpc.ReadError(resp)
 	}
-	var proof bytes.Buffer
-	proof.Grow(int(length) + 64<<10)
-	if _, err := proof.ReadFrom(io.LimitReader(resp.Body, int64(length)+MaxProof+1)); err != nil {
-		return nil, rpc.Failed(err)
+	if err := ReadProof(resp.Body, dst, slice, offset); err != nil {
+		if mesh.KindOf(err) == mesh.Corrupt {
+			return mesh.Errorf(mesh.Corrupt, "node %s answered with bytes that are not those of slice %s", n.ID, slice)
+		}
+		return rpc.Failed(err)
 	}
-	data, ok := bao.VerifySlice(proof.Bytes(), BaoGroup, offset, length, slice)
-	if !ok || uint64(len(data)) != length {
-		return nil, mesh.Errorf(mesh.Corrupt, "node %s answered with bytes that are not those of slice %s", n.ID, slice)
-	}
-	return data, nil
+	return nil
 }
 
 // notConnected tells whether a request failed before anything of it was sent.
