@@ -21,7 +21,8 @@ import (
 
 // Options of a Client. The zero value of a field means its default.
 type Options struct {
-	// Segments is how many segments (16 MiB each, and their parity) are in memory at once. Default 3: under 256 MiB.
+	// Segments is how many segments (16 MiB each, and their parity) are in memory at once, by one Put or reader. Default 2:
+	// 64 MiB, and about as much again until the garbage collector runs.
 	Segments int
 	// Lease is how much ozone a lease sets aside, if the account has it. Default 256 MB.
 	Lease mesh.Noz
@@ -33,7 +34,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Segments == 0 {
-		o.Segments = 3
+		o.Segments = 2
 	}
 	if o.Lease == 0 {
 		o.Lease = 256_000_000
