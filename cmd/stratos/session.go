@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	// sessionRest is what must be left of it for a command to begin.
 	sessionRest = time.Hour
 )
+
+// clientMemory is what a command that moves objects tries to stay under: with what the program itself takes, 256 MiB.
+const clientMemory = 176 << 20
 
 // withClient runs f with a client that acts for the account, or under the grant of --grant.
 func (e *env) withClient(ctx context.Context, f func(*client.Client) error) (err error) {
@@ -44,6 +48,7 @@ func (e *env) withClient(ctx context.Context, f func(*client.Client) error) (err
 	if len(members) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this network has no meta layer"), "start one with authorities: stratos up --authorities 4")
 	}
+	debug.SetMemoryLimit(clientMemory)
 	c, err := client.New(a, members, client.Options{})
 	if err != nil {
 		return err
