@@ -12,12 +12,12 @@ import (
 	"math/big"
 	"strings"
 
-	"github.com/ethereum/go-ethereum/accounts"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/account"
 )
 
 // A Key signs for one account. Printing it in any way shows the account, never the secret.
@@ -66,47 +66,9 @@ func (k Key) SignTx(tx *types.Transaction, chainID *big.Int) (*types.Transaction
 	return signed, nil
 }
 
-// A Signature is r, s and v of a signed message; v is 27 or 28.
-type Signature [crypto.SignatureLength]byte
-
-// SignMessage signs a message as EIP-191 has it (version 0x45, "personal message").
-func (k Key) SignMessage(msg []byte) (Signature, error) {
-	sig, err := crypto.Sign(accounts.TextHash(msg), k.priv)
-	if err != nil {
-		return Signature{}, mesh.Errorf(mesh.Internal, "sign message: %w", err)
-	}
-	sig[64] += 27
-	return Signature(sig), nil
-}
-
-// RecoverMessage tells which account signed a message. A malleable signature (high s) is refused.
-func RecoverMessage(msg []byte, sig Signature) (mesh.Account, error) {
-	v := sig[64]
-	if v >= 27 {
-		v -= 27
-	}
-	r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:64])
-	if !crypto.ValidateSignatureValues(v, r, s, true) {
-		return mesh.Account{}, mesh.Errorf(mesh.Denied, "the message's signature is malformed")
-	}
-	sig[64] = v
-	pub, err := crypto.SigToPub(accounts.TextHash(msg), sig[:])
-	if err != nil {
-		return mesh.Account{}, mesh.Errorf(mesh.Denied, "the message's signature is by nobody: %w", err)
-	}
-	return mesh.Account(crypto.PubkeyToAddress(*pub)), nil
-}
-
-// VerifyMessage tells whether a signed the message; if not, the error is of kind Denied.
-func VerifyMessage(a mesh.Account, msg []byte, sig Signature) error {
-	by, err := RecoverMessage(msg, sig)
-	if err != nil {
-		return err
-	}
-	if by != a {
-		return mesh.Errorf(mesh.Denied, "the message is signed by %s, not by %s", by, a)
-	}
-	return nil
+// SignPersonal signs a message as EIP-191 has it, for package protocol/account.
+func (k Key) SignPersonal(msg []byte) ([]byte, error) {
+	return account.NewKey(k.priv).SignPersonal(msg)
 }
 
 // EthAddress writes an account in its Ethereum form, with the capitals of EIP-55.
@@ -133,10 +95,4 @@ func keyOf(b []byte) (Key, error) {
 		return Key{}, mesh.Errorf(mesh.Internal, "derived key: %w", err)
 	}
 	return Key{priv}, nil
-}
-
-// SignPersonal is SignMessage as protocol/account wants it.
-func (k Key) SignPersonal(msg []byte) ([]byte, error) {
-	sig, err := k.SignMessage(msg)
-	return sig[:], err
 }

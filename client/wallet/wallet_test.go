@@ -89,47 +89,19 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 }
 
 // The vector of the web3.js documentation for eth.accounts.sign.
-func TestSignMessage(t *testing.T) {
+func TestSignPersonal(t *testing.T) {
 	k, err := wallet.ParseKey("0x4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")
 	if err != nil {
 		t.Fatal(err)
 	}
 	msg := []byte("Some data")
-	sig, err := k.SignMessage(msg)
+	sig, err := k.SignPersonal(msg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = "b91467e570a6466aa9e9876cbcd013baba02900b8979d43fe208a4a4f339f5fd6007e74cd82e037b800186422fc2da167c747ef045e5d18a5f5d4300f8e1a0291c"
-	if hex.EncodeToString(sig[:]) != want {
+	if hex.EncodeToString(sig) != want {
 		t.Fatalf("signature %x", sig)
-	}
-	if err := wallet.VerifyMessage(k.Account(), msg, sig); err != nil {
-		t.Error(err)
-	}
-	low := sig
-	low[64] -= 27 // as some wallets write v
-	if err := wallet.VerifyMessage(k.Account(), msg, low); err != nil {
-		t.Error(err)
-	}
-	// The same signature with n - s verifies under plain ECDSA; it must not here.
-	high := sig
-	n, _ := new(big.Int).SetString("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 16)
-	new(big.Int).Sub(n, new(big.Int).SetBytes(sig[32:64])).FillBytes(high[32:64])
-	high[64] ^= 7
-	for name, c := range map[string]struct {
-		account mesh.Account
-		msg     string
-		sig     wallet.Signature
-	}{
-		"other message": {k.Account(), "Some date", sig},
-		"other account": {mesh.Account{1}, "Some data", sig},
-		"high s":        {k.Account(), "Some data", high},
-		"zero":          {k.Account(), "Some data", wallet.Signature{}},
-		"wild v":        {k.Account(), "Some data", func() wallet.Signature { s := sig; s[64] = 99; return s }()},
-	} {
-		if err := wallet.VerifyMessage(c.account, []byte(c.msg), c.sig); mesh.KindOf(err) != mesh.Denied {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
