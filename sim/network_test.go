@@ -219,12 +219,12 @@ func content(r *rand.Rand, n int) []byte {
 
 func long() bool { return os.Getenv("STRATOS_LONG") != "" }
 
-// until calls f every 100 ms until it returns true; it fails the test after a minute.
+// until calls f every 100 ms until it returns true; it fails the test after two minutes.
 func until(t *testing.T, what string, f func() (bool, error)) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(2 * time.Minute)
 	var last error
 	for {
 		ok, err := f()
@@ -235,7 +235,7 @@ func until(t *testing.T, what string, f func() (bool, error)) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited a minute for %s: %v", what, last)
+			t.Fatalf("waited two minutes for %s: %v", what, last)
 		}
 	}
 }

@@ -89,9 +89,15 @@ func TestSettlement(t *testing.T) {
 				}
 			}
 		}
-		return receipts >= moved, nil
+		if receipts >= moved {
+			return true, nil
+		}
+		b, err := watch.Balance(t.Context(), bob.Account())
+		return err == nil && b.Leased == 0 && b.Debited-start.Debited == receipts+fees, err
 	})
-	if receipts != moved {
+	// A step that the client signed for and broke off, as it does when a node lags, may never have reached its node.
+	const brokenOff = 8 * mesh.StepBytes
+	if receipts > moved || moved-receipts > brokenOff {
 		t.Errorf("reported %d noz of receipts, the client signed for %d", receipts, moved)
 	}
 	end, err := watch.Balance(t.Context(), bob.Account())
