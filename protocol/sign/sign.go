@@ -34,17 +34,15 @@ const (
 	Facts      Purpose = "facts/1"       // authority: submits a verified fact of the value layer
 	Heartbeat  Purpose = "heartbeat/1"   // node: alive, with free space
 	Status     Purpose = "status/1"      // authority: a node's status changed
-	KeepList   Purpose = "keep-list/1"   // authority: the slices that a node must keep
 	Report     Purpose = "report/1"      // authority: an epoch's report
 	Reported   Purpose = "reported/1"    // authority: puts its signature of a report on the log
 	Repair     Purpose = "repair/1"      // authority: a segment's pieces were completed
-	Applied    Purpose = "applied/1"     // authority: I have applied the log up to this height
 
 	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
-	Revocation, Facts, Heartbeat, Status, KeepList, Report, Reported, Repair, Applied, Registration}
+	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }
