@@ -97,6 +97,9 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 // statusOnline is how authorities say that more than a third of them hear a node.
 const statusOnline = 2
 
+// Authorities returns the members that the group has now, by ascending id.
+func (c *Client) Authorities(ctx context.Context) ([]group.Member, error) { return c.group.AskMembers(ctx) }
+
 // A GroupInfo is where the meta layer stands.
 type GroupInfo struct {
 	Height      mesh.Height

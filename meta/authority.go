@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -38,6 +39,7 @@ type Authority struct {
 	domain   sign.Domain
 
 	reportKey, tlsKey ed25519.PrivateKey
+	genesis           []byte // of the group, as a newcomer needs it
 
 	stateDB, ticketsDB *pebble.DB
 	app                *app
@@ -90,11 +92,11 @@ func New(home string, poster Poster, log *slog.Logger) (a *Authority, err error)
 }
 
 func (a *Authority) assemble(home string) error {
-	genesis, err := types.GenesisDocFromFile(filepath.Join(home, genesisFile))
-	if err != nil {
+	var err error
+	if a.genesis, err = os.ReadFile(filepath.Join(home, genesisFile)); err != nil {
 		return mesh.Errorf(mesh.Corrupt, "the group's genesis: %w", err)
 	}
-	f, err := readFounding(genesis)
+	genesis, f, err := readGenesis(a.genesis)
 	if err != nil {
 		return err
 	}

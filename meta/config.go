@@ -1,12 +1,16 @@
 package meta
 
 import (
+	"crypto/ed25519"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +24,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/registration"
 )
 
 // votingPower is the power of every authority: members are equal.
@@ -151,13 +156,59 @@ func (g Genesis) Encode() ([]byte, error) {
 	return cmtjson.MarshalIndent(d, "", "  ")
 }
 
+// readGenesis reads a genesis document and the application's part of it.
+func readGenesis(b []byte) (g *types.GenesisDoc, f founding, err error) {
+	if g, err = types.GenesisDocFromJSON(b); err == nil {
+		err = json.Unmarshal(g.AppState, &f)
+	}
+	if err != nil {
+		return nil, f, mesh.Errorf(mesh.Corrupt, "the group's genesis: %w", err)
+	}
+	return g, f, nil
+}
+
 // chainID names a group's log, so that its votes count nowhere else.
 func chainID(n mesh.NetworkID, g mesh.GroupID) string {
 	return fmt.Sprintf("stratos-meta-%s-%d", n.String()[:16], g)
 }
 
+// Check tells what in the settings cannot be.
+func (c Config) Check() error {
+	for what, addr := range map[string]string{"API": c.API, "consensus": c.P2P, "status": c.Status} {
+		if err := checkHostPort(addr); err != nil {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26100")
+		}
+	}
+	for _, p := range c.Peers {
+		id, addr, _ := strings.Cut(p, "@")
+		if b, err := hex.DecodeString(id); err != nil || len(b) != p2p.IDByteLength || checkHostPort(addr) != nil {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the consensus peer %q", p), "it looks like 40 hexadecimal digits, @, and 203.0.113.7:26101")
+		}
+	}
+	return nil
+}
+
+func checkHostPort(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && host == "" {
+		err = errors.New("no host")
+	}
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err
+}
+
 // WriteConfig writes an authority's settings and its group's genesis into its home.
 func WriteConfig(home string, c Config, genesis []byte) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if _, f, err := readGenesis(genesis); err != nil {
+		return err
+	} else if f.Network != c.Network || f.Group != c.Group {
+		return mesh.Errorf(mesh.Denied, "the genesis founds group %d of the network %s, not group %d of %s", f.Group, f.Network, c.Group, c.Network)
+	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding the authority's settings: %w", err)
@@ -183,7 +234,25 @@ func ReadConfig(home string) (Config, error) {
 	if err := d.Decode(&c); err != nil {
 		return c, mesh.Errorf(mesh.Invalid, "%s: %w", filepath.Join(home, configFile), err)
 	}
-	return c, nil
+	return c, c.Check()
+}
+
+// Prove returns the identity of the authority in a home, and the proofs of its report and consensus keys with which an
+// account may register it.
+func Prove(home string, network mesh.NetworkID, operator mesh.Account) (id Identity, report, consensus mesh.Signature, err error) {
+	if id, err = Init(home); err != nil {
+		return id, report, consensus, err
+	}
+	k, err := keyfile.Read(filepath.Join(home, reportKeyFile))
+	if err != nil {
+		return id, report, consensus, err
+	}
+	pv, err := consensusKey(consensusConfig(home))
+	if err != nil {
+		return id, report, consensus, err
+	}
+	claim := registration.AuthorityClaim(operator, id.ReportKey, id.ConsensusKey, id.TLSKey)
+	return id, claim.Prove(network, k), claim.Prove(network, ed25519.PrivateKey(pv.Key.PrivKey.Bytes())), nil
 }
 
 // consensusConfig is CometBFT set for latency: peers are few, known and near, and a commit is waited for by a person.

@@ -38,6 +38,7 @@ func (a *Authority) api() http.Handler {
 	mux.Handle(wirepb.AppliedPath, rpc.Handler(64, a.handleApplied))
 	mux.Handle(wirepb.HeaderPath, rpc.Handler(64, a.handleHeader))
 	mux.Handle(wirepb.HeartbeatPath, rpc.Handler(4<<10, a.handleHeartbeat))
+	mux.Handle(wirepb.JoinPath, rpc.Handler(64, a.handleJoin))
 	return mux
 }
 
@@ -139,6 +140,10 @@ func (a *Authority) handleHeartbeat(_ context.Context, r rpc.Request[wirepb.Sign
 	err := a.app.read(func(s *state.Reader) error { return a.presence.hear(s, r.Message) })
 	h, _ := a.app.height()
 	return &wirepb.Applied{Height: h}, err
+}
+
+func (a *Authority) handleJoin(context.Context, rpc.Request[wirepb.JoinRequest]) (proto.Message, error) {
+	return &wirepb.JoinAnswer{Genesis: a.genesis, Peer: a.identity.PeerID + "@" + a.config.P2P}, nil
 }
 
 // statusPages is what people and monitors may read in plain HTTP.

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -44,14 +43,6 @@ func (valueVerifier) Verify(trusted []byte, f *wirepb.Facts, next uint64, nowMs 
 		return state.VerifiedFacts{}, err
 	}
 	return state.VerifiedFacts{Trusted: p.Anchor, Height: int64(p.Height), Records: p.Records}, nil
-}
-
-// readFounding reads the application's part of a group's genesis.
-func readFounding(g *types.GenesisDoc) (f founding, err error) {
-	if err := json.Unmarshal(g.AppState, &f); err != nil {
-		return f, mesh.Errorf(mesh.Corrupt, "the group's genesis: %w", err)
-	}
-	return f, nil
 }
 
 // signedHeader encodes the header and commit that prove a height of the log.

@@ -122,7 +122,7 @@ func (n *Node) settlements(ctx context.Context) error {
 
 func (n *Node) refreshes(ctx context.Context) error {
 	return n.every(ctx, refreshEvery, "asking for the authorities", func(ctx context.Context) error {
-		return n.directory.refresh(ctx, n.dialer)
+		return n.directory.refresh(ctx)
 	})
 }
 
@@ -177,9 +177,13 @@ func (n *Node) dropUnkept(ctx context.Context, now time.Time) error {
 
 // directory knows the authorities: those of the settings at first, then those that the group itself names.
 type directory struct {
+	dialer *transfer.Dialer
+	asking sync.Mutex // held while members are asked for
+
 	mu      sync.Mutex
 	members []group.Member
 	group   *group.Group
+	asked   time.Time // when the members were asked for last
 	why     string
 }
 
@@ -188,7 +192,7 @@ func newDirectory(members []group.Member, d *transfer.Dialer) (*directory, error
 	if err != nil {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the node's settings name no authority"), "set \"authorities\" in node.json, or make the node anew with 'stratos node init'")
 	}
-	return &directory{members: slices.Clone(members), group: g, why: "no authority has answered yet"}, nil
+	return &directory{dialer: d, members: slices.Clone(members), group: g, why: "no authority has answered yet"}, nil
 }
 
 func (d *directory) current() *group.Group {
@@ -226,18 +230,30 @@ func (d *directory) isAuthorityTLS(k mesh.PublicKey) bool {
 	return slices.ContainsFunc(d.members, func(m group.Member) bool { return m.TLSKey == k })
 }
 
-// refresh asks the group for its members and goes on with those.
-func (d *directory) refresh(ctx context.Context, dialer *transfer.Dialer) error {
-	members, err := d.current().AskMembers(ctx)
-	if err != nil || len(members) == 0 {
-		return err
+// vouches is signs; whom it does not know, it asks the group for, once a second at most: a new authority's clients come
+// before the next refresh.
+func (d *directory) vouches(ctx context.Context, id mesh.AuthorityID, key []byte) bool {
+	if d.signs(id, key) {
+		return true
 	}
 	d.mu.Lock()
+	recent := time.Since(d.asked) < time.Second
+	d.mu.Unlock()
+	return !recent && d.refresh(ctx) == nil && d.signs(id, key)
+}
+
+// refresh asks the group for its members and goes on with those.
+func (d *directory) refresh(ctx context.Context) error {
+	d.asking.Lock()
+	defer d.asking.Unlock()
+	members, err := d.current().AskMembers(ctx)
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	if slices.Equal(members, d.members) {
-		return nil
+	d.asked = time.Now()
+	if err != nil || len(members) == 0 || slices.Equal(members, d.members) {
+		return err
 	}
-	g, err := group.New(members, dialer, group.Options{})
+	g, err := group.New(members, d.dialer, group.Options{})
 	if err != nil {
 		return err
 	}

@@ -56,8 +56,8 @@ type admitted struct {
 }
 
 // admit checks a ticket: signed by an authority of the group, for this action, this node, this connection, this time.
-func (t *transfers) admit(s *wirepb.Signed, peer mesh.PublicKey, action traffic.Action) (a admitted, err error) {
-	if a.ticket, err = t.tickets.open(t.node, s); err != nil {
+func (t *transfers) admit(ctx context.Context, s *wirepb.Signed, peer mesh.PublicKey, action traffic.Action) (a admitted, err error) {
+	if a.ticket, err = t.tickets.open(ctx, t.node, s); err != nil {
 		return a, err
 	}
 	if a.ticket.Session != peer {
@@ -124,7 +124,7 @@ func (t *transfers) receive(w http.ResponseWriter, r *http.Request) (sig mesh.Si
 	if q.Length == 0 || q.Length > mesh.MaxSlice {
 		return sig, mesh.Errorf(mesh.Invalid, "a slice of %d bytes, want 1 to %d", q.Length, mesh.MaxSlice)
 	}
-	a, err := t.admit(q.Ticket, peer, traffic.Write)
+	a, err := t.admit(r.Context(), q.Ticket, peer, traffic.Write)
 	if err != nil {
 		return sig, err
 	}
@@ -189,7 +189,7 @@ func (t *transfers) send(w http.ResponseWriter, r *http.Request) error {
 	if q.Length == 0 || q.Length > mesh.StepBytes {
 		return mesh.Errorf(mesh.Invalid, "a read of %d bytes, want 1 to %d", q.Length, mesh.StepBytes)
 	}
-	a, err := t.admit(q.Ticket, peer, traffic.Read)
+	a, err := t.admit(r.Context(), q.Ticket, peer, traffic.Read)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ type ticketCache struct {
 	known map[[32]byte]traffic.Ticket
 }
 
-func (c *ticketCache) open(n *Node, s *wirepb.Signed) (traffic.Ticket, error) {
+func (c *ticketCache) open(ctx context.Context, n *Node, s *wirepb.Signed) (traffic.Ticket, error) {
 	if s == nil {
 		return traffic.Ticket{}, mesh.Errorf(mesh.Denied, "no ticket")
 	}
@@ -274,7 +274,7 @@ func (c *ticketCache) open(n *Node, s *wirepb.Signed) (traffic.Ticket, error) {
 	if err != nil {
 		return t, err
 	}
-	if !n.directory.signs(t.Authority, by[:]) {
+	if !n.directory.vouches(ctx, t.Authority, by[:]) {
 		return t, mesh.Errorf(mesh.Denied, "the ticket is not signed by the authority %s", t.Authority)
 	}
 	if ahead := t.ExpiresMs - n.now().UnixMilli(); ahead > maxTicketLife.Milliseconds() {

@@ -27,7 +27,11 @@ func stratos(ctx context.Context, args ...string) *exec.Cmd {
 
 func runCLI(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := stratos(t.Context(), args...)
+	return runCommand(t, stratos(t.Context(), args...))
+}
+
+func runCommand(t *testing.T, cmd *exec.Cmd) (stdout, stderr string, code int) {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err := cmd.Run()

@@ -20,7 +20,7 @@ type Profile struct {
 	EVMChainID uint64         `json:"evm_chain_id"`
 	Account    string         `json:"account,omitempty"` // name of the account that acts unless another is named
 	Endpoints  Endpoints      `json:"endpoints"`
-	// Authorities are those that the network began with; which ones there are now is read from the value layer.
+	// Authorities are those that were known last; a command asks them who they are now.
 	Authorities []Authority `json:"authorities,omitempty"`
 }
 
@@ -45,10 +45,18 @@ const maxProfile = 1 << 20
 
 // Profile reads profile.json. Without one the error is NotFound.
 func (h Home) Profile() (*Profile, error) {
-	path := h.Path("profile.json")
+	p, err := ReadProfile(h.Path("profile.json"))
+	if mesh.KindOf(err) == mesh.NotFound {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "%s belongs to no network yet", h.dir), "start one with: stratos up, or enter one with: stratos join")
+	}
+	return p, err
+}
+
+// ReadProfile reads a profile from a file that somebody handed over. Without one the error is NotFound.
+func ReadProfile(path string) (*Profile, error) {
 	b, err := readBounded(path, maxProfile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "%s belongs to no network yet", h.dir), "start one with: stratos up")
+		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "there is no file %s", path), "give the profile.json of somebody's home")
 	}
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Internal, "read profile: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
 	"github.com/stratosmesh/stratos/devnet"
+	"github.com/stratosmesh/stratos/mesh"
 )
 
 func newConfigCommand(e *env) *cobra.Command {
@@ -78,4 +79,43 @@ func (e *env) doctorOptions() devnet.Options {
 		opts.Home = h.Dir()
 	}
 	return opts
+}
+
+func newJoinCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "join FILE",
+		Short: "Make this home speak to the network of a profile that somebody hands over",
+		Long: `Takes the profile.json of a home that belongs to the network. It names the network, its authorities with their keys, and
+a node of the value layer: take it from somebody whom you trust with that. It holds no secret.`,
+		Example: `  scp friend@example.org:.stratos/profile.json network.json
+  stratos join network.json
+  stratos wallet new me`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := home.ReadProfile(args[0])
+			if err != nil {
+				return err
+			}
+			h, err := home.Create(e.cfg.Get(config.Home))
+			if err != nil {
+				return err
+			}
+			switch old, err := h.Profile(); {
+			case err == nil && old.Network != p.Network:
+				return mesh.WithHint(mesh.Errorf(mesh.Conflict, "%s belongs to the network %s", h.Dir(), old.Network), "use another --home")
+			case err == nil:
+				p.Account = old.Account
+			case mesh.KindOf(err) == mesh.NotFound:
+				p.Account = ""
+			default:
+				return err
+			}
+			if err := h.SetProfile(p); err != nil {
+				return err
+			}
+			return e.print(map[string]any{"network_id": p.Network, "home": h.Dir()}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s speaks to the network %s\n", h.Dir(), p.Network)
+			})
+		},
+	}
 }

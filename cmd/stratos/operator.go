@@ -16,7 +16,6 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node"
 	"github.com/stratosmesh/stratos/protocol/abi"
-	"github.com/stratosmesh/stratos/protocol/group"
 )
 
 func newNodeInitCommand(e *env) *cobra.Command {
@@ -45,9 +44,9 @@ func newNodeInitCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var members []group.Member
-			for _, m := range p.Authorities {
-				members = append(members, m.Member)
+			members, err := membersOf(p)
+			if err != nil {
+				return err
 			}
 			c := node.Config{Name: name, Network: p.Network, Transfer: transfer, Status: status, Authorities: members, Capacity: capacity, SettleEvery: node.Every(10 * time.Second)}
 			if err := c.Check(); err != nil {
@@ -120,6 +119,33 @@ func (e *env) registerNode(ctx context.Context, v *chain.Client, store wallet.St
 	return e.print(map[string]any{"node": id.ID, "operator": entry.Account, "deposit_wei": deposit, "transaction": r.Hash.Hex()}, func(w io.Writer) {
 		fmt.Fprintf(w, "registered %s under %s with a deposit of %s\nnext: stratos node run --home %s\n", id.ID, entry.Name, deposit, dir)
 	})
+}
+
+func newNodeLeaveCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "leave NODE",
+		Short: "Take a node of the account that acts out of service, and its deposit back",
+		Long: `From then on no new piece is placed on the node. What it holds is read from it for as long as it runs. The deposit is paid
+when it has unbonded.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := mesh.ParseNodeID(args[0])
+			if err != nil {
+				return mesh.WithHint(err, "see: stratos node status")
+			}
+			return e.withChain(cmd.Context(), func(v *chain.Client, store wallet.Store, entry wallet.Entry) error {
+				k, err := e.key(cmd.Context(), store, entry)
+				if err != nil {
+					return err
+				}
+				r, err := v.Transact(cmd.Context(), k, abi.Register(), mesh.Wei{}, "deactivateNode", [20]byte(id))
+				if err != nil {
+					return err
+				}
+				return e.print(map[string]any{"node": id, "transaction": r.Hash.Hex()}, func(w io.Writer) { fmt.Fprintf(w, "%s leaves\n", id) })
+			})
+		},
+	}
 }
 
 func newNodeStatusCommand(e *env) *cobra.Command {

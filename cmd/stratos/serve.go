@@ -32,7 +32,7 @@ func (e *env) logger() *slog.Logger {
 
 func newMetaCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{Use: "meta", Short: "Run an authority of the meta layer", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(newMetaStatusCommand(e))
+	cmd.AddCommand(newMetaInitCommand(e), newMetaRegisterCommand(e), newMetaListCommand(e), newMetaVoteCommand(e), newMetaLeaveCommand(e), newMetaStatusCommand(e))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "run",
 		Short: "Run the authority whose folder --home names, until interrupted",
@@ -54,7 +54,7 @@ func newMetaCommand(e *env) *cobra.Command {
 
 func newNodeCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{Use: "node", Short: "Run a resource node", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(newNodeInitCommand(e), newNodeRegisterCommand(e), newNodeStatusCommand(e))
+	cmd.AddCommand(newNodeInitCommand(e), newNodeRegisterCommand(e), newNodeLeaveCommand(e), newNodeStatusCommand(e))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "run",
 		Short: "Run the node whose folder --home names, until interrupted",

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,20 +42,62 @@ func (e *env) withClient(ctx context.Context, f func(*client.Client) error) (err
 	if err != nil {
 		return err
 	}
-	var members []group.Member
-	for _, m := range p.Authorities {
-		members = append(members, m.Member)
-	}
-	if len(members) == 0 {
-		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this network has no meta layer"), "start one with authorities: stratos up --authorities 4")
+	members, err := membersOf(p)
+	if err != nil {
+		return err
 	}
 	debug.SetMemoryLimit(clientMemory)
 	c, err := client.New(a, members, client.Options{})
 	if err != nil {
 		return err
 	}
+	if now, err := c.Authorities(ctx); err == nil && learn(p, now) { // else the command itself says who does not answer
+		if err := errors.Join(c.Close(), h.SetProfile(p)); err != nil {
+			return err
+		}
+		if members, err = membersOf(p); err != nil {
+			return err
+		}
+		if c, err = client.New(a, members, client.Options{}); err != nil {
+			return err
+		}
+	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	return f(c)
+}
+
+func membersOf(p *home.Profile) (all []group.Member, err error) {
+	for _, a := range p.Authorities {
+		all = append(all, a.Member)
+	}
+	if len(all) == 0 {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this network has no meta layer"), "start one with authorities: stratos up --authorities 4")
+	}
+	return all, nil
+}
+
+// learn puts the present members of the group into the profile, those that it knows first, and tells whether that changed
+// anything.
+func learn(p *home.Profile, now []group.Member) bool {
+	if len(now) == 0 { // nothing of the value layer has been proven yet
+		return false
+	}
+	var authorities []home.Authority
+	for _, known := range p.Authorities {
+		if i := slices.IndexFunc(now, func(m group.Member) bool { return m.ID == known.ID }); i >= 0 {
+			authorities = append(authorities, home.Authority{Name: known.Name, Member: now[i]})
+		}
+	}
+	for _, m := range now {
+		if !slices.ContainsFunc(p.Authorities, func(known home.Authority) bool { return m.ID == known.ID }) {
+			authorities = append(authorities, home.Authority{Name: m.ID.String(), Member: m})
+		}
+	}
+	if slices.Equal(authorities, p.Authorities) {
+		return false
+	}
+	p.Authorities = authorities
+	return true
 }
 
 // access returns what the command acts under: a grant that was handed over, or the account's session, which is kept in

@@ -582,6 +582,36 @@ func (g *Group) AskMembers(ctx context.Context) ([]Member, error) {
 	return members, nil
 }
 
+// maxGenesis bounds a group's genesis document.
+const maxGenesis = 4 << 20
+
+// AskJoin asks the group for what a newcomer needs to follow its log: the genesis document that f+1 members answer alike,
+// and the consensus peers that the members say they are, id@host:port. Peers are not to be believed, only dialled.
+func (g *Group) AskJoin(ctx context.Context) (genesis []byte, peers []string, err error) {
+	answers := make([]wirepb.JoinAnswer, len(g.members))
+	errs := make([]error, len(g.members))
+	var wg sync.WaitGroup
+	for i, m := range g.members {
+		wg.Go(func() { errs[i] = g.call(ctx, m, wirepb.JoinPath, maxGenesis, &wirepb.JoinRequest{}, &answers[i]) })
+	}
+	wg.Wait()
+	votes := map[string]int{}
+	for i := range answers {
+		if errs[i] != nil {
+			continue
+		}
+		peers = append(peers, answers[i].Peer)
+		votes[string(answers[i].Genesis)]++
+		if votes[string(answers[i].Genesis)] == g.honest() {
+			genesis = answers[i].Genesis
+		}
+	}
+	if genesis == nil {
+		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d equal answers on the group's genesis are needed: %w", g.honest(), errors.Join(errs...)), "try again")
+	}
+	return genesis, peers, nil
+}
+
 // Decode reads an answer; found is false when it is empty: there is no such thing.
 func Decode(answer []byte, m proto.Message) (found bool, err error) {
 	if len(answer) == 0 {

@@ -10,6 +10,7 @@ package wirepb
 //	AppliedPath    Applied -> Applied       long poll: answers when a greater height is applied
 //	HeaderPath     Applied -> SignedHeader  the block's header that proves a height
 //	HeartbeatPath  Signed Heartbeat -> Applied
+//	JoinPath       JoinRequest -> JoinAnswer  how to follow the group's log
 const (
 	SubmitPath    = "/v1/submit"
 	QueryPath     = "/v1/query"
@@ -17,6 +18,7 @@ const (
 	AppliedPath   = "/v1/applied"
 	HeaderPath    = "/v1/header"
 	HeartbeatPath = "/v1/heartbeat"
+	JoinPath      = "/v1/join"
 
 	// MaxQueryAnswer bounds the bytes of the answers to one Query.
 	MaxQueryAnswer = 8 << 20

@@ -3403,6 +3403,95 @@ func (x *SignedHeader) GetHeader() []byte {
 	return nil
 }
 
+// JoinRequest asks an authority for what a newcomer needs to follow the group's log.
+type JoinRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinRequest) Reset() {
+	*x = JoinRequest{}
+	mi := &file_meta_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinRequest) ProtoMessage() {}
+
+func (x *JoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
+func (*JoinRequest) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{49}
+}
+
+type JoinAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // CometBFT's genesis document of the group, JSON
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`       // this authority's consensus peer, id@host:port
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinAnswer) Reset() {
+	*x = JoinAnswer{}
+	mi := &file_meta_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinAnswer) ProtoMessage() {}
+
+func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
+func (*JoinAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *JoinAnswer) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *JoinAnswer) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
 var File_meta_proto protoreflect.FileDescriptor
 
 const file_meta_proto_rawDesc = "" +
@@ -3653,7 +3742,12 @@ const file_meta_proto_rawDesc = "" +
 	"\aApplied\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\"&\n" +
 	"\fSignedHeader\x12\x16\n" +
-	"\x06header\x18\x01 \x01(\fR\x06header*\x87\x02\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header\"\r\n" +
+	"\vJoinRequest\":\n" +
+	"\n" +
+	"JoinAnswer\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\x87\x02\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3686,7 +3780,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -3738,18 +3832,20 @@ var file_meta_proto_goTypes = []any{
 	(*NodeAddress)(nil),       // 47: stratos.wire.v1.NodeAddress
 	(*Applied)(nil),           // 48: stratos.wire.v1.Applied
 	(*SignedHeader)(nil),      // 49: stratos.wire.v1.SignedHeader
-	(*Signed)(nil),            // 50: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 51: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 52: stratos.wire.v1.Segment
+	(*JoinRequest)(nil),       // 50: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 51: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 52: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 53: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 54: stratos.wire.v1.Segment
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	50, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	52, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 3: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 4: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 5: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	51, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	53, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 7: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 8: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
 	15, // 9: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
@@ -3757,21 +3853,21 @@ var file_meta_proto_depIdxs = []int32{
 	16, // 11: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
 	17, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
 	36, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	50, // 14: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	52, // 15: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	52, // 14: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	54, // 15: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
 	23, // 16: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
 	26, // 17: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
 	21, // 18: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
 	30, // 19: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
 	34, // 20: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
 	35, // 21: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	50, // 22: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	52, // 23: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	52, // 22: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	54, // 23: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
 	42, // 24: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
 	43, // 25: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
 	44, // 26: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	50, // 27: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	50, // 28: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	52, // 27: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	52, // 28: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
 	46, // 29: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
 	47, // 30: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
 	31, // [31:31] is the sub-list for method output_type
@@ -3815,7 +3911,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -165,14 +165,23 @@ func (k *Keeper) Authority(ctx context.Context, id mesh.AuthorityID) (registerpb
 }
 
 // Present returns the authorities that are voted in, by rising id.
-func (k *Keeper) Present(ctx context.Context) (present []registerpb.Authority, err error) {
+func (k *Keeper) Present(ctx context.Context) ([]registerpb.Authority, error) {
+	return k.authoritiesIn(ctx, registerpb.AuthorityPresent)
+}
+
+// Candidates returns the authorities that are voted on, by rising id.
+func (k *Keeper) Candidates(ctx context.Context) ([]registerpb.Authority, error) {
+	return k.authoritiesIn(ctx, registerpb.AuthorityCandidate)
+}
+
+func (k *Keeper) authoritiesIn(ctx context.Context, status registerpb.AuthorityStatus) (all []registerpb.Authority, err error) {
 	err = k.authority.Walk(ctx, nil, func(_ []byte, a registerpb.Authority) (bool, error) {
-		if a.Status == registerpb.AuthorityPresent {
-			present = append(present, a)
+		if a.Status == status {
+			all = append(all, a)
 		}
 		return false, nil
 	})
-	return present, err
+	return all, err
 }
 
 // pay moves a deposit between its owner and the module, and lets the pool count it.

@@ -28,6 +28,7 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 		"nodes":             c.nodes,
 		"authority":         c.authority,
 		"authorities":       c.authorities,
+		"candidates":        c.candidates,
 	})
 }
 
@@ -141,6 +142,11 @@ func (p contract) authority(c precompile.Call) ([]any, error) {
 func (p contract) authorities(c precompile.Call) ([]any, error) {
 	present, err := p.k.Present(c.Ctx)
 	return []any{ids(present)}, err
+}
+
+func (p contract) candidates(c precompile.Call) ([]any, error) {
+	candidates, err := p.k.Candidates(c.Ctx)
+	return []any{ids(candidates)}, err
 }
 
 func ids(authorities []registerpb.Authority) [][20]byte {
