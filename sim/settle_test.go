@@ -3,8 +3,10 @@ package sim_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"math/big"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -112,6 +114,27 @@ func TestSettlement(t *testing.T) {
 		return mesh.Noz(debited) == end.Debited, nil
 	})
 	checkRewards(t, value, watch)
+	recomputed := 0
+	for e := range query(t, value, abi.Pot(), "epoch")[1].(uint64) {
+		out, errOut, code := runCLI(t, "epoch", strconv.FormatUint(e, 10), "--json")
+		if code == 3 { // no report ends there
+			continue
+		}
+		var v struct {
+			Recomputed bool
+			Wallets    int
+			Unchecked  []string
+		}
+		if err := json.Unmarshal([]byte(out), &v); err != nil || code != 0 || !v.Recomputed && len(v.Unchecked) == 0 {
+			t.Errorf("stratos epoch %d: exit %d, %v\n%s%s", e, code, err, out, errOut)
+		}
+		if v.Wallets > 0 {
+			recomputed++
+		}
+	}
+	if recomputed == 0 {
+		t.Error("stratos epoch computed no wallet's reward again")
+	}
 }
 
 // checkRewards recomputes every report from the first on: which nodes settle, what carries, what each wallet earns.

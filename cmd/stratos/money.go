@@ -11,6 +11,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
 
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/audit"
 	"github.com/stratosmesh/stratos/client/chain"
 	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/mesh"
@@ -205,7 +207,11 @@ type epochView struct {
 	AuthoritiesPart mesh.Wei    `json:"authorities_wei"`
 	Chain           mesh.Wei    `json:"chain_wei"`
 	Remainder       mesh.Wei    `json:"remainder_wei"`
-	Balanced        bool        `json:"balanced"` // taken + carried in = settled + returned + carried out
+	Balanced        bool        `json:"balanced"`   // taken + carried in = settled + returned + carried out
+	Recomputed      bool        `json:"recomputed"` // all of it, and nothing differs
+	Wallets         int         `json:"wallets"`    // whose reward was computed again
+	Differences     []string    `json:"differences,omitempty"`
+	Unchecked       []string    `json:"unchecked,omitempty"`
 }
 
 var reportStates = []string{"none", "open", "settling", "final", "abandoned"}
@@ -213,8 +219,11 @@ var reportStates = []string{"none", "open", "settling", "final", "abandoned"}
 func newEpochCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "epoch [N]",
-		Short: "Show an epoch's report as the value layer settled it, or which epoch it is",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Show an epoch's report as the value layer settled it, computed again; or which epoch it is",
+		Long: `Shows the line of an epoch in the value layer's ledger, and computes it again from the report's pages, which the
+authorities hold: what was debited, which volumes settle and which are carried, the reward by the curve, its parts, and
+what each wallet earned. Whatever differs is listed, and the command fails.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := e.chain(cmd.Context())
 			if err != nil {
@@ -239,7 +248,13 @@ func newEpochCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.print(v, v.write)
+			if err := e.recompute(cmd.Context(), c, v); err != nil {
+				return err
+			}
+			if err := e.print(v, v.write); err != nil || len(v.Differences) == 0 {
+				return err
+			}
+			return mesh.WithHint(mesh.Errorf(mesh.Corrupt, "epoch %d was not settled by the rules, in %d points", n, len(v.Differences)), "tell the validators and authorities")
 		},
 	}
 }
@@ -266,18 +281,32 @@ func epochOf(ctx context.Context, c *chain.Client, n mesh.Epoch) (*epochView, er
 	if v.Status != "final" && v.Status != "abandoned" {
 		return v, nil
 	}
-	l, err := c.Query(ctx, abi.Pot(), "ledger", uint64(n))
+	l, err := audit.ReadLine(ctx, c, n)
 	if err != nil {
 		return nil, err
 	}
-	for i, to := range []*mesh.Noz{&v.Taken, &v.CarriedIn, &v.Settled, &v.Returned, &v.CarriedOut, &v.Clipped} {
-		*to = mesh.Noz(l[i].(uint64))
+	v.Taken, v.CarriedIn, v.Settled, v.Returned, v.CarriedOut, v.Clipped = l.Taken, l.CarriedIn, l.Settled, l.Returned, l.CarriedOut, l.Clipped
+	for to, from := range map[*mesh.Wei]*big.Int{&v.Reward: l.Reward, &v.Tax: l.Tax, &v.Nodes: l.Nodes, &v.AuthoritiesPart: l.Authorities, &v.Chain: l.Chain, &v.Remainder: l.Remainder} {
+		*to = mesh.NewWei(from)
 	}
-	for i, to := range []*mesh.Wei{&v.Reward, &v.Tax, &v.Nodes, &v.AuthoritiesPart, &v.Chain, &v.Remainder} {
-		*to = mesh.NewWei(l[6+i].(*big.Int))
-	}
-	v.Balanced = v.Taken+v.CarriedIn == v.Settled+v.Returned+v.CarriedOut
+	v.Balanced = l.Balanced()
 	return v, nil
+}
+
+// recompute computes a settled report again from the authorities' pages.
+func (e *env) recompute(ctx context.Context, c *chain.Client, v *epochView) error {
+	if v.Status != "final" {
+		return nil
+	}
+	return e.withClient(ctx, func(m *client.Client) error {
+		f, err := audit.Epoch(ctx, c, m, v.Epoch)
+		if err != nil {
+			return err
+		}
+		v.Recomputed = len(f.Differences)+len(f.Unchecked) == 0
+		v.Wallets, v.Differences, v.Unchecked = f.Wallets, f.Differences, f.Unchecked
+		return nil
+	})
 }
 
 func (v *epochView) write(w io.Writer) {
@@ -296,6 +325,15 @@ func (v *epochView) write(w io.Writer) {
 	}
 	fmt.Fprintf(t, "reward\t%s, of it tax %s\n", v.Reward, v.Tax)
 	fmt.Fprintf(t, "to nodes\t%s\nto authorities\t%s\nto the chain\t%s\nremainder\t%s\n", v.Nodes, v.AuthoritiesPart, v.Chain, v.Remainder)
+	for _, u := range v.Unchecked {
+		fmt.Fprintf(t, "not recomputed\t%s\n", u)
+	}
+	for _, d := range v.Differences {
+		fmt.Fprintf(t, "DIFFERS\t%s\n", d)
+	}
+	if v.Recomputed {
+		fmt.Fprintf(t, "recomputed\tequal, with the rewards of %d wallets\n", v.Wallets)
+	}
 	if !v.Balanced {
 		fmt.Fprintf(t, "\tTHE LINE DOES NOT HOLD: taken + carried in = settled + returned + carried out\n")
 	}

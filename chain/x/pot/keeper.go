@@ -21,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/x/pot/potpb"
 	"github.com/stratosmesh/stratos/chain/x/register/registerpb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/economy"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -51,6 +52,7 @@ type Registry interface {
 
 // Ozone is where balances are debited and traffic is paid.
 type Ozone interface {
+	Pool(ctx context.Context) (pool economy.Pool, issued *big.Int, err error)
 	Balance(ctx context.Context, account mesh.Account) (mesh.Noz, error)
 	Debit(ctx context.Context, account mesh.Account, noz mesh.Noz, epoch mesh.Epoch) error
 	Settle(ctx context.Context, noz mesh.Noz, to string) (reward *big.Int, err error)
@@ -159,7 +161,7 @@ func (k *Keeper) fundCommunity(ctx context.Context, amount *big.Int) error {
 func newLine(epoch, from mesh.Epoch, carriedIn uint64) potpb.LedgerLine {
 	z := math.ZeroInt()
 	return potpb.LedgerLine{Epoch: uint64(epoch), FromEpoch: uint64(from), CarriedIn: carriedIn,
-		Reward: z, Tax: z, Nodes: z, Authorities: z, Chain: z, Remainder: z}
+		Reward: z, Tax: z, Nodes: z, Authorities: z, Chain: z, Remainder: z, PoolDeposits: z, PoolPrepaid: z, PoolRemaining: z}
 }
 
 // Unsettled sums the ozone that was debited and has not gone back to the pool.

@@ -49,7 +49,12 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 				return nil, err
 			}
 			return []any{l.Taken, l.CarriedIn, l.Settled, l.Returned, l.CarriedOut, l.Clipped, l.Reward.BigInt(), l.Tax.BigInt(),
-				l.Nodes.BigInt(), l.Authorities.BigInt(), l.Chain.BigInt(), l.Remainder.BigInt()}, nil
+				l.Nodes.BigInt(), l.Authorities.BigInt(), l.Chain.BigInt(), l.Remainder.BigInt(),
+				l.PoolDeposits.BigInt(), l.PoolPrepaid.BigInt(), l.PoolRemaining.BigInt()}, nil
+		},
+		"params": func(c precompile.Call) ([]any, error) {
+			p, err := k.params.Get(c.Ctx)
+			return []any{p.MaturityEpochs, p.MaxCarryEpochs}, err
 		},
 		"rewards": func(c precompile.Call) ([]any, error) {
 			r, err := k.Rewards(c.Ctx, mesh.Account(c.Args[0].(common.Address)))

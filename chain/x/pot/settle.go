@@ -214,6 +214,12 @@ func (k *Keeper) price(ctx context.Context, w *potpb.Work) error {
 		return err
 	}
 	w.Line.CarriedOut = carried
+	pool, _, err := k.Ozone.Pool(ctx)
+	if err != nil {
+		return err
+	}
+	w.Line.PoolDeposits, w.Line.PoolPrepaid = sdkmath.NewIntFromBigInt(pool.Deposits), sdkmath.NewIntFromBigInt(pool.Prepaid)
+	w.Line.PoolRemaining = sdkmath.NewIntFromBigInt(pool.Remaining)
 	reward, err := k.Ozone.Settle(ctx, mesh.Noz(w.Line.Settled), ModuleName)
 	if err != nil {
 		return err
