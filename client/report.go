@@ -98,7 +98,9 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 const statusOnline = 2
 
 // Authorities returns the members that the group has now, by ascending id.
-func (c *Client) Authorities(ctx context.Context) ([]group.Member, error) { return c.group.AskMembers(ctx) }
+func (c *Client) Authorities(ctx context.Context) ([]group.Member, error) {
+	return c.group.AskMembers(ctx)
+}
 
 // A GroupInfo is where the meta layer stands.
 type GroupInfo struct {

@@ -76,12 +76,18 @@ func (p *presence) hear(r *state.Reader, m *wirepb.Signed) error {
 
 // online tells whether this authority hears the node, or, just after its own start, whether the log says so.
 func (p *presence) online(id mesh.NodeID, n *statepb.Node) bool {
+	heard, _ := p.look(id, n)
+	return heard
+}
+
+// look is online, and what space is free on the node: by its last word, which the log learns later.
+func (p *presence) look(id mesh.NodeID, n *statepb.Node) (heard bool, free uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e := p.heard[id]; e != nil {
-		return p.now().Sub(e.at) < silence
+		return p.now().Sub(e.at) < silence, e.free
 	}
-	return n.Status == state.Online
+	return n.Status == state.Online, n.FreeBytes
 }
 
 // votes returns the transactions by which this authority asks for the changes of status that it sees.

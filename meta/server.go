@@ -109,7 +109,7 @@ func (a *Authority) handleQuery(ctx context.Context, r rpc.Request[wirepb.Query]
 
 func (a *Authority) handleTicket(_ context.Context, r rpc.Request[wirepb.TicketRequest]) (answer proto.Message, err error) {
 	err = a.app.read(func(s *state.Reader) (err error) {
-		answer, err = a.tickets.issue(s, r.Message, r.Peer, a.presence.online, time.Now())
+		answer, err = a.tickets.issue(s, r.Message, r.Peer, a.presence.look, time.Now())
 		return err
 	})
 	return answer, err
@@ -149,6 +149,7 @@ func (a *Authority) handleJoin(context.Context, rpc.Request[wirepb.JoinRequest])
 // statusPages is what people and monitors may read in plain HTTP.
 func (a *Authority) statusPages() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if s := a.status(); !s.Ready {

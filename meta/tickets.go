@@ -182,7 +182,7 @@ func (o *ticketOffice) forget(nowMs int64) error {
 }
 
 // issue answers a request for tickets by the session whose key the connection shows.
-func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session mesh.PublicKey, online func(mesh.NodeID, *statepb.Node) bool, now time.Time) (*wirepb.TicketAnswer, error) {
+func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session mesh.PublicKey, look lookFunc, now time.Time) (*wirepb.TicketAnswer, error) {
 	id, err := mesh.FromBytes[mesh.LeaseID](q.Lease)
 	if err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 		return nil, err
 	}
 	t := &issuing{office: o, reader: r, id: id, lease: l, session: session, nowMs: nowMs, answer: new(wirepb.TicketAnswer)}
-	t.nodes(online)
+	t.nodes(look)
 	if t.answer.TicketWrite, err = t.writes(q.Writes); err != nil {
 		return nil, err
 	}
@@ -215,6 +215,9 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 	}
 	return t.answer, nil
 }
+
+// lookFunc is presence.look.
+type lookFunc = func(mesh.NodeID, *statepb.Node) (heard bool, free uint64)
 
 // issuing is one request on its way to its tickets.
 type issuing struct {
@@ -229,12 +232,13 @@ type issuing struct {
 	answer     *wirepb.TicketAnswer
 }
 
-func (t *issuing) nodes(online func(mesh.NodeID, *statepb.Node) bool) {
+func (t *issuing) nodes(look lookFunc) {
 	t.registry = map[mesh.NodeID]*statepb.Node{}
 	t.reader.Nodes(func(id mesh.NodeID, n *statepb.Node) {
 		t.registry[id] = n
 		if n.Active && n.Kinds&storageKind != 0 {
-			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: online(id, n), FreeBytes: n.FreeBytes, Score: n.Score})
+			heard, free := look(id, n)
+			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: heard, FreeBytes: free, Score: n.Score})
 		}
 	})
 }

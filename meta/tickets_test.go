@@ -175,7 +175,7 @@ func (w *town) issue(o *ticketOffice, session ed25519.PrivateKey, q *wirepb.Tick
 	w.t.Helper()
 	r := w.m.Reader()
 	defer r.Close()
-	return o.issue(r, q, mesh.PublicKeyOf(session), func(_ mesh.NodeID, n *statepb.Node) bool { return n.Status == state.Online }, w.now)
+	return o.issue(r, q, mesh.PublicKeyOf(session), func(_ mesh.NodeID, n *statepb.Node) (bool, uint64) { return n.Status == state.Online, n.FreeBytes }, w.now)
 }
 
 func write(id mesh.LeaseID, pieceBytes uint64) *wirepb.TicketRequest {
@@ -376,8 +376,8 @@ func TestPresence(t *testing.T) {
 	if err := hear(w.nodes[0], 5, id[:]); err != nil {
 		t.Fatal(err)
 	}
-	if !p.online(id, offline) {
-		t.Error("a node that was heard is offline")
+	if heard, free := p.look(id, offline); !heard || free != 1<<40 {
+		t.Errorf("a node that was heard is seen as %v with %d bytes", heard, free)
 	}
 	clock = clock.Add(silence)
 	if err := hear(w.nodes[0], 5, id[:]); mesh.KindOf(err) != mesh.Conflict {

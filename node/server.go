@@ -292,6 +292,7 @@ func (c *ticketCache) open(ctx context.Context, n *Node, s *wirepb.Signed) (traf
 // statusPages is what people and monitors may read in plain HTTP.
 func (n *Node) statusPages() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if s := n.status(); !s.Ready {

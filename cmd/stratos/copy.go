@@ -62,6 +62,9 @@ func (c *copyCommand) run(ctx context.Context, from, to string) error {
 	if c.byteRange != "" && (!mesh.IsPath(from) || mesh.IsPath(to) || c.recursive) {
 		return mesh.Errorf(mesh.Invalid, "--range goes with one object that is copied out of the network")
 	}
+	if from != "-" && to != "-" {
+		c.interrupted = "the same command goes on where this one stopped"
+	}
 	switch {
 	case mesh.IsPath(from) && mesh.IsPath(to):
 		return c.within(ctx, from, to)
@@ -195,7 +198,7 @@ func (c *copyCommand) report(files []transferFile, began time.Time) error {
 		return nil // standard output may be the object itself
 	}
 	return c.print(v, func(w io.Writer) {
-		what := fmt.Sprintf("%d objects", len(files))
+		what := count(len(files), "object")
 		if len(files) == 1 {
 			what = files[0].path.String()
 		}

@@ -35,6 +35,7 @@ type env struct {
 	name           string // how the program was called
 	json           bool   // --json
 	grant          string // --grant
+	interrupted    string // what a person may do after an interrupt of this command
 
 	cfg    *config.Config // set when the command begins
 	lines  *bufio.Reader  // of stdin, once something was read
@@ -56,7 +57,7 @@ func (e *env) run(ctx context.Context, args []string) int {
 		e.fail(devnet.Failure{Kind: "usage", Code: exitUsage, Text: err.Error(), Hint: "see: " + cmd.CommandPath() + " --help"})
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		e.fail(devnet.Failure{Kind: "interrupted", Code: exitInterrupted, Text: "interrupted"})
+		e.fail(devnet.Failure{Kind: "interrupted", Code: exitInterrupted, Text: "interrupted", Hint: e.interrupted})
 		return exitInterrupted
 	}
 	f := devnet.FailureOf(err)
@@ -104,6 +105,14 @@ func (e *env) print(v any, human func(w io.Writer)) error {
 		return fmt.Errorf("show the result: %w", err)
 	}
 	return nil
+}
+
+// count is a number of things.
+func count[N int | uint32 | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // say tells a person, not a program, what is going on.

@@ -132,7 +132,7 @@ func (e *env) listBuckets(ctx context.Context, c *client.Client) error {
 			if b.Public {
 				kind = "public"
 			}
-			fmt.Fprintf(t, "%s\t%d objects\t%s\t%s\n", mesh.Path{Bucket: b.Name}, b.Objects, bytesText(b.Bytes), kind)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", mesh.Path{Bucket: b.Name}, count(b.Objects, "object"), bytesText(b.Bytes), kind)
 		}
 		t.Flush() // into memory
 	})
@@ -178,7 +178,9 @@ func newUsageCommand(e *env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return e.print(v, func(w io.Writer) { fmt.Fprintf(w, "%s in %d objects  %s\n", bytesText(v.Bytes), v.Objects, v.Path) })
+				return e.print(v, func(w io.Writer) {
+					fmt.Fprintf(w, "%s in %s  %s\n", bytesText(v.Bytes), count(v.Objects, "object"), v.Path)
+				})
 			})
 		},
 	}
@@ -252,9 +254,9 @@ func (v *statView) write(w io.Writer) {
 		fmt.Fprintf(w, "  kept in the index\n")
 		return
 	}
-	fmt.Fprintf(w, "  %d segments, %d pieces of which %d of each segment's %d suffice, %d missing: %s\n", v.Segments, v.Pieces, v.DataPieces, v.Pieces/v.Segments, v.Missing, v.Health)
+	fmt.Fprintf(w, "  %s, %s of which %d of each segment's %d suffice, %d missing: %s\n", count(v.Segments, "segment"), count(v.Pieces, "piece"), v.DataPieces, v.Pieces/v.Segments, v.Missing, v.Health)
 	for _, h := range sortedKeys(v.Holders) {
-		fmt.Fprintf(w, "  %s  %d pieces\n", h, v.Holders[h])
+		fmt.Fprintf(w, "  %s  %s\n", h, count(v.Holders[h], "piece"))
 	}
 }
 
@@ -307,7 +309,7 @@ func (e *env) remove(ctx context.Context, c *client.Client, p mesh.Path, recursi
 	}
 	return e.print(map[string]any{"deleted": len(keys)}, func(w io.Writer) {
 		if recursive {
-			fmt.Fprintf(w, "deleted %d objects\n", len(keys))
+			fmt.Fprintf(w, "deleted %s\n", count(len(keys), "object"))
 		} else {
 			fmt.Fprintf(w, "deleted %s\n", p)
 		}
@@ -359,7 +361,7 @@ func localFiles(local string, to mesh.Path, recursive bool) ([]transferFile, err
 	info, err := os.Stat(local)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, mesh.Errorf(mesh.NotFound, "no file %s", local)
+		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no file %s", local), "look at the name; - reads standard input")
 	case err != nil:
 		return nil, mesh.Errorf(mesh.Invalid, "%s: %w", local, err)
 	case !info.IsDir():

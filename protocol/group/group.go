@@ -93,10 +93,11 @@ func (g *Group) call(ctx context.Context, m Member, path string, limit int, req,
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.opts.Timeout)
 	defer cancel()
-	if err := rpc.Call(ctx, hc, "https://"+m.Address+path, limit, req, resp); err != nil {
-		return fmt.Errorf("authority %s: %w", m.ID, err)
+	err = rpc.Call(ctx, hc, "https://"+m.Address+path, limit, req, resp)
+	if err != nil && !decided(err) { // a judgement is the group's, a failure this member's
+		err = fmt.Errorf("authority %s: %w", m.ID, err)
 	}
-	return nil
+	return err
 }
 
 // Submit puts a transaction on the log through one authority after the other until one has applied it, and returns the
@@ -150,7 +151,7 @@ func (g *Group) Submit(ctx context.Context, raw []byte) (mesh.Height, error) {
 			if next < len(g.members) {
 				start()
 			} else if under == 0 {
-				return 0, mesh.Errorf(mesh.Unavailable, "no authority applied the transaction: %w", errors.Join(errs...))
+				return 0, silent("no authority applied the transaction", errs)
 			}
 		case <-patience.C:
 			if next < len(g.members) {
@@ -352,7 +353,7 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 			}
 			if good < need {
 				if under == 0 && !more() {
-					return nil, 0, mesh.Errorf(mesh.Unavailable, "%d of %d authorities answered, %d are needed: %w", good, len(g.members), need, errors.Join(errs...))
+					return nil, 0, silent(fmt.Sprintf("%d of %d authorities answered, %d are needed", good, len(g.members), need), errs)
 				}
 				continue
 			}
@@ -396,6 +397,15 @@ func (g *Group) Ask(ctx context.Context, level Level, questions ...*wirepb.Quest
 			return nil, 0, mesh.Errorf(mesh.Unavailable, "asking the authorities: %w", errors.Join(append(errs, ctx.Err())...))
 		}
 	}
+}
+
+// silent is the error when too few members answer: it shows the first reason and counts the others, which are alike.
+func silent(what string, errs []error) error {
+	err := errors.Join(errs...)
+	if len(errs) > 1 {
+		err = fmt.Errorf("%w, and %d more", errs[0], len(errs)-1)
+	}
+	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%s: %w", what, err), "see whether the network runs: stratos status")
 }
 
 // highest is the highest height among the answers.
@@ -520,7 +530,7 @@ func (g *Group) askAny(ctx context.Context, questions []*wirepb.Question) ([][]b
 		}
 		errs = append(errs, err)
 	}
-	return nil, 0, mesh.Errorf(mesh.Unavailable, "no authority answered: %w", errors.Join(errs...))
+	return nil, 0, silent("no authority answered", errs)
 }
 
 // Ticket asks one authority for tickets on a lease that names it.
