@@ -294,7 +294,7 @@ func (t *issuing) reads(plans []*wirepb.ReadPlan) (*wirepb.Signed, error) {
 		if _, err := t.reader.Allow(t.session, grant.Read, p.Bucket, p.Key, t.nowMs); err != nil {
 			return nil, err
 		}
-		refers, err := t.reader.Refers(p.Bucket, p.Key, p.Segment)
+		refers, err := t.reader.Refers(p)
 		if err != nil {
 			return nil, err
 		}

@@ -17,24 +17,36 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 	if err != nil {
 		return err
 	}
-	if err := s.fresh(m.AtMs, msg); err != nil {
+	if err := s.fresh(m.AtMs, m.NotAfterMs, msg); err != nil {
 		return err
 	}
 	k, owned := key(bucketKey, []byte(m.Name)), key(ownedKey, session.Account, []byte(m.Name))
 	b := new(statepb.Bucket)
 	exists := s.get(k, b)
-	if m.Action == index.DeleteBucket {
+	if m.Action != index.CreateBucket {
 		switch {
 		case !exists:
 			return noBucket(m.Name)
 		case string(b.Owner) != string(session.Account):
 			return mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", m.Name)
+		}
+	}
+	switch m.Action {
+	case index.DeleteBucket:
+		switch {
 		case b.Objects > 0:
 			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %d objects", m.Name, b.Objects), "remove them first: stratos rm --recursive %s%s/", mesh.Scheme, m.Name)
+		case b.Versions > 0:
+			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %d older versions and markers", m.Name, b.Versions), "remove them first: stratos rm --recursive --versions %s%s/", mesh.Scheme, m.Name)
+		}
+		for _, c := range b.Sections {
+			s.delete(sectionKeyOf(m.Name, c.Kind))
 		}
 		s.delete(k)
 		s.delete(owned)
 		return nil
+	case index.ChangeBucket:
+		return s.configureBucket(b, m, session, msg)
 	}
 	if exists {
 		if string(b.Owner) == string(session.Account) {
@@ -42,12 +54,31 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 		}
 		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q exists already and belongs to another account", m.Name), "choose another name")
 	}
+	s.putBytes(owned, nil)
+	return s.configureBucket(&statepb.Bucket{Owner: session.Account, Public: m.Public, CreatedMs: s.tip.TimeMs, CreatedHeight: s.tip.Height}, m, session, msg)
+}
+
+// configureBucket writes a bucket with what a message says of its versioning, locking and sections.
+func (s *step) configureBucket(b *statepb.Bucket, m *wirepb.Bucket, session *statepb.Session, msg *wirepb.Signed) error {
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
 		return err
 	}
-	s.put(k, &statepb.Bucket{Owner: session.Account, Public: m.Public, CreatedMs: s.tip.TimeMs})
-	s.putBytes(owned, nil)
+	if err := configure(b, m); err != nil {
+		return err
+	}
+	for _, c := range m.Sections {
+		if k := sectionKeyOf(m.Name, c.Kind); len(c.Body) > 0 {
+			s.putBytes(k, c.Body)
+		} else {
+			s.delete(k)
+		}
+	}
+	s.put(key(bucketKey, []byte(m.Name)), b)
 	return nil
+}
+
+func sectionKeyOf(bucket string, kind uint32) []byte {
+	return key(sectionKey, []byte(bucket), []byte{0}, be32(kind))
 }
 
 func noBucket(name string) error {
@@ -79,7 +110,7 @@ func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) er
 	if err != nil {
 		return err
 	}
-	if err := s.fresh(m.AtMs, msg); err != nil {
+	if err := s.fresh(m.AtMs, 0, msg); err != nil {
 		return err
 	}
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
@@ -91,7 +122,7 @@ func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) er
 		u = &statepb.Upload{Session: by[:], Bucket: m.Bucket, Key: m.Key, DeadlineMs: s.tip.TimeMs + UploadMs}
 		s.putBytes(key(uploadTime, msKey(u.DeadlineMs), m.Upload), nil)
 	}
-	if mesh.PublicKey(u.Session) != by || u.Bucket != m.Bucket || u.Key != m.Key {
+	if mesh.PublicKey(u.Session) != by || u.Begun != nil || u.Bucket != m.Bucket || u.Key != m.Key {
 		return mesh.Errorf(mesh.Conflict, "the upload belongs to another session or object")
 	}
 	if m.Number != u.Pages {
@@ -118,24 +149,44 @@ func (s *step) putEntry(m *wirepb.Entry, by mesh.PublicKey, msg *wirepb.Signed) 
 	if err := index.CheckEntry(m, b.Public); err != nil {
 		return err
 	}
-	if err := s.fresh(m.ModifiedMs, msg); err != nil {
+	if err := s.fresh(m.ModifiedMs, m.NotAfterMs, msg); err != nil {
 		return err
 	}
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
 		return err
 	}
-	ok := objectKeyOf(m.Bucket, m.Key)
-	old := new(statepb.Object)
-	replaces := s.get(ok, old)
-	var oldEntry *wirepb.Entry
-	if replaces {
-		if oldEntry, err = s.entryOf(old); err != nil {
-			return err
-		}
-	}
-	if err := condition(m, oldEntry); err != nil {
+	cur, err := objectAt(s, objectKeyOf(m.Bucket, m.Key))
+	if err != nil {
 		return err
 	}
+	if err := condition(m, cur); err != nil {
+		return err
+	}
+	if m.Lock != nil && !b.Locking {
+		return mesh.Errorf(mesh.Conflict, "bucket %q has no locking", m.Bucket)
+	}
+	if s.has(versionKeyOf(m.Bucket, m.Key, m.Version)) || cur != nil && string(cur.version()) == string(m.Version) || s.has(leavingKeyOf(m.Bucket, m.Key, m.Version)) {
+		return mesh.Errorf(mesh.Conflict, "%s%s/%s has a version of this id already", mesh.Scheme, m.Bucket, m.Key)
+	}
+	if len(m.Parts) > 0 {
+		err = s.complete(m, b)
+	} else {
+		err = s.takeContent(m, b, session, by)
+	}
+	if err != nil {
+		return err
+	}
+	null, err := s.displace(b, m.Bucket, m.Key, cur)
+	if err != nil {
+		return err
+	}
+	s.setCurrent(b, m.Bucket, m.Key, &dated{&statepb.Object{Entry: msg, Account: session.Account, Height: s.tip.Height, Position: s.position, Null: null, Lock: m.Lock}, m, nil})
+	s.put(key(bucketKey, []byte(m.Bucket)), b)
+	return nil
+}
+
+// takeContent checks the content of an entry, with that of its pages, and counts the references of its own extents.
+func (s *step) takeContent(m *wirepb.Entry, b *statepb.Bucket, session *statepb.Session, by mesh.PublicKey) error {
 	root := index.NewContentRoot(m.Size, m.FrameBytes, m.Inline)
 	var stored uint64
 	for n := range m.Pages {
@@ -151,7 +202,7 @@ func (s *step) putEntry(m *wirepb.Entry, by mesh.PublicKey, msg *wirepb.Signed) 
 	}
 	if m.Pages > 0 {
 		u := new(statepb.Upload)
-		if !s.get(key(uploadKey, m.Upload), u) || mesh.PublicKey(u.Session) != by || u.Pages != m.Pages {
+		if !s.get(key(uploadKey, m.Upload), u) || u.Begun != nil || mesh.PublicKey(u.Session) != by || u.Pages != m.Pages {
 			return mesh.Errorf(mesh.Conflict, "the upload is committed already, or has other pages than the entry says")
 		}
 		s.delete(key(uploadKey, m.Upload))
@@ -162,26 +213,15 @@ func (s *step) putEntry(m *wirepb.Entry, by mesh.PublicKey, msg *wirepb.Signed) 
 	if err := index.CheckTotal(m, b.Public, stored, root); err != nil {
 		return err
 	}
-	if err := s.addParts(session, m.Segments, m.Extents); err != nil {
-		return err
-	}
-	if replaces {
-		if err := s.releaseObject(oldEntry); err != nil {
-			return err
-		}
-		b.Objects, b.Bytes, s.tip.Objects = b.Objects-1, b.Bytes-oldEntry.Size, s.tip.Objects-1
-	}
-	b.Objects, b.Bytes, s.tip.Objects = b.Objects+1, b.Bytes+m.Size, s.tip.Objects+1
-	s.put(key(bucketKey, []byte(m.Bucket)), b)
-	s.put(ok, &statepb.Object{Entry: msg, Account: session.Account, Height: s.tip.Height, Position: s.position})
-	return nil
+	return s.addParts(session, m.Segments, m.Extents)
 }
 
-func condition(m, old *wirepb.Entry) error {
+// condition tells whether an entry may take the place of the current version.
+func condition(m *wirepb.Entry, cur *dated) error {
 	switch {
-	case m.Condition == index.Absent && old != nil:
+	case m.Condition == index.Absent && cur != nil:
 		return mesh.Errorf(mesh.Conflict, "%s%s/%s exists already", mesh.Scheme, m.Bucket, m.Key)
-	case m.Condition == index.Equal && (old == nil || string(old.Version) != string(m.ExpectedVersion)):
+	case m.Condition == index.Equal && (cur == nil || string(cur.version()) != string(m.ExpectedVersion)):
 		return mesh.Errorf(mesh.Conflict, "%s%s/%s has changed meanwhile", mesh.Scheme, m.Bucket, m.Key)
 	}
 	return nil
@@ -375,52 +415,14 @@ func (s *step) distinctDomains(g *wirepb.Segment) error {
 	return nil
 }
 
-func (s *step) deleteObject(m *wirepb.Deletion, by mesh.PublicKey, msg *wirepb.Signed) error {
-	b, _, err := s.writable(by, grant.Delete, m.Bucket, m.Key)
-	if err != nil {
+// releasePage drops a page and the references of its extents.
+func (s *step) releasePage(upload []byte, n uint32) error {
+	p, err := s.page(upload, n)
+	if err != nil || p == nil {
 		return err
 	}
-	if err := s.fresh(m.AtMs, msg); err != nil {
-		return err
-	}
-	k := objectKeyOf(m.Bucket, m.Key)
-	o := new(statepb.Object)
-	if !s.get(k, o) {
-		return mesh.Errorf(mesh.NotFound, "no object %s%s/%s", mesh.Scheme, m.Bucket, m.Key)
-	}
-	e, err := s.entryOf(o)
-	if err != nil {
-		return err
-	}
-	if len(m.Version) != 0 && string(m.Version) != string(e.Version) {
-		return mesh.Errorf(mesh.Conflict, "%s%s/%s has changed meanwhile", mesh.Scheme, m.Bucket, m.Key)
-	}
-	if err := s.releaseObject(e); err != nil {
-		return err
-	}
-	s.delete(k)
-	b.Objects, b.Bytes, s.tip.Objects = b.Objects-1, b.Bytes-e.Size, s.tip.Objects-1
-	s.put(key(bucketKey, []byte(m.Bucket)), b)
-	return nil
-}
-
-// releaseObject drops the references of an object's extents and the pages that listed them.
-func (s *step) releaseObject(e *wirepb.Entry) error {
-	s.release(e.Extents)
-	return s.releasePages(e.Upload, e.Pages)
-}
-
-func (s *step) releasePages(upload []byte, pages uint32) error {
-	for n := range pages {
-		p, err := s.page(upload, n)
-		if err != nil {
-			return err
-		}
-		if p != nil {
-			s.release(p.Extents)
-			s.delete(key(pageKey, upload, be32(n)))
-		}
-	}
+	s.release(p.Extents)
+	s.delete(key(pageKey, upload, be32(n)))
 	return nil
 }
 
@@ -445,27 +447,6 @@ func (s *step) release(extents []*wirepb.Extent) {
 			s.delete(key(keepKey, p.Node, p.Slice, x.Segment))
 		}
 	}
-}
-
-// sweepUploads drops the pages of uploads whose time has passed.
-func (s *step) sweepUploads() {
-	s.take(key(uploadTime), key(uploadTime, msKey(s.tip.TimeMs)), func(k []byte) {
-		id := k[len(k)-len(mesh.UploadID{}):]
-		u := new(statepb.Upload)
-		if !s.get(key(uploadKey, id), u) {
-			return
-		}
-		if err := s.releasePages(id, u.Pages); err != nil {
-			s.fault = err // what the machine stored itself cannot be malformed
-		}
-		s.delete(key(uploadKey, id))
-	})
-}
-
-// entryOf decodes the entry of a stored object; it was checked when it was stored.
-func (s *step) entryOf(o *statepb.Object) (*wirepb.Entry, error) {
-	e := new(wirepb.Entry)
-	return e, wire.Decode(o.Entry.Body, MaxTx, e)
 }
 
 // page returns a stored page, nil when there is none.

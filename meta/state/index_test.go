@@ -60,7 +60,8 @@ func TestBuckets(t *testing.T) {
 	w.refused(mesh.Denied, b.bucket("photos", index.DeleteBucket, false))
 	w.refused(mesh.NotFound, u.bucket("nothing", index.DeleteBucket, false))
 	w.refused(mesh.Invalid, u.bucket("Photos", index.CreateBucket, false))
-	w.refused(mesh.Invalid, u.bucket("music", 3, false))
+	w.refused(mesh.Invalid, u.bucket("music", 4, false))
+	w.refused(mesh.NotFound, u.bucket("music", index.ChangeBucket, false))
 	reader := w.chain(ann, "reader", func(l *wirepb.Link) { l.Operations = uint32(grant.All &^ grant.Buckets) })
 	w.ok(reader.open())
 	w.refused(mesh.Denied, reader.bucket("music", index.CreateBucket, false))
@@ -132,7 +133,7 @@ func TestConditions(t *testing.T) {
 	}
 	// Two writers in one block: the log's order decides.
 	a, b := entry(index.Equal, second), entry(index.Equal, second)
-	b.Version = make([]byte, 16)
+	b.Version = bytesOf("another", 16)
 	rs := w.block(u.put(a), u.put(b))
 	if rs[0].Kind != 0 || rs[1].Kind != uint32(mesh.Conflict)+1 {
 		t.Errorf("got %v", rs)
@@ -309,7 +310,7 @@ func TestPackedSegments(t *testing.T) {
 		}
 	}
 	w.ok(u.put(u.inline("photos", "copy", "now small"))) // replaced, not deleted
-	w.check()
+	w.leave()
 	if g := w.group(); g.Segments != 0 || len(w.keeps(w.nodes[3])) != 0 {
 		t.Errorf("%d segments are left", g.Segments)
 	}
@@ -323,7 +324,7 @@ func TestSameBytesOfTwoAccounts(t *testing.T) {
 		w.ok(who.bucket(bucket, index.CreateBucket, true))
 	}
 	public := func(u user, bucket string, s *wirepb.Segment) *wirepb.Entry {
-		e := &wirepb.Entry{Bucket: bucket, Key: "logo", Version: make([]byte, 16), ModifiedMs: w.now, Size: s.Length, FrameBytes: mesh.FrameBytes,
+		e := &wirepb.Entry{Bucket: bucket, Key: "logo", Version: bytesOf("logo", 16), ModifiedMs: w.now, Size: s.Length, FrameBytes: mesh.FrameBytes,
 			Segments: []*wirepb.Segment{s}, Extents: []*wirepb.Extent{extentOf(s, 0, s.Length)}}
 		root := index.NewContentRoot(e.Size, e.FrameBytes, nil)
 		root.Add(e.Extents...)
@@ -339,7 +340,7 @@ func TestSameBytesOfTwoAccounts(t *testing.T) {
 		t.Error("bob's object went with ann's")
 	}
 	w.ok(b.delete("bobs", "logo"))
-	w.check()
+	w.leave()
 	if w.group().Segments != 0 {
 		t.Error("the segment stays")
 	}
@@ -398,7 +399,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("%d segments", g.Segments)
 	}
 	w.ok(u.delete("photos", "big"))
-	w.check()
+	w.leave()
 	if g := w.group(); g.Segments != 0 || w.count(pageKey) != 0 {
 		t.Errorf("%d segments and %d pages are left", g.Segments, w.count(pageKey))
 	}

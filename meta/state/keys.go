@@ -22,8 +22,15 @@ const (
 	allottedKey  = 'q' // lease 16 | node 20 -> Counter: what tickets gave the node
 	bucketKey    = 'b' // name -> Bucket
 	ownedKey     = 'B' // account 20 | name -> empty
-	objectKey    = 'o' // bucket 00 key -> Object
+	sectionKey   = 'C' // bucket 00 kind 4 -> a part of its configuration
+	objectKey    = 'o' // bucket 00 key -> Object: the current version, unless that is a marker
+	historyKey   = 'h' // bucket 00 key 00 ^height 8 ^position 4 -> Object: older versions and markers, newest first
+	versionKey   = 'i' // bucket 00 key 00 version 16 -> place 12 in the history; all zero: the null version
+	leavingKey   = 'Z' // bucket 00 key 00 version 16 -> Object: replaced or removed, and still readable by version
+	leaveTimeKey = 'z' // epoch 8 | bucket 00 key 00 version 16 -> empty: when it is released
 	uploadKey    = 'u' // upload 16 -> Upload
+	uploadListed = 'm' // bucket 00 key 00 height 8 upload 16 -> empty: multipart uploads that are open
+	partKey      = 'P' // upload 16 | number 4 -> Part; a completed object's parts stay under its upload
 	uploadTime   = 'U' // deadline ms 8 | upload 16 -> empty
 	pageKey      = 'p' // upload 16 | number 4 -> Page; an object's pages stay under the upload that brought them
 	segmentKey   = 'g' // segment 32 -> Segment
@@ -59,6 +66,24 @@ func msKey(ms int64) []byte { return be64(uint64(max(ms, 0))) }
 
 func objectKeyOf(bucket, name string) []byte {
 	return key(objectKey, []byte(bucket), []byte{0}, []byte(name))
+}
+
+// historyPlace is how many bytes of a history key are the place in the history.
+const historyPlace = 12
+
+// named is kind | bucket 00 key 00.
+func named(kind byte, bucket, name string) []byte {
+	return key(kind, []byte(bucket), []byte{0}, []byte(name), []byte{0})
+}
+
+func historyPrefix(bucket, name string) []byte { return named(historyKey, bucket, name) }
+
+func versionKeyOf(bucket, name string, version []byte) []byte {
+	return append(named(versionKey, bucket, name), version...)
+}
+
+func leavingKeyOf(bucket, name string, version []byte) []byte {
+	return append(named(leavingKey, bucket, name), version...)
 }
 
 // after returns the first key past everything that begins with prefix.

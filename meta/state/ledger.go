@@ -135,7 +135,7 @@ func (s *step) revoke(m *wirepb.Revocation, by mesh.PublicKey, msg *wirepb.Signe
 	if r.Prefix != "" || grant.Operations(r.Operations) != grant.All {
 		return mesh.Errorf(mesh.Denied, "only a session with all of the account's rights revokes grants")
 	}
-	if err := s.fresh(m.AtMs, msg); err != nil {
+	if err := s.fresh(m.AtMs, 0, msg); err != nil {
 		return err
 	}
 	s.putBytes(key(revokedKey, r.Account, link[:]), nil)

@@ -24,9 +24,9 @@ func (w *world) list(u user, q *wirepb.Listing) *wirepb.ListingAnswer {
 	return a
 }
 
-// listed is the listing as it is defined: every key with the prefix, those with a delimiter after it rolled up into one
+// modelled is the listing as it is defined: every key with the prefix, those with a delimiter after it rolled up into one
 // name, in order.
-func listed(keys []string, prefix, delimiter string) (all []string) {
+func modelled(keys []string, prefix, delimiter string) (all []string) {
 	for _, k := range keys {
 		rest, ok := strings.CutPrefix(k, prefix)
 		if !ok {
@@ -81,11 +81,11 @@ func TestListingAgainstModel(t *testing.T) {
 		prefix := rapid.OneOf(rapid.SampledFrom([]string{"", "a/", "/", "b/"}), name, rapid.SampledFrom(append([]string{"a"}, keys...))).Draw(rt, "prefix")
 		delimiter := rapid.SampledFrom([]string{"", "/"}).Draw(rt, "delimiter")
 		limit := rapid.IntRange(1, 5).Draw(rt, "limit")
-		want := listed(keys, prefix, delimiter)
+		want := modelled(keys, prefix, delimiter)
 		var got []string
-		after := ""
+		after, folder := "", false
 		for {
-			a := w.list(u, &wirepb.Listing{Bucket: bucket, Prefix: prefix, Delimiter: delimiter, After: after, Limit: uint32(limit)})
+			a := w.list(u, &wirepb.Listing{Bucket: bucket, Prefix: prefix, Delimiter: delimiter, After: after, AfterPrefix: folder, Limit: uint32(limit)})
 			page := names(a)
 			if len(page) > limit || a.Truncated && len(page) == 0 {
 				rt.Fatalf("a page of %d, truncated %v", len(page), a.Truncated)
@@ -97,18 +97,15 @@ func TestListingAgainstModel(t *testing.T) {
 			if !a.Truncated {
 				break
 			}
-			after = page[len(page)-1][2:]
+			after, folder = page[len(page)-1][2:], page[len(page)-1][0] == 'D'
 		}
 		if !slices.Equal(got, want) {
 			rt.Fatalf("of %q with prefix %q, delimiter %q, %d a page: got %q, want %q", keys, prefix, delimiter, limit, got, want)
 		}
 		if !strings.ContainsRune(prefix, '/') { // after any name, there or not
 			from := name.Draw(rt, "after")
-			if strings.HasSuffix(from, "/") {
-				return
-			}
 			a := w.list(u, &wirepb.Listing{Bucket: bucket, Prefix: prefix, After: from, Limit: 1000})
-			rest := listed(keys[upper(keys, from):], prefix, "")
+			rest := modelled(keys[upper(keys, from):], prefix, "")
 			if !slices.Equal(names(a), rest) {
 				rt.Fatalf("after %q: got %q, want %q", from, names(a), rest)
 			}
@@ -143,7 +140,9 @@ func TestListingRefusals(t *testing.T) {
 		{u, &wirepb.Listing{Limit: 1000}, 0, true},
 		{u, &wirepb.Listing{}, mesh.Invalid, false},
 		{u, &wirepb.Listing{Limit: 1001}, mesh.Invalid, false},
-		{u, &wirepb.Listing{Limit: 1, Delimiter: "-"}, mesh.Invalid, false},
+		{u, &wirepb.Listing{Limit: 1, Delimiter: "-"}, 0, true},
+		{u, &wirepb.Listing{Limit: 1, Delimiter: strings.Repeat("-", 65)}, mesh.Invalid, false},
+		{u, &wirepb.Listing{Limit: 1, AfterVersion: []byte{1}}, mesh.Invalid, false},
 		{u, &wirepb.Listing{Limit: 1, Prefix: strings.Repeat("x", 1025)}, mesh.Invalid, false},
 		{in, &wirepb.Listing{Limit: 1, Prefix: "in/"}, 0, true},
 		{in, &wirepb.Listing{Limit: 1, Prefix: "in"}, mesh.Denied, false},

@@ -209,6 +209,9 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_ENTRY:            {sign.Entry, func() proto.Message { return new(wirepb.Entry) }},
 	wirepb.TxKind_TX_PAGE:             {sign.Page, func() proto.Message { return new(wirepb.Page) }},
 	wirepb.TxKind_TX_DELETION:         {sign.Deletion, func() proto.Message { return new(wirepb.Deletion) }},
+	wirepb.TxKind_TX_UPLOAD:           {sign.Upload, func() proto.Message { return new(wirepb.Upload) }},
+	wirepb.TxKind_TX_PART:             {sign.Part, func() proto.Message { return new(wirepb.Part) }},
+	wirepb.TxKind_TX_AMENDMENT:        {sign.Amendment, func() proto.Message { return new(wirepb.Amendment) }},
 	wirepb.TxKind_TX_REVOCATION:       {sign.Revocation, func() proto.Message { return new(wirepb.Revocation) }},
 	wirepb.TxKind_TX_SETTLEMENT:       {sign.Settlement, func() proto.Message { return new(wirepb.Settlement) }},
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
@@ -238,6 +241,12 @@ func (s *step) transaction(raw []byte) error {
 		return s.putPage(m, by, tx.Message)
 	case *wirepb.Deletion:
 		return s.deleteObject(m, by, tx.Message)
+	case *wirepb.Upload:
+		return s.changeUpload(m, by, tx.Message)
+	case *wirepb.Part:
+		return s.putPart(m, by, tx.Message)
+	case *wirepb.Amendment:
+		return s.amend(m, by, tx.Message)
 	case *wirepb.Revocation:
 		return s.revoke(m, by, tx.Message)
 	case *wirepb.Settlement:
@@ -256,8 +265,11 @@ func (s *step) transaction(raw []byte) error {
 	panic(fmt.Sprintf("state: no handler for %T", body))
 }
 
-// fresh refuses a writer's message that is too old, too early, or was applied before.
-func (s *step) fresh(atMs int64, m *wirepb.Signed) error {
+// fresh refuses a writer's message that is too old, too early, past its own end, or was applied before.
+func (s *step) fresh(atMs, notAfterMs int64, m *wirepb.Signed) error {
+	if notAfterMs != 0 && s.tip.TimeMs > notAfterMs {
+		return mesh.Errorf(mesh.Conflict, "the message came %d ms after its end", s.tip.TimeMs-notAfterMs)
+	}
 	if atMs < s.tip.TimeMs-ReplayWindowMs || atMs > s.tip.TimeMs+ReplayWindowMs {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the message is dated %d ms from the network's time, at most %d either way", atMs-s.tip.TimeMs, ReplayWindowMs),
 			"set this machine's clock")
@@ -276,6 +288,7 @@ func (s *step) sweep() error {
 	s.sweepSeen()
 	s.sweepLeases()
 	s.sweepUploads()
+	s.sweepLeaving()
 	return nil
 }
 

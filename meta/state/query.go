@@ -1,7 +1,6 @@
 package state
 
 import (
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +19,7 @@ const (
 	MaxListing     = 1000
 	MaxKeepList    = 4096
 	maxListed      = 20_000 // keys that one listing walks over
+	maxPartsAnswer = 4 << 20
 	maxReducedList = 256
 )
 
@@ -176,6 +176,15 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			a.Pages = append(a.Pages, n)
 		}
 		return a, nil
+	case *wirepb.Question_Parts:
+		return r.parts(q.Parts, asker, nowMs)
+	case *wirepb.Question_Uploads:
+		if _, err := r.Allow(asker, grant.List, q.Uploads.GetBucket(), q.Uploads.GetPrefix(), nowMs); err != nil {
+			return nil, err
+		}
+		return r.uploads(q.Uploads)
+	case *wirepb.Question_Section:
+		return r.section(q.Section, asker, nowMs)
 	case *wirepb.Question_KeepList:
 		return r.keepList(q.KeepList)
 	case *wirepb.Question_Group:
@@ -244,40 +253,64 @@ func (r *Reader) Segment(id []byte) (*statepb.Segment, error) {
 	return s, nil
 }
 
-// Refers tells whether the object bucket/name, as it stands, has an extent in the segment.
-func (r *Reader) Refers(bucket, name string, segment []byte) (bool, error) {
-	o := new(statepb.Object)
-	if !r.get(objectKeyOf(bucket, name), o) {
-		return false, mesh.Errorf(mesh.NotFound, "no object %s%s/%s", mesh.Scheme, bucket, name)
-	}
-	e := new(wirepb.Entry)
-	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+// Refers tells whether the segment that a plan names is part of its object: of the current version or of the one named,
+// which may be leaving, in the entry, the part or the page named.
+func (r *Reader) Refers(p *wirepb.ReadPlan) (bool, error) {
+	d, err := r.versionOf(p.Bucket, p.Key, p.Version)
+	if err != nil {
 		return false, err
 	}
-	in := func(extents []*wirepb.Extent) bool {
-		for _, x := range extents {
-			if string(x.Segment) == string(segment) {
-				return true
-			}
-		}
-		return false
+	if d == nil || d.Marker {
+		return false, noObject(p.Bucket, p.Key)
 	}
-	if in(e.Extents) {
-		return true, nil
-	}
-	for n := range e.Pages {
-		rec, p := new(statepb.Page), new(wirepb.Page)
-		if !r.get(key(pageKey, e.Upload, be32(n)), rec) {
-			continue
+	e := d.entry
+	if p.Part != 0 {
+		if len(e.Parts) == 0 {
+			return false, nil
 		}
-		if err := wire.Decode(rec.Page.Body, MaxTx, p); err != nil {
+		part, err := partAt(r, e.Upload, p.Part)
+		if err != nil || part == nil {
 			return false, err
 		}
-		if in(p.Extents) {
+		e = part.Entry
+	}
+	extents := e.Extents
+	if p.Page != 0 {
+		if p.Page > e.Pages {
+			return false, nil
+		}
+		page, err := r.page(e.Upload, p.Page-1)
+		if err != nil || page == nil {
+			return false, err
+		}
+		extents = page.Extents
+	}
+	for _, x := range extents {
+		if string(x.Segment) == string(p.Segment) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// versionOf is findVersion, and finds what is leaving too.
+func (r *Reader) versionOf(bucket, name string, version []byte) (*dated, error) {
+	if n := len(version); n != 0 && n != len(mesh.VersionID{}) {
+		return nil, mesh.Errorf(mesh.Invalid, "a version's id has %d bytes", n)
+	}
+	d, _, err := findVersion(r, bucket, name, version)
+	if d != nil || err != nil || len(version) == 0 {
+		return d, err
+	}
+	return objectAt(r, leavingKeyOf(bucket, name, version))
+}
+
+func (r *Reader) page(upload []byte, n uint32) (*wirepb.Page, error) {
+	rec, p := new(statepb.Page), new(wirepb.Page)
+	if !r.get(key(pageKey, upload, be32(n)), rec) {
+		return nil, nil
+	}
+	return p, wire.Decode(rec.Page.Body, MaxTx, p)
 }
 
 func nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer {
@@ -311,7 +344,8 @@ func (r *Reader) bucket(name string, asker mesh.PublicKey, nowMs int64) (proto.M
 }
 
 func bucketAnswer(name string, b *statepb.Bucket) *wirepb.BucketAnswer {
-	return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public, CreatedMs: b.CreatedMs, Objects: b.Objects, Bytes: b.Bytes}
+	return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public, CreatedMs: b.CreatedMs, Objects: b.Objects, Bytes: b.Bytes,
+		Versioning: b.Versioning, Locking: b.Locking, Versions: b.Versions, Sections: b.Sections}
 }
 
 func (r *Reader) buckets(asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
@@ -332,30 +366,76 @@ func (r *Reader) buckets(asker mesh.PublicKey, nowMs int64) (proto.Message, erro
 	return all, nil
 }
 
-func (r *Reader) object(q *wirepb.ObjectName) (proto.Message, error) {
-	o := new(statepb.Object)
-	if !r.get(objectKeyOf(q.Bucket, q.Key), o) {
+// section answers a part of a bucket's configuration: to sessions of the owner, and of a public bucket to everybody.
+func (r *Reader) section(q *wirepb.SectionName, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
+	b := new(statepb.Bucket)
+	if !r.get(key(bucketKey, []byte(q.Bucket)), b) {
 		return nil, nil
 	}
-	e := new(wirepb.Entry)
-	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+	if !b.Public {
+		s, err := r.Session(asker, nowMs)
+		if err != nil {
+			return nil, err
+		}
+		if string(s.Account) != string(b.Owner) {
+			return nil, mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", q.Bucket)
+		}
+	}
+	body, _ := r.bytes(sectionKeyOf(q.Bucket, q.Kind))
+	if len(body) == 0 {
+		return nil, nil
+	}
+	return &wirepb.Section{Kind: q.Kind, Body: body}, nil
+}
+
+func (r *Reader) object(q *wirepb.ObjectName) (proto.Message, error) {
+	d, err := r.versionOf(q.Bucket, q.Key, q.Version)
+	if err != nil {
 		return nil, err
 	}
-	segments, err := r.segmentsOf(e.Extents)
-	return &wirepb.ObjectAnswer{Entry: o.Entry, Height: o.Height, Position: o.Position, Account: o.Account, Segments: segments}, err
+	if d == nil && len(q.Version) == 0 { // a marker may be on top
+		r.scanPrefix(historyPrefix(q.Bucket, q.Key), func(k, _ []byte) bool { d, err = objectAt(r, k); return false })
+	}
+	if d == nil || err != nil {
+		return nil, err
+	}
+	a := &wirepb.ObjectAnswer{Entry: d.Entry, Height: d.Height, Position: d.Position, Account: d.Account, Null: d.Null, Marker: d.Marker, Lock: d.Lock, SealedTags: d.SealedTags}
+	a.Latest = len(q.Version) == 0 || r.isLatest(q.Bucket, q.Key, d)
+	if !d.Marker {
+		a.Segments, err = r.segmentsOf(d.entry.Extents)
+	}
+	return a, err
+}
+
+// isLatest tells whether a version or marker is the newest of its object.
+func (r *Reader) isLatest(bucket, name string, d *dated) bool {
+	o := new(statepb.Object)
+	if r.get(objectKeyOf(bucket, name), o) {
+		return o.Height == d.Height && o.Position == d.Position
+	}
+	latest := false
+	r.scanPrefix(historyPrefix(bucket, name), func(k, _ []byte) bool {
+		latest = string(k) == string(historyKeyOf(bucket, name, d.Object))
+		return false
+	})
+	return latest
 }
 
 func (r *Reader) pageOf(q *wirepb.PageName) (proto.Message, error) {
-	o := new(statepb.Object)
-	if !r.get(objectKeyOf(q.Bucket, q.Key), o) {
-		return nil, nil
-	}
-	e := new(wirepb.Entry)
-	if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
+	d, err := r.versionOf(q.Bucket, q.Key, q.Version)
+	if d == nil || err != nil || d.Marker {
 		return nil, err
 	}
+	e := d.entry
+	if q.Part != 0 {
+		part, err := partAt(r, e.Upload, q.Part)
+		if part == nil || err != nil || len(e.Parts) == 0 {
+			return nil, err
+		}
+		e = part.Entry
+	}
 	rec, p := new(statepb.Page), new(wirepb.Page)
-	if string(e.Version) != string(q.Version) || q.Number >= e.Pages || !r.get(key(pageKey, e.Upload, be32(q.Number)), rec) {
+	if q.Number >= e.Pages || !r.get(key(pageKey, e.Upload, be32(q.Number)), rec) {
 		return nil, nil
 	}
 	if err := wire.Decode(rec.Page.Body, MaxTx, p); err != nil {
@@ -363,6 +443,93 @@ func (r *Reader) pageOf(q *wirepb.PageName) (proto.Message, error) {
 	}
 	segments, err := r.segmentsOf(p.Extents)
 	return &wirepb.PageAnswer{Page: rec.Page, Segments: segments}, err
+}
+
+// parts lists the parts of a version, to who may read it, or those of an open upload, to who may write it.
+func (r *Reader) parts(q *wirepb.PartsPage, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
+	if q.Limit == 0 || q.Limit > MaxListing {
+		return nil, mesh.Errorf(mesh.Invalid, "a list of %d parts, at most %d", q.Limit, MaxListing)
+	}
+	op := grant.Write
+	if len(q.Upload) == 0 {
+		op = grant.Read
+	}
+	b, err := r.Allow(asker, op, q.Bucket, q.Key, nowMs)
+	if err != nil {
+		return nil, err
+	}
+	upload := q.Upload
+	if len(upload) == 0 {
+		d, err := r.versionOf(q.Bucket, q.Key, q.Version)
+		if d == nil || err != nil || d.Marker || len(d.entry.Parts) == 0 {
+			return nil, err
+		}
+		upload = d.entry.Upload
+	} else {
+		u := new(statepb.Upload)
+		if !r.get(key(uploadKey, upload), u) || u.Begun == nil || u.Bucket != q.Bucket || u.Key != q.Key || u.Height < b.CreatedHeight {
+			return nil, nil
+		}
+	}
+	a := new(wirepb.PartsAnswer)
+	size := 0
+	r.scan(key(partKey, upload, be32(q.After+1)), after(key(partKey, upload)), func(k, v []byte) bool {
+		if a.Truncated = len(a.Parts) == int(q.Limit) || size > maxPartsAnswer; a.Truncated {
+			return false
+		}
+		rec, p := new(statepb.Part), new(wirepb.Part)
+		if !r.decode(k, v, rec) {
+			return false
+		}
+		if err = wire.Decode(rec.Part.Body, MaxTx, p); err != nil {
+			return false
+		}
+		l := &wirepb.ListedPart{Number: p.Number, Part: rec.Part}
+		if l.Segments, err = r.segmentsOf(p.Entry.Extents); err != nil {
+			return false
+		}
+		size += len(v) + proto.Size(l)
+		a.Parts = append(a.Parts, l)
+		return true
+	})
+	return a, err
+}
+
+// uploads lists the open multipart uploads of a bucket.
+func (r *Reader) uploads(q *wirepb.UploadsPage) (proto.Message, error) {
+	if q.Limit == 0 || q.Limit > MaxListing || len(q.Prefix) > mesh.MaxKeyLen || len(q.After) > mesh.MaxKeyLen || len(q.AfterUpload) != 0 && len(q.AfterUpload) != len(mesh.UploadID{}) {
+		return nil, mesh.Errorf(mesh.Invalid, "a list of %d uploads, at most %d", q.Limit, MaxListing)
+	}
+	b := new(statepb.Bucket)
+	if !r.get(key(bucketKey, []byte(q.Bucket)), b) {
+		return nil, nil
+	}
+	base := key(uploadListed, []byte(q.Bucket), []byte{0})
+	from, end := append(base[:len(base):len(base)], q.Prefix...), after(append(base[:len(base):len(base)], q.Prefix...))
+	if q.After != "" {
+		past := append(named(uploadListed, q.Bucket, q.After), 0xff) // behind every upload of that key
+		if len(q.AfterUpload) != 0 {
+			u := new(statepb.Upload)
+			if r.get(key(uploadKey, q.AfterUpload), u) {
+				past = append(uploadListKey(u, q.AfterUpload), 0)
+			}
+		}
+		if string(past) > string(from) {
+			from = past
+		}
+	}
+	a := new(wirepb.UploadsAnswer)
+	r.scan(from, end, func(k, _ []byte) bool {
+		if a.Truncated = len(a.Uploads) == int(q.Limit); a.Truncated {
+			return false
+		}
+		u := new(statepb.Upload)
+		if r.get(key(uploadKey, k[len(k)-len(mesh.UploadID{}):]), u) && u.Begun != nil && u.Height >= b.CreatedHeight {
+			a.Uploads = append(a.Uploads, &wirepb.ListedUpload{Upload: u.Begun, Height: u.Height})
+		}
+		return true
+	})
+	return a, nil
 }
 
 // segmentsOf returns the segments of the extents as they stand now, one for each run of extents in the same segment.
@@ -384,62 +551,6 @@ func (r *Reader) segmentsOf(extents []*wirepb.Extent) ([]*wirepb.Segment, error)
 		all = append(all, s.Segment)
 	}
 	return all, nil
-}
-
-func (r *Reader) listing(q *wirepb.Listing) (proto.Message, error) {
-	if q.Limit == 0 || q.Limit > MaxListing || q.Delimiter != "" && q.Delimiter != "/" || len(q.Prefix) > mesh.MaxKeyLen || len(q.After) > mesh.MaxKeyLen+1 {
-		return nil, mesh.Errorf(mesh.Invalid, "a listing of %d names, at most %d, with the delimiter %q", q.Limit, MaxListing, q.Delimiter)
-	}
-	base := objectKeyOf(q.Bucket, "")
-	end := after(objectKeyOf(q.Bucket, q.Prefix))
-	from := objectKeyOf(q.Bucket, max(q.Prefix, q.After))
-	if q.After >= q.Prefix && q.After != "" {
-		from = append(from, 0) // exclusive
-		if q.Delimiter != "" && len(q.After) > len(q.Prefix) && strings.HasPrefix(q.After, q.Prefix) && strings.HasSuffix(q.After, q.Delimiter) {
-			from = after(objectKeyOf(q.Bucket, q.After)) // past the whole folder that was listed last
-		}
-	}
-	a := new(wirepb.ListingAnswer)
-	walked := 0
-	for from != nil && string(from) < string(end) && len(a.Objects)+len(a.Prefixes) < int(q.Limit) && walked < maxListed {
-		var folder []byte // where to go on after a common prefix
-		r.scan(from, end, func(k, b []byte) bool {
-			from = append(append(from[:0:0], k...), 0)
-			if walked++; walked > maxListed {
-				return false
-			}
-			name := string(k[len(base):])
-			if q.Delimiter != "" {
-				if i := strings.Index(name[len(q.Prefix):], q.Delimiter); i >= 0 {
-					p := name[:len(q.Prefix)+i+1]
-					a.Prefixes = append(a.Prefixes, p)
-					folder = after(objectKeyOf(q.Bucket, p))
-					return false
-				}
-			}
-			o, e := new(statepb.Object), new(wirepb.Entry)
-			if !r.decode(k, b, o) {
-				return false
-			}
-			if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
-				r.fault = err
-				return false
-			}
-			a.Objects = append(a.Objects, &wirepb.ListedObject{Key: name, Size: e.Size, ModifiedMs: e.ModifiedMs, Version: e.Version})
-			return len(a.Objects)+len(a.Prefixes) < int(q.Limit)
-		})
-		if r.fault != nil {
-			return nil, r.fault
-		}
-		if folder == nil {
-			break
-		}
-		from = folder
-	}
-	if string(from) < string(end) {
-		r.scan(from, end, func(_, _ []byte) bool { a.Truncated = true; return false })
-	}
-	return a, nil
 }
 
 func (r *Reader) keepList(q *wirepb.KeepListPage) (proto.Message, error) {

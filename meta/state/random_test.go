@@ -38,6 +38,9 @@ func (p *player) tx() []byte {
 	}
 	name := fmt.Sprint("name/", p.pick(12))
 	p.serial++
+	if p.pick(3) == 0 {
+		return p.versionTx(u, bucket, name)
+	}
 	switch p.pick(16) {
 	case 0:
 		return u.open()
@@ -80,6 +83,54 @@ func (p *player) tx() []byte {
 		by := user{w: p.world, key: p.authorities[0].key}
 		return repair(by, s, &wirepb.RepairedPiece{Index: uint32(i), Piece: by.piece(s.Pieces[i].Slice, p.nodes[p.pick(len(p.nodes))], s.PieceBytes)})
 	}
+}
+
+// versionTx makes a transaction about versions, locks and multipart uploads.
+func (p *player) versionTx(u user, bucket, name string) []byte {
+	version := p.someVersion(bucket, name)
+	upload := fmt.Sprint("multipart ", p.pick(4))
+	part := func() *wirepb.Entry {
+		if p.pick(2) == 0 {
+			return u.inline(bucket, name, fmt.Sprint("part ", p.serial))
+		}
+		return u.object(bucket, name, u.segment(fmt.Sprint("part ", p.serial), uint64(200+p.pick(5000))))
+	}
+	switch p.pick(9) {
+	case 0:
+		return u.change(bucket, func(b *wirepb.Bucket) { b.Versioning = uint32(1 + p.pick(2)) })
+	case 1:
+		return u.change(bucket, func(b *wirepb.Bucket) {
+			b.Locking = p.pick(6) == 0
+			b.Sections = []*wirepb.Section{{Kind: uint32(1 + p.pick(3)), Body: []byte(fmt.Sprint(p.serial))[:p.pick(2)]}}
+		})
+	case 2, 3:
+		return u.purge(bucket, name, version, p.pick(2) == 0)
+	case 4:
+		return u.amend(bucket, name, version, func(a *wirepb.Amendment) {
+			a.SetTags, a.SealedTags = true, []byte("tags")
+			a.SetHold, a.Lock = p.pick(2) == 0, &wirepb.Lock{Hold: p.pick(3) == 0}
+		})
+	case 5:
+		return u.upload(upload, bucket, name, uint32(1+p.pick(5)/4))
+	case 6, 7:
+		return u.part(upload, uint32(1+p.pick(3)), part())
+	default:
+		return u.complete(upload, bucket, name)
+	}
+}
+
+// someVersion draws one of the versions that there are of an object.
+func (p *player) someVersion(bucket, name string) []byte {
+	v := view{db: p.m.db}
+	all := [][]byte{make([]byte, 16)}
+	if d, err := objectAt(&v, objectKeyOf(bucket, name)); d != nil && err == nil {
+		all = append(all, d.version())
+	}
+	v.scanPrefix(named(versionKey, bucket, name), func(k, _ []byte) bool {
+		all = append(all, bytes.Clone(k[len(k)-16:]))
+		return true
+	})
+	return all[p.pick(len(all))]
 }
 
 // play runs a world through random blocks, recounting everything as it goes.

@@ -117,6 +117,7 @@ type world struct {
 	valueHeight int64
 	authorities []member
 	nodes       []member
+	ids         int // that were drawn
 }
 
 // newWorld founds a group of authorities and nodes, each node with an operator of its own.
@@ -197,6 +198,17 @@ func (w *world) epoch(e uint64) {
 	w.ok(w.factsAt(w.authorities[0].key, w.valueHeight))
 	if w.m.tip.Epoch != e {
 		w.t.Fatalf("epoch %d, want %d", w.m.tip.Epoch, e)
+	}
+}
+
+// leave lets everything that was replaced or removed be gone.
+func (w *world) leave() {
+	w.t.Helper()
+	w.epoch(w.m.tip.Epoch + LeaveEpochs + 1)
+	w.block()
+	w.check()
+	if n := w.count(leavingKey); n != 0 {
+		w.t.Fatalf("%d versions have not left", n)
 	}
 }
 
@@ -563,24 +575,117 @@ func (w *world) checkIndex(v *view) {
 			references[string(x.Segment)]++
 		}
 	}
-	objects, sizes, total := map[string]uint64{}, map[string]uint64{}, uint64(0)
-	v.scanPrefix(key(objectKey), func(k, b []byte) bool {
-		o, e := new(statepb.Object), new(wirepb.Entry)
-		v.decode(k, b, o)
-		if err := wire.Decode(o.Entry.Body, MaxTx, e); err != nil {
-			w.t.Fatal(err)
-		}
-		if string(k) != string(objectKeyOf(e.Bucket, e.Key)) {
-			w.t.Fatalf("%s/%s lies at %q", e.Bucket, e.Key, k)
-		}
-		refer(e.Extents)
-		objects[e.Bucket]++
-		sizes[e.Bucket] += e.Size
-		total++
+	objects, sizes, versions, nulls, uploads, total := map[string]uint64{}, map[string]uint64{}, map[string]uint64{}, map[string]int{}, map[string]uint64{}, uint64(0)
+	whole := func(e *wirepb.Entry) {
 		for n := range e.Pages {
 			if _, ok := v.bytes(key(pageKey, e.Upload, be32(n))); !ok {
 				w.t.Fatalf("%s/%s lacks page %d", e.Bucket, e.Key, n)
 			}
+		}
+		for _, r := range e.Parts {
+			if p, err := partAt(v, e.Upload, r.Number); p == nil || err != nil || string(p.Entry.Version) != string(r.Version) {
+				w.t.Fatalf("%s/%s lacks part %d", e.Bucket, e.Key, r.Number)
+			}
+		}
+	}
+	open := func(k, b []byte) *dated {
+		o := new(statepb.Object)
+		v.decode(k, b, o)
+		d, err := openObject(o)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return d
+	}
+	v.scanPrefix(key(objectKey), func(k, b []byte) bool {
+		d := open(k, b)
+		e := d.entry
+		if d.Marker || string(k) != string(objectKeyOf(e.Bucket, e.Key)) {
+			w.t.Fatalf("%s/%s lies at %q", e.GetBucket(), e.GetKey(), k)
+		}
+		refer(e.Extents)
+		whole(e)
+		objects[e.Bucket]++
+		sizes[e.Bucket] += e.Size
+		total++
+		if d.Null {
+			nulls[e.Bucket+"/"+e.Key]++
+		}
+		return true
+	})
+	places := map[string]bool{} // in the history, by the keys that find them
+	v.scanPrefix(key(historyKey), func(k, b []byte) bool {
+		d := open(k, b)
+		bucket, name := "", ""
+		if d.Marker {
+			bucket, name = d.deletion.Bucket, d.deletion.Key
+		} else {
+			bucket, name = d.entry.Bucket, d.entry.Key
+			refer(d.entry.Extents)
+			whole(d.entry)
+		}
+		if string(k) != string(historyKeyOf(bucket, name, d.Object)) {
+			w.t.Fatalf("an older version of %s/%s lies at %q", bucket, name, k)
+		}
+		versions[bucket]++
+		at := string(k[len(k)-historyPlace:])
+		places[string(versionKeyOf(bucket, name, d.version()))+at] = true
+		if d.Null {
+			nulls[bucket+"/"+name]++
+			places[string(versionKeyOf(bucket, name, index.NullVersion[:]))+at] = true
+		}
+		if o := new(statepb.Object); v.get(objectKeyOf(bucket, name), o) && (o.Height < d.Height || o.Height == d.Height && o.Position < d.Position) {
+			w.t.Fatalf("%s/%s has a current version that is older than another", bucket, name)
+		}
+		return true
+	})
+	for name, n := range nulls {
+		if n > 1 {
+			w.t.Fatalf("%s has %d null versions", name, n)
+		}
+	}
+	v.scanPrefix(key(versionKey), func(k, b []byte) bool {
+		if !places[string(k)+string(b)] {
+			w.t.Fatalf("%q finds nothing", k)
+		}
+		delete(places, string(k)+string(b))
+		return true
+	})
+	if len(places) != 0 {
+		w.t.Fatalf("%d older versions cannot be found", len(places))
+	}
+	leaving := map[string]bool{}
+	v.scanPrefix(key(leavingKey), func(k, b []byte) bool {
+		refer(open(k, b).entry.Extents)
+		leaving[string(k[1:])] = true
+		return true
+	})
+	v.scanPrefix(key(leaveTimeKey), func(k, _ []byte) bool {
+		if !leaving[string(k[9:])] {
+			w.t.Fatalf("%q leaves and is not there", k)
+		}
+		delete(leaving, string(k[9:]))
+		return true
+	})
+	if len(leaving) != 0 {
+		w.t.Fatalf("%d versions never leave", len(leaving))
+	}
+	v.scanPrefix(key(partKey), func(k, b []byte) bool {
+		r, p := new(statepb.Part), new(wirepb.Part)
+		v.decode(k, b, r)
+		if err := wire.Decode(r.Part.Body, MaxTx, p); err != nil {
+			w.t.Fatal(err)
+		}
+		refer(p.Entry.Extents)
+		return true
+	})
+	v.scanPrefix(key(uploadListed), func(k, _ []byte) bool {
+		u := new(statepb.Upload)
+		if !v.get(key(uploadKey, k[len(k)-16:]), u) || u.Begun == nil || string(uploadListKey(u, k[len(k)-16:])) != string(k) {
+			w.t.Fatalf("%q lists no open upload", k)
+		}
+		if b := new(statepb.Bucket); v.get(key(bucketKey, []byte(u.Bucket)), b) && u.Height >= b.CreatedHeight {
+			uploads[u.Bucket]++
 		}
 		return true
 	})
@@ -634,9 +739,22 @@ func (w *world) checkIndex(v *view) {
 		if r.Objects != objects[name] || r.Bytes != sizes[name] {
 			w.t.Fatalf("bucket %s: %d objects of %d bytes, counted %d of %d", name, r.Objects, r.Bytes, objects[name], sizes[name])
 		}
+		if r.Versions != versions[name] || r.Uploads != uploads[name] {
+			w.t.Fatalf("bucket %s: %d older versions and %d uploads, counted %d and %d", name, r.Versions, r.Uploads, versions[name], uploads[name])
+		}
 		delete(objects, name)
+		delete(versions, name)
+		for _, c := range r.Sections {
+			body, _ := v.bytes(sectionKeyOf(name, c.Kind))
+			if h := sha256.Sum256(body); len(body) == 0 || string(h[:]) != string(c.Body) {
+				w.t.Fatalf("bucket %s: section %d is not what its hash says", name, c.Kind)
+			}
+		}
 		return true
 	})
+	if len(versions) != 0 {
+		w.t.Fatalf("versions in buckets that do not exist: %v", versions)
+	}
 	if len(objects) != 0 {
 		w.t.Fatalf("objects in buckets that do not exist: %v", objects)
 	}

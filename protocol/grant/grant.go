@@ -27,14 +27,15 @@ const (
 	List                            // list names
 	Buckets                         // create and delete buckets
 	Delegate                        // sign a further link
+	Bypass                          // weaken governance locks
 
-	All = Read | Write | Delete | List | Buckets | Delegate
+	All = Read | Write | Delete | List | Buckets | Delegate | Bypass
 )
 
 var operationNames = []struct {
 	op   Operations
 	name string
-}{{Read, "read"}, {Write, "write"}, {Delete, "delete"}, {List, "list"}, {Buckets, "buckets"}, {Delegate, "delegate"}}
+}{{Read, "read"}, {Write, "write"}, {Delete, "delete"}, {List, "list"}, {Buckets, "buckets"}, {Delegate, "delegate"}, {Bypass, "bypass"}}
 
 func (o Operations) String() string {
 	var names []string

@@ -146,7 +146,7 @@ func TestSecondLink(t *testing.T) {
 		{"without slash", mesh.Invalid, false, func(l *wirepb.Link) { l.Prefix = "photos" }},
 		{"write added", mesh.Denied, false, func(l *wirepb.Link) { l.Operations |= uint32(grant.Write) }},
 		{"no operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations = 0 }},
-		{"an unknown operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations |= 64 }},
+		{"an unknown operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations |= 128 }},
 		{"sooner", mesh.Denied, false, func(l *wirepb.Link) { l.NotBeforeMs-- }},
 		{"later", mesh.Denied, false, func(l *wirepb.Link) { l.ExpiresMs++ }},
 		{"empty time", mesh.Invalid, false, func(l *wirepb.Link) { l.ExpiresMs = l.NotBeforeMs }},

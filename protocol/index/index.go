@@ -36,6 +36,7 @@ const (
 const (
 	CreateBucket = 1
 	DeleteBucket = 2
+	ChangeBucket = 3
 )
 
 // SegmentIDOf names a segment: SHA-256 over its geometry and the slice ids in coding order. Holders and
@@ -89,10 +90,22 @@ func putUint64(h hash.Hash, v uint64) {
 
 // CheckBucket checks a bucket's message by itself.
 func CheckBucket(b *wirepb.Bucket) error {
-	if b.Action != CreateBucket && b.Action != DeleteBucket {
+	switch {
+	case b.Action < CreateBucket || b.Action > ChangeBucket:
 		return mesh.Errorf(mesh.Invalid, "the bucket action %d does not exist", b.Action)
+	case b.Versioning > Suspended || b.Locking && b.Versioning == Suspended:
+		return mesh.Errorf(mesh.Invalid, "a bucket's versioning is malformed")
+	case b.Action == DeleteBucket && (b.Versioning != 0 || b.Locking || len(b.Sections) != 0):
+		return mesh.Errorf(mesh.Invalid, "a bucket is deleted and configured in one message")
+	case len(b.Sections) > MaxSections:
+		return mesh.Errorf(mesh.Invalid, "%d sections of a bucket, at most %d", len(b.Sections), MaxSections)
 	}
-	return mesh.CheckBucket(b.Name)
+	for i, c := range b.Sections {
+		if c.Kind == 0 || c.Kind > MaxSections || len(c.Body) > MaxSection || i > 0 && c.Kind <= b.Sections[i-1].Kind {
+			return mesh.Errorf(mesh.Invalid, "section %d of a bucket, of %d bytes, is malformed or out of order", c.Kind, len(c.Body))
+		}
+	}
+	return firstError(checkID(b.Id, "a bucket"), mesh.CheckBucket(b.Name))
 }
 
 // CheckSegment checks a segment by itself: a geometry that exists, pieces that hold its bytes with less than one
@@ -191,6 +204,16 @@ func CheckEntry(e *wirepb.Entry, public bool) error {
 		return mesh.Errorf(mesh.Invalid, "an entry's condition is malformed")
 	case (len(e.Upload) != 0 || e.Pages != 0) && len(e.Upload) != len(mesh.UploadID{}):
 		return mesh.Errorf(mesh.Invalid, "an entry's upload has %d bytes", len(e.Upload))
+	case len(e.SealedSummary) > MaxSummary:
+		return mesh.Errorf(mesh.Invalid, "an entry's summary has %d bytes, at most %d", len(e.SealedSummary), MaxSummary)
+	case string(e.Version) == string(NullVersion[:]):
+		return mesh.Errorf(mesh.Invalid, "an entry's version is all zero")
+	}
+	if err := firstError(checkID(e.Id, "an entry"), CheckLock(e.Lock)); err != nil {
+		return err
+	}
+	if len(e.Parts) > 0 {
+		return checkCompletion(e)
 	}
 	if e.FrameBytes == 0 { // inline
 		if e.Size > mesh.InlineMax || uint64(len(e.Inline)) != e.Size+overhead || len(e.Extents)+len(e.Segments)+int(e.Pages) != 0 {

@@ -227,7 +227,7 @@ func TestSegmentID(t *testing.T) {
 
 func entry() *wirepb.Entry {
 	id := index.SegmentIDOf(seven())
-	e := &wirepb.Entry{Bucket: "photos", Key: "a", Version: make([]byte, 16), Size: 936, FrameBytes: 234, WrappedKey: make([]byte, 60),
+	e := &wirepb.Entry{Bucket: "photos", Key: "a", Version: bytes.Repeat([]byte{1}, 16), Size: 936, FrameBytes: 234, WrappedKey: make([]byte, 60),
 		Extents: []*wirepb.Extent{{Segment: id[:], Length: 1000}}, Segments: []*wirepb.Segment{seven()}}
 	root := index.NewContentRoot(e.Size, e.FrameBytes, nil)
 	root.Add(e.Extents...)
@@ -347,7 +347,7 @@ func TestCheckPageAndBucket(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for action, ok := range map[uint32]bool{0: false, index.CreateBucket: true, index.DeleteBucket: true, 3: false} {
+	for action, ok := range map[uint32]bool{0: false, index.CreateBucket: true, index.DeleteBucket: true, index.ChangeBucket: true, 4: false} {
 		if err := index.CheckBucket(&wirepb.Bucket{Name: "photos", Action: action}); (err == nil) != ok {
 			t.Errorf("action %d: %v", action, err)
 		}

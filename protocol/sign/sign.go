@@ -29,6 +29,9 @@ const (
 	Entry      Purpose = "entry/1"       // writer: an index entry
 	Page       Purpose = "entry-page/1"  // writer: segments of a large object
 	Deletion   Purpose = "deletion/1"    // writer: delete an object
+	Upload     Purpose = "upload/1"      // writer: begin or abort a multipart upload
+	Part       Purpose = "part/1"        // writer: a part of a multipart upload
+	Amendment  Purpose = "amendment/1"   // writer: tags and locks of a version
 	Grant      Purpose = "grant/1"       // account or holder: a link of a delegation chain
 	Revocation Purpose = "revocation/1"  // account or holder: a grant is void
 	Facts      Purpose = "facts/1"       // authority: submits a verified fact of the value layer
@@ -41,7 +44,7 @@ const (
 	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Grant,
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration}
 
 // Purposes returns every registered purpose.

@@ -21,13 +21,18 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Bucket creates or deletes a bucket (purpose bucket/1). Names are unique in a group.
+// Bucket creates, deletes or changes a bucket (purpose bucket/1). Names are unique in a group.
 type Bucket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`         // create 1, delete 2 (only an empty bucket)
-	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`         // objects are neither encrypted nor refused to anybody
-	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the writer's clock; see Entry.modified_ms
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`                             // create 1, delete 2 (only an empty bucket), change 3
+	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`                             // objects are neither encrypted nor refused to anybody; decided when it is created
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                     // the writer's clock; see Entry.modified_ms
+	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes, so that no two messages are equal
+	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // see Entry
+	Versioning    uint32                 `protobuf:"varint,7,opt,name=versioning,proto3" json:"versioning,omitempty"`                     // as it is 0, on 1, suspended 2
+	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`                           // versions can be locked from now on; needs versioning, and is never taken back
+	Sections      []*Section             `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`                          // that replace those of the same kind
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -90,6 +95,94 @@ func (x *Bucket) GetAtMs() int64 {
 	return 0
 }
 
+func (x *Bucket) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Bucket) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+func (x *Bucket) GetVersioning() uint32 {
+	if x != nil {
+		return x.Versioning
+	}
+	return 0
+}
+
+func (x *Bucket) GetLocking() bool {
+	if x != nil {
+		return x.Locking
+	}
+	return false
+}
+
+func (x *Bucket) GetSections() []*Section {
+	if x != nil {
+		return x.Sections
+	}
+	return nil
+}
+
+// Section is a part of a bucket's configuration, which the log keeps and does not read. It is in the clear.
+type Section struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Body          []byte                 `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"` // empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Section) Reset() {
+	*x = Section{}
+	mi := &file_index_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Section) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Section) ProtoMessage() {}
+
+func (x *Section) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Section.ProtoReflect.Descriptor instead.
+func (*Section) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Section) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Section) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
 // Entry commits a version of an object (purpose entry/1).
 type Entry struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -109,13 +202,18 @@ type Entry struct {
 	SealedMetadata  []byte                 `protobuf:"bytes,14,opt,name=sealed_metadata,json=sealedMetadata,proto3" json:"sealed_metadata,omitempty"`    // Metadata, sealed under the object's key; plain in a public bucket
 	Condition       uint32                 `protobuf:"varint,15,opt,name=condition,proto3" json:"condition,omitempty"`                                   // none 0, absent 1, equal 2
 	ExpectedVersion []byte                 `protobuf:"bytes,16,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"` // with condition equal
+	Id              []byte                 `protobuf:"bytes,17,opt,name=id,proto3" json:"id,omitempty"`                                                  // 16 random bytes, so that no two messages are equal
+	NotAfterMs      int64                  `protobuf:"varint,18,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`             // block time after which it is refused, so that a writer knows when an attempt is over; 0: the replay window
+	SealedSummary   []byte                 `protobuf:"bytes,19,opt,name=sealed_summary,json=sealedSummary,proto3" json:"sealed_summary,omitempty"`       // what listings show besides size and time, sealed like the metadata
+	Parts           []*PartRef             `protobuf:"bytes,20,rep,name=parts,proto3" json:"parts,omitempty"`                                            // completes the multipart upload named by upload: its parts, ascending; then nothing of inline to segments
+	Lock            *Lock                  `protobuf:"bytes,21,opt,name=lock,proto3" json:"lock,omitempty"`                                              // that the version begins with; only in a bucket with locking
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_index_proto_msgTypes[1]
+	mi := &file_index_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -127,7 +225,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[1]
+	mi := &file_index_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -140,7 +238,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{1}
+	return file_index_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Entry) GetBucket() string {
@@ -255,6 +353,468 @@ func (x *Entry) GetExpectedVersion() []byte {
 	return nil
 }
 
+func (x *Entry) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Entry) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+func (x *Entry) GetSealedSummary() []byte {
+	if x != nil {
+		return x.SealedSummary
+	}
+	return nil
+}
+
+func (x *Entry) GetParts() []*PartRef {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Entry) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+// PartRef names a part of a multipart upload as the writer saw it.
+type PartRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Version       []byte                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"` // plaintext bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartRef) Reset() {
+	*x = PartRef{}
+	mi := &file_index_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartRef) ProtoMessage() {}
+
+func (x *PartRef) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartRef.ProtoReflect.Descriptor instead.
+func (*PartRef) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PartRef) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PartRef) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *PartRef) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// Lock keeps a version from being removed.
+type Lock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mode          uint32                 `protobuf:"varint,1,opt,name=mode,proto3" json:"mode,omitempty"`                      // none 0, governance 1 (who may bypass, may shorten and remove), compliance 2 (nobody may)
+	UntilMs       int64                  `protobuf:"varint,2,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // block time
+	Hold          bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                      // until it is lifted, whatever the mode
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_index_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Lock) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *Lock) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *Lock) GetHold() bool {
+	if x != nil {
+		return x.Hold
+	}
+	return false
+}
+
+// Upload begins or aborts a multipart upload (purpose upload/1). A completed one is an Entry with parts.
+type Upload struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Upload         []byte                 `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`  // 16 bytes
+	Action         uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"` // begin 1, abort 2
+	Bucket         string                 `protobuf:"bytes,3,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key            string                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	AtMs           int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Id             []byte                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
+	NotAfterMs     int64                  `protobuf:"varint,7,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	WrappedKey     []byte                 `protobuf:"bytes,8,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`             // the object's key under its folder's, bound to the upload; empty in a public bucket
+	SealedMetadata []byte                 `protobuf:"bytes,9,opt,name=sealed_metadata,json=sealedMetadata,proto3" json:"sealed_metadata,omitempty"` // what the object will be said to be, sealed under its key
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Upload) Reset() {
+	*x = Upload{}
+	mi := &file_index_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upload) ProtoMessage() {}
+
+func (x *Upload) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upload.ProtoReflect.Descriptor instead.
+func (*Upload) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Upload) GetUpload() []byte {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *Upload) GetAction() uint32 {
+	if x != nil {
+		return x.Action
+	}
+	return 0
+}
+
+func (x *Upload) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *Upload) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Upload) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Upload) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Upload) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+func (x *Upload) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
+func (x *Upload) GetSealedMetadata() []byte {
+	if x != nil {
+		return x.SealedMetadata
+	}
+	return nil
+}
+
+// Part is a part of a multipart upload (purpose part/1); it replaces the part of the same number. Its entry is that of an object
+// of its own: named like the object, with a version that names this attempt, a key wrapped under the object's, no
+// condition, no parts and no lock.
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Upload        []byte                 `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // 1 to 10,000
+	Entry         *Entry                 `protobuf:"bytes,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_index_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Part) GetUpload() []byte {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *Part) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Part) GetEntry() *Entry {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+// Amendment changes what may change of a version without its bytes (purpose amendment/1).
+type Amendment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // 16 bytes; all zero: the one without a version, as Deletion
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
+	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	SetTags       bool                   `protobuf:"varint,7,opt,name=set_tags,json=setTags,proto3" json:"set_tags,omitempty"`
+	SealedTags    []byte                 `protobuf:"bytes,8,opt,name=sealed_tags,json=sealedTags,proto3" json:"sealed_tags,omitempty"`        // empty: none
+	SetRetention  bool                   `protobuf:"varint,9,opt,name=set_retention,json=setRetention,proto3" json:"set_retention,omitempty"` // to mode and until_ms of lock
+	SetHold       bool                   `protobuf:"varint,10,opt,name=set_hold,json=setHold,proto3" json:"set_hold,omitempty"`               // to hold of lock
+	Lock          *Lock                  `protobuf:"bytes,11,opt,name=lock,proto3" json:"lock,omitempty"`
+	Bypass        bool                   `protobuf:"varint,12,opt,name=bypass,proto3" json:"bypass,omitempty"` // a governance lock that stands against it, by who may
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Amendment) Reset() {
+	*x = Amendment{}
+	mi := &file_index_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Amendment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Amendment) ProtoMessage() {}
+
+func (x *Amendment) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Amendment.ProtoReflect.Descriptor instead.
+func (*Amendment) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Amendment) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *Amendment) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Amendment) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Amendment) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Amendment) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Amendment) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+func (x *Amendment) GetSetTags() bool {
+	if x != nil {
+		return x.SetTags
+	}
+	return false
+}
+
+func (x *Amendment) GetSealedTags() []byte {
+	if x != nil {
+		return x.SealedTags
+	}
+	return nil
+}
+
+func (x *Amendment) GetSetRetention() bool {
+	if x != nil {
+		return x.SetRetention
+	}
+	return false
+}
+
+func (x *Amendment) GetSetHold() bool {
+	if x != nil {
+		return x.SetHold
+	}
+	return false
+}
+
+func (x *Amendment) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Amendment) GetBypass() bool {
+	if x != nil {
+		return x.Bypass
+	}
+	return false
+}
+
 // Page carries segments of an object too large for one message (purpose entry-page/1).
 type Page struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -271,7 +831,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_index_proto_msgTypes[2]
+	mi := &file_index_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +843,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[2]
+	mi := &file_index_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +856,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{2}
+	return file_index_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Page) GetUpload() []byte {
@@ -360,7 +920,7 @@ type Extent struct {
 
 func (x *Extent) Reset() {
 	*x = Extent{}
-	mi := &file_index_proto_msgTypes[3]
+	mi := &file_index_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +932,7 @@ func (x *Extent) String() string {
 func (*Extent) ProtoMessage() {}
 
 func (x *Extent) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[3]
+	mi := &file_index_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +945,7 @@ func (x *Extent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extent.ProtoReflect.Descriptor instead.
 func (*Extent) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{3}
+	return file_index_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Extent) GetSegment() []byte {
@@ -422,7 +982,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_index_proto_msgTypes[4]
+	mi := &file_index_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +994,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[4]
+	mi := &file_index_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +1007,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{4}
+	return file_index_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Segment) GetLength() uint64 {
@@ -490,7 +1050,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_index_proto_msgTypes[5]
+	mi := &file_index_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +1062,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[5]
+	mi := &file_index_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +1075,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{5}
+	return file_index_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Piece) GetSlice() []byte {
@@ -552,7 +1112,7 @@ type Metadata struct {
 
 func (x *Metadata) Reset() {
 	*x = Metadata{}
-	mi := &file_index_proto_msgTypes[6]
+	mi := &file_index_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +1124,7 @@ func (x *Metadata) String() string {
 func (*Metadata) ProtoMessage() {}
 
 func (x *Metadata) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[6]
+	mi := &file_index_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +1137,7 @@ func (x *Metadata) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Metadata.ProtoReflect.Descriptor instead.
 func (*Metadata) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{6}
+	return file_index_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Metadata) GetContentType() string {
@@ -618,7 +1178,7 @@ type Attribute struct {
 
 func (x *Attribute) Reset() {
 	*x = Attribute{}
-	mi := &file_index_proto_msgTypes[7]
+	mi := &file_index_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +1190,7 @@ func (x *Attribute) String() string {
 func (*Attribute) ProtoMessage() {}
 
 func (x *Attribute) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[7]
+	mi := &file_index_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +1203,7 @@ func (x *Attribute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attribute.ProtoReflect.Descriptor instead.
 func (*Attribute) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{7}
+	return file_index_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Attribute) GetName() string {
@@ -660,20 +1220,25 @@ func (x *Attribute) GetValue() string {
 	return ""
 }
 
-// Deletion removes an object (purpose deletion/1).
+// Deletion removes an object (purpose deletion/1): in a bucket with versioning by a marker on top of its versions, whose
+// version is the message's id.
 type Deletion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // only if it is still this one; empty: whichever
 	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`
+	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	Purge         bool                   `protobuf:"varint,7,opt,name=purge,proto3" json:"purge,omitempty"`   // removes this version and no other, marker or not; all zero is the one written while there was no versioning
+	Bypass        bool                   `protobuf:"varint,8,opt,name=bypass,proto3" json:"bypass,omitempty"` // a governance lock that stands against it, by who may
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Deletion) Reset() {
 	*x = Deletion{}
-	mi := &file_index_proto_msgTypes[8]
+	mi := &file_index_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +1250,7 @@ func (x *Deletion) String() string {
 func (*Deletion) ProtoMessage() {}
 
 func (x *Deletion) ProtoReflect() protoreflect.Message {
-	mi := &file_index_proto_msgTypes[8]
+	mi := &file_index_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +1263,7 @@ func (x *Deletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deletion.ProtoReflect.Descriptor instead.
 func (*Deletion) Descriptor() ([]byte, []int) {
-	return file_index_proto_rawDescGZIP(), []int{8}
+	return file_index_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Deletion) GetBucket() string {
@@ -729,16 +1294,55 @@ func (x *Deletion) GetAtMs() int64 {
 	return 0
 }
 
+func (x *Deletion) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Deletion) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+func (x *Deletion) GetPurge() bool {
+	if x != nil {
+		return x.Purge
+	}
+	return false
+}
+
+func (x *Deletion) GetBypass() bool {
+	if x != nil {
+		return x.Bypass
+	}
+	return false
+}
+
 var File_index_proto protoreflect.FileDescriptor
 
 const file_index_proto_rawDesc = "" +
 	"\n" +
-	"\vindex.proto\x12\x0fstratos.wire.v1\"a\n" +
+	"\vindex.proto\x12\x0fstratos.wire.v1\"\x83\x02\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x16\n" +
 	"\x06public\x18\x03 \x01(\bR\x06public\x12\x13\n" +
-	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"\x86\x04\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\fR\x02id\x12 \n" +
+	"\fnot_after_ms\x18\x06 \x01(\x03R\n" +
+	"notAfterMs\x12\x1e\n" +
+	"\n" +
+	"versioning\x18\a \x01(\rR\n" +
+	"versioning\x12\x18\n" +
+	"\alocking\x18\b \x01(\bR\alocking\x124\n" +
+	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\"1\n" +
+	"\aSection\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xba\x05\n" +
 	"\x05Entry\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
@@ -759,7 +1363,53 @@ const file_index_proto_rawDesc = "" +
 	"wrappedKey\x12'\n" +
 	"\x0fsealed_metadata\x18\x0e \x01(\fR\x0esealedMetadata\x12\x1c\n" +
 	"\tcondition\x18\x0f \x01(\rR\tcondition\x12)\n" +
-	"\x10expected_version\x18\x10 \x01(\fR\x0fexpectedVersion\"\xde\x01\n" +
+	"\x10expected_version\x18\x10 \x01(\fR\x0fexpectedVersion\x12\x0e\n" +
+	"\x02id\x18\x11 \x01(\fR\x02id\x12 \n" +
+	"\fnot_after_ms\x18\x12 \x01(\x03R\n" +
+	"notAfterMs\x12%\n" +
+	"\x0esealed_summary\x18\x13 \x01(\fR\rsealedSummary\x12.\n" +
+	"\x05parts\x18\x14 \x03(\v2\x18.stratos.wire.v1.PartRefR\x05parts\x12)\n" +
+	"\x04lock\x18\x15 \x01(\v2\x15.stratos.wire.v1.LockR\x04lock\"O\n" +
+	"\aPartRef\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\fR\aversion\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\"I\n" +
+	"\x04Lock\x12\x12\n" +
+	"\x04mode\x18\x01 \x01(\rR\x04mode\x12\x19\n" +
+	"\buntil_ms\x18\x02 \x01(\x03R\auntilMs\x12\x12\n" +
+	"\x04hold\x18\x03 \x01(\bR\x04hold\"\xf3\x01\n" +
+	"\x06Upload\x12\x16\n" +
+	"\x06upload\x18\x01 \x01(\fR\x06upload\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\rR\x06action\x12\x16\n" +
+	"\x06bucket\x18\x03 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\x12\x13\n" +
+	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\fR\x02id\x12 \n" +
+	"\fnot_after_ms\x18\a \x01(\x03R\n" +
+	"notAfterMs\x12\x1f\n" +
+	"\vwrapped_key\x18\b \x01(\fR\n" +
+	"wrappedKey\x12'\n" +
+	"\x0fsealed_metadata\x18\t \x01(\fR\x0esealedMetadata\"d\n" +
+	"\x04Part\x12\x16\n" +
+	"\x06upload\x18\x01 \x01(\fR\x06upload\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12,\n" +
+	"\x05entry\x18\x03 \x01(\v2\x16.stratos.wire.v1.EntryR\x05entry\"\xd5\x02\n" +
+	"\tAmendment\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\fR\aversion\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\fR\x02id\x12 \n" +
+	"\fnot_after_ms\x18\x06 \x01(\x03R\n" +
+	"notAfterMs\x12\x19\n" +
+	"\bset_tags\x18\a \x01(\bR\asetTags\x12\x1f\n" +
+	"\vsealed_tags\x18\b \x01(\fR\n" +
+	"sealedTags\x12#\n" +
+	"\rset_retention\x18\t \x01(\bR\fsetRetention\x12\x19\n" +
+	"\bset_hold\x18\n" +
+	" \x01(\bR\asetHold\x12)\n" +
+	"\x04lock\x18\v \x01(\v2\x15.stratos.wire.v1.LockR\x04lock\x12\x16\n" +
+	"\x06bypass\x18\f \x01(\bR\x06bypass\"\xde\x01\n" +
 	"\x04Page\x12\x16\n" +
 	"\x06upload\x18\x01 \x01(\fR\x06upload\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x16\n" +
@@ -793,12 +1443,17 @@ const file_index_proto_rawDesc = "" +
 	"attributes\"5\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"c\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xc3\x01\n" +
 	"\bDeletion\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\fR\aversion\x12\x13\n" +
-	"\x05at_ms\x18\x04 \x01(\x03R\x04atMsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\fR\x02id\x12 \n" +
+	"\fnot_after_ms\x18\x06 \x01(\x03R\n" +
+	"notAfterMs\x12\x14\n" +
+	"\x05purge\x18\a \x01(\bR\x05purge\x12\x16\n" +
+	"\x06bypass\x18\b \x01(\bR\x06bypassB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_index_proto_rawDescOnce sync.Once
@@ -812,30 +1467,41 @@ func file_index_proto_rawDescGZIP() []byte {
 	return file_index_proto_rawDescData
 }
 
-var file_index_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_index_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_index_proto_goTypes = []any{
 	(*Bucket)(nil),    // 0: stratos.wire.v1.Bucket
-	(*Entry)(nil),     // 1: stratos.wire.v1.Entry
-	(*Page)(nil),      // 2: stratos.wire.v1.Page
-	(*Extent)(nil),    // 3: stratos.wire.v1.Extent
-	(*Segment)(nil),   // 4: stratos.wire.v1.Segment
-	(*Piece)(nil),     // 5: stratos.wire.v1.Piece
-	(*Metadata)(nil),  // 6: stratos.wire.v1.Metadata
-	(*Attribute)(nil), // 7: stratos.wire.v1.Attribute
-	(*Deletion)(nil),  // 8: stratos.wire.v1.Deletion
+	(*Section)(nil),   // 1: stratos.wire.v1.Section
+	(*Entry)(nil),     // 2: stratos.wire.v1.Entry
+	(*PartRef)(nil),   // 3: stratos.wire.v1.PartRef
+	(*Lock)(nil),      // 4: stratos.wire.v1.Lock
+	(*Upload)(nil),    // 5: stratos.wire.v1.Upload
+	(*Part)(nil),      // 6: stratos.wire.v1.Part
+	(*Amendment)(nil), // 7: stratos.wire.v1.Amendment
+	(*Page)(nil),      // 8: stratos.wire.v1.Page
+	(*Extent)(nil),    // 9: stratos.wire.v1.Extent
+	(*Segment)(nil),   // 10: stratos.wire.v1.Segment
+	(*Piece)(nil),     // 11: stratos.wire.v1.Piece
+	(*Metadata)(nil),  // 12: stratos.wire.v1.Metadata
+	(*Attribute)(nil), // 13: stratos.wire.v1.Attribute
+	(*Deletion)(nil),  // 14: stratos.wire.v1.Deletion
 }
 var file_index_proto_depIdxs = []int32{
-	3, // 0: stratos.wire.v1.Entry.extents:type_name -> stratos.wire.v1.Extent
-	4, // 1: stratos.wire.v1.Entry.segments:type_name -> stratos.wire.v1.Segment
-	3, // 2: stratos.wire.v1.Page.extents:type_name -> stratos.wire.v1.Extent
-	4, // 3: stratos.wire.v1.Page.segments:type_name -> stratos.wire.v1.Segment
-	5, // 4: stratos.wire.v1.Segment.pieces:type_name -> stratos.wire.v1.Piece
-	7, // 5: stratos.wire.v1.Metadata.attributes:type_name -> stratos.wire.v1.Attribute
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1,  // 0: stratos.wire.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	9,  // 1: stratos.wire.v1.Entry.extents:type_name -> stratos.wire.v1.Extent
+	10, // 2: stratos.wire.v1.Entry.segments:type_name -> stratos.wire.v1.Segment
+	3,  // 3: stratos.wire.v1.Entry.parts:type_name -> stratos.wire.v1.PartRef
+	4,  // 4: stratos.wire.v1.Entry.lock:type_name -> stratos.wire.v1.Lock
+	2,  // 5: stratos.wire.v1.Part.entry:type_name -> stratos.wire.v1.Entry
+	4,  // 6: stratos.wire.v1.Amendment.lock:type_name -> stratos.wire.v1.Lock
+	9,  // 7: stratos.wire.v1.Page.extents:type_name -> stratos.wire.v1.Extent
+	10, // 8: stratos.wire.v1.Page.segments:type_name -> stratos.wire.v1.Segment
+	11, // 9: stratos.wire.v1.Segment.pieces:type_name -> stratos.wire.v1.Piece
+	13, // 10: stratos.wire.v1.Metadata.attributes:type_name -> stratos.wire.v1.Attribute
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_index_proto_init() }
@@ -849,7 +1515,7 @@ func file_index_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_index_proto_rawDesc), len(file_index_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -40,6 +40,9 @@ const (
 	TxKind_TX_REPORT_SIGNATURE TxKind = 12
 	TxKind_TX_REPAIR           TxKind = 13
 	TxKind_TX_ALLOTMENTS       TxKind = 14
+	TxKind_TX_UPLOAD           TxKind = 15
+	TxKind_TX_PART             TxKind = 16
+	TxKind_TX_AMENDMENT        TxKind = 17
 )
 
 // Enum value maps for TxKind.
@@ -60,6 +63,9 @@ var (
 		12: "TX_REPORT_SIGNATURE",
 		13: "TX_REPAIR",
 		14: "TX_ALLOTMENTS",
+		15: "TX_UPLOAD",
+		16: "TX_PART",
+		17: "TX_AMENDMENT",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -77,6 +83,9 @@ var (
 		"TX_REPORT_SIGNATURE": 12,
 		"TX_REPAIR":           13,
 		"TX_ALLOTMENTS":       14,
+		"TX_UPLOAD":           15,
+		"TX_PART":             16,
+		"TX_AMENDMENT":        17,
 	}
 )
 
@@ -889,6 +898,9 @@ type Question struct {
 	//	*Question_Group
 	//	*Question_Reduced
 	//	*Question_Claim
+	//	*Question_Parts
+	//	*Question_Uploads
+	//	*Question_Section
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1084,6 +1096,33 @@ func (x *Question) GetClaim() *Claim {
 	return nil
 }
 
+func (x *Question) GetParts() *PartsPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Parts); ok {
+			return x.Parts
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetUploads() *UploadsPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Uploads); ok {
+			return x.Uploads
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetSection() *SectionName {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Section); ok {
+			return x.Section
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1156,6 +1195,18 @@ type Question_Claim struct {
 	Claim *Claim `protobuf:"bytes,17,opt,name=claim,proto3,oneof"` // what was credited to a node from a lease
 }
 
+type Question_Parts struct {
+	Parts *PartsPage `protobuf:"bytes,18,opt,name=parts,proto3,oneof"`
+}
+
+type Question_Uploads struct {
+	Uploads *UploadsPage `protobuf:"bytes,19,opt,name=uploads,proto3,oneof"`
+}
+
+type Question_Section struct {
+	Section *SectionName `protobuf:"bytes,20,opt,name=section,proto3,oneof"`
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1190,10 +1241,17 @@ func (*Question_Reduced) isQuestion_Question() {}
 
 func (*Question_Claim) isQuestion_Question() {}
 
+func (*Question_Parts) isQuestion_Question() {}
+
+func (*Question_Uploads) isQuestion_Question() {}
+
+func (*Question_Section) isQuestion_Question() {}
+
 type ObjectName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // empty: the current one; all zero: the one written while there was no versioning
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1242,12 +1300,20 @@ func (x *ObjectName) GetKey() string {
 	return ""
 }
 
+func (x *ObjectName) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
 type PageName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Version       []byte                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"` // empty: of an upload that is open
 	Number        uint32                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	Part          uint32                 `protobuf:"varint,5,opt,name=part,proto3" json:"part,omitempty"` // 0: of the object itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1310,6 +1376,227 @@ func (x *PageName) GetNumber() uint32 {
 	return 0
 }
 
+func (x *PageName) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+// PartsPage asks for the parts of an open upload or of a version.
+type PartsPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Upload        []byte                 `protobuf:"bytes,3,opt,name=upload,proto3" json:"upload,omitempty"`   // of an open one
+	Version       []byte                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"` // of a completed one
+	After         uint32                 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`    // exclusive
+	Limit         uint32                 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`    // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartsPage) Reset() {
+	*x = PartsPage{}
+	mi := &file_meta_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartsPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartsPage) ProtoMessage() {}
+
+func (x *PartsPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartsPage.ProtoReflect.Descriptor instead.
+func (*PartsPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PartsPage) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *PartsPage) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PartsPage) GetUpload() []byte {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *PartsPage) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *PartsPage) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *PartsPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// UploadsPage asks for the open uploads of a bucket, by key and then by age.
+type UploadsPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"` // key; exclusive, unless after_upload names one of it
+	AfterUpload   []byte                 `protobuf:"bytes,4,opt,name=after_upload,json=afterUpload,proto3" json:"after_upload,omitempty"`
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"` // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadsPage) Reset() {
+	*x = UploadsPage{}
+	mi := &file_meta_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadsPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadsPage) ProtoMessage() {}
+
+func (x *UploadsPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
+func (*UploadsPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UploadsPage) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *UploadsPage) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *UploadsPage) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *UploadsPage) GetAfterUpload() []byte {
+	if x != nil {
+		return x.AfterUpload
+	}
+	return nil
+}
+
+func (x *UploadsPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type SectionName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SectionName) Reset() {
+	*x = SectionName{}
+	mi := &file_meta_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SectionName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SectionName) ProtoMessage() {}
+
+func (x *SectionName) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SectionName.ProtoReflect.Descriptor instead.
+func (*SectionName) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SectionName) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *SectionName) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
 // KeepListPage asks which slices a node must keep.
 type KeepListPage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1322,7 +1609,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1621,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1634,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -1375,16 +1662,19 @@ type Listing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`         // exclusive
-	Delimiter     string                 `protobuf:"bytes,4,opt,name=delimiter,proto3" json:"delimiter,omitempty"` // "" or "/"
-	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`        // at most 1000
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"` // exclusive, unless after_version names one of it; what begins with it is passed over with after_prefix
+	Delimiter     string                 `protobuf:"bytes,4,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
+	Limit         uint32                 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`       // at most 1000
+	Versions      bool                   `protobuf:"varint,6,opt,name=versions,proto3" json:"versions,omitempty"` // all versions and markers, the newest of a key first
+	AfterVersion  []byte                 `protobuf:"bytes,7,opt,name=after_version,json=afterVersion,proto3" json:"after_version,omitempty"`
+	AfterPrefix   bool                   `protobuf:"varint,8,opt,name=after_prefix,json=afterPrefix,proto3" json:"after_prefix,omitempty"` // after is a common prefix that was listed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1686,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1699,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1447,6 +1737,27 @@ func (x *Listing) GetLimit() uint32 {
 	return 0
 }
 
+func (x *Listing) GetVersions() bool {
+	if x != nil {
+		return x.Versions
+	}
+	return false
+}
+
+func (x *Listing) GetAfterVersion() []byte {
+	if x != nil {
+		return x.AfterVersion
+	}
+	return nil
+}
+
+func (x *Listing) GetAfterPrefix() bool {
+	if x != nil {
+		return x.AfterPrefix
+	}
+	return false
+}
+
 // QueryAnswer answers each question in order. Every answer is deterministic at its height, so that digests compare.
 type QueryAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1459,7 +1770,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1782,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1795,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -1516,13 +1827,18 @@ type ObjectAnswer struct {
 	Position      uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"` // in that block, by transaction
 	Segments      []*Segment             `protobuf:"bytes,4,rep,name=segments,proto3" json:"segments,omitempty"`  // as they are now: completed and repaired; those of the extents, in order
 	Account       []byte                 `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`    // on whose behalf it was written
+	Null          bool                   `protobuf:"varint,6,opt,name=null,proto3" json:"null,omitempty"`         // written while there was no versioning
+	Marker        bool                   `protobuf:"varint,7,opt,name=marker,proto3" json:"marker,omitempty"`     // entry is a Deletion, and there are no bytes
+	Lock          *Lock                  `protobuf:"bytes,8,opt,name=lock,proto3" json:"lock,omitempty"`
+	SealedTags    []byte                 `protobuf:"bytes,9,opt,name=sealed_tags,json=sealedTags,proto3" json:"sealed_tags,omitempty"` // of the last amendment
+	Latest        bool                   `protobuf:"varint,10,opt,name=latest,proto3" json:"latest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1850,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1863,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -1585,6 +1901,41 @@ func (x *ObjectAnswer) GetAccount() []byte {
 	return nil
 }
 
+func (x *ObjectAnswer) GetNull() bool {
+	if x != nil {
+		return x.Null
+	}
+	return false
+}
+
+func (x *ObjectAnswer) GetMarker() bool {
+	if x != nil {
+		return x.Marker
+	}
+	return false
+}
+
+func (x *ObjectAnswer) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *ObjectAnswer) GetSealedTags() []byte {
+	if x != nil {
+		return x.SealedTags
+	}
+	return nil
+}
+
+func (x *ObjectAnswer) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
 type BucketAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1592,14 +1943,18 @@ type BucketAnswer struct {
 	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,4,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	Objects       uint64                 `protobuf:"varint,5,opt,name=objects,proto3" json:"objects,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // plaintext bytes
+	Bytes         uint64                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`           // plaintext bytes of current versions
+	Versioning    uint32                 `protobuf:"varint,7,opt,name=versioning,proto3" json:"versioning,omitempty"` // never 0, on 1, suspended 2
+	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`
+	Versions      uint64                 `protobuf:"varint,9,opt,name=versions,proto3" json:"versions,omitempty"` // besides the current ones: older ones, and markers
+	Sections      []*Section             `protobuf:"bytes,10,rep,name=sections,proto3" json:"sections,omitempty"` // with SHA-256 in the place of the body
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1966,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1979,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -1669,18 +2024,47 @@ func (x *BucketAnswer) GetBytes() uint64 {
 	return 0
 }
 
+func (x *BucketAnswer) GetVersioning() uint32 {
+	if x != nil {
+		return x.Versioning
+	}
+	return 0
+}
+
+func (x *BucketAnswer) GetLocking() bool {
+	if x != nil {
+		return x.Locking
+	}
+	return false
+}
+
+func (x *BucketAnswer) GetVersions() uint64 {
+	if x != nil {
+		return x.Versions
+	}
+	return 0
+}
+
+func (x *BucketAnswer) GetSections() []*Section {
+	if x != nil {
+		return x.Sections
+	}
+	return nil
+}
+
 type ListingAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Objects       []*ListedObject        `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
 	Prefixes      []string               `protobuf:"bytes,2,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
-	Truncated     bool                   `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated     bool                   `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"` // there is more after next, or after the last object or prefix when next is empty
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`            // where the walk stopped without anything to list
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +2076,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +2089,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -1729,19 +2113,31 @@ func (x *ListingAnswer) GetTruncated() bool {
 	return false
 }
 
+func (x *ListingAnswer) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type ListedObject struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	ModifiedMs    int64                  `protobuf:"varint,3,opt,name=modified_ms,json=modifiedMs,proto3" json:"modified_ms,omitempty"`
 	Version       []byte                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	WrappedKey    []byte                 `protobuf:"bytes,5,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	SealedSummary []byte                 `protobuf:"bytes,6,opt,name=sealed_summary,json=sealedSummary,proto3" json:"sealed_summary,omitempty"`
+	Null          bool                   `protobuf:"varint,7,opt,name=null,proto3" json:"null,omitempty"`
+	Marker        bool                   `protobuf:"varint,8,opt,name=marker,proto3" json:"marker,omitempty"`
+	Latest        bool                   `protobuf:"varint,9,opt,name=latest,proto3" json:"latest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +2149,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +2162,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -1797,6 +2193,257 @@ func (x *ListedObject) GetVersion() []byte {
 	return nil
 }
 
+func (x *ListedObject) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
+func (x *ListedObject) GetSealedSummary() []byte {
+	if x != nil {
+		return x.SealedSummary
+	}
+	return nil
+}
+
+func (x *ListedObject) GetNull() bool {
+	if x != nil {
+		return x.Null
+	}
+	return false
+}
+
+func (x *ListedObject) GetMarker() bool {
+	if x != nil {
+		return x.Marker
+	}
+	return false
+}
+
+func (x *ListedObject) GetLatest() bool {
+	if x != nil {
+		return x.Latest
+	}
+	return false
+}
+
+type PartsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parts         []*ListedPart          `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartsAnswer) Reset() {
+	*x = PartsAnswer{}
+	mi := &file_meta_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartsAnswer) ProtoMessage() {}
+
+func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
+func (*PartsAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PartsAnswer) GetParts() []*ListedPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *PartsAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type ListedPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Part          *Signed                `protobuf:"bytes,2,opt,name=part,proto3" json:"part,omitempty"`
+	Segments      []*Segment             `protobuf:"bytes,3,rep,name=segments,proto3" json:"segments,omitempty"` // as they are now; of the extents, in order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedPart) Reset() {
+	*x = ListedPart{}
+	mi := &file_meta_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedPart) ProtoMessage() {}
+
+func (x *ListedPart) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
+func (*ListedPart) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListedPart) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ListedPart) GetPart() *Signed {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *ListedPart) GetSegments() []*Segment {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+type UploadsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uploads       []*ListedUpload        `protobuf:"bytes,1,rep,name=uploads,proto3" json:"uploads,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadsAnswer) Reset() {
+	*x = UploadsAnswer{}
+	mi := &file_meta_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadsAnswer) ProtoMessage() {}
+
+func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
+func (*UploadsAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *UploadsAnswer) GetUploads() []*ListedUpload {
+	if x != nil {
+		return x.Uploads
+	}
+	return nil
+}
+
+func (x *UploadsAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type ListedUpload struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Upload        *Signed                `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"`
+	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedUpload) Reset() {
+	*x = ListedUpload{}
+	mi := &file_meta_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedUpload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedUpload) ProtoMessage() {}
+
+func (x *ListedUpload) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
+func (*ListedUpload) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListedUpload) GetUpload() *Signed {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *ListedUpload) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
 type AccountAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Credited      uint64                 `protobuf:"varint,1,opt,name=credited,proto3" json:"credited,omitempty"`
@@ -1809,7 +2456,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2468,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2481,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -1880,7 +2527,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +2539,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +2552,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -1978,7 +2625,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2637,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2650,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -2106,7 +2753,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2765,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2778,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -2150,7 +2797,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2809,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2822,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -2195,7 +2842,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2854,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2867,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -2251,7 +2898,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2910,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2923,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -2330,7 +2977,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +2989,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +3002,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -2382,7 +3029,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +3041,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +3054,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -2485,7 +3132,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2497,7 +3144,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2510,7 +3157,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -2543,7 +3190,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +3202,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +3215,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -2588,7 +3235,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2600,7 +3247,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2613,7 +3260,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -2640,7 +3287,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +3299,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +3312,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -2691,7 +3338,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +3350,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +3363,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -2735,7 +3382,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +3394,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +3407,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -2779,7 +3426,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3438,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3451,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -2824,7 +3471,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2836,7 +3483,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2849,7 +3496,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -2878,7 +3525,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3537,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3550,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -2940,7 +3587,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3599,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3612,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -3003,13 +3650,16 @@ type ReadPlan struct {
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Segment       []byte                 `protobuf:"bytes,3,opt,name=segment,proto3" json:"segment,omitempty"`
 	Pieces        []*PieceRead           `protobuf:"bytes,4,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	Version       []byte                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // empty: the current one
+	Part          uint32                 `protobuf:"varint,6,opt,name=part,proto3" json:"part,omitempty"`      // of a version with parts: the one whose bytes these are
+	Page          uint32                 `protobuf:"varint,7,opt,name=page,proto3" json:"page,omitempty"`      // 1 + the number of the page that names the segment; 0: the entry, or its part, itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3021,7 +3671,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3034,7 +3684,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -3065,6 +3715,27 @@ func (x *ReadPlan) GetPieces() []*PieceRead {
 	return nil
 }
 
+func (x *ReadPlan) GetVersion() []byte {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *ReadPlan) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *ReadPlan) GetPage() uint32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
 type PieceRead struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint32                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -3075,7 +3746,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3758,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3771,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -3128,7 +3799,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3811,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3824,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -3189,7 +3860,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3872,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3885,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -3257,7 +3928,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3940,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3282,7 +3953,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -3323,7 +3994,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +4006,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +4019,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -3368,7 +4039,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +4051,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +4064,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -3412,7 +4083,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +4095,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +4108,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 type JoinAnswer struct {
@@ -3450,7 +4121,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +4133,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +4146,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -3552,7 +4223,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xe0\x04\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x88\x06\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -3571,38 +4242,69 @@ const file_meta_proto_rawDesc = "" +
 	"\vauthorities\x18\x0e \x01(\bH\x00R\vauthorities\x12\x16\n" +
 	"\x05group\x18\x0f \x01(\bH\x00R\x05group\x12\x1a\n" +
 	"\areduced\x18\x10 \x01(\bH\x00R\areduced\x12.\n" +
-	"\x05claim\x18\x11 \x01(\v2\x16.stratos.wire.v1.ClaimH\x00R\x05claimB\n" +
+	"\x05claim\x18\x11 \x01(\v2\x16.stratos.wire.v1.ClaimH\x00R\x05claim\x122\n" +
+	"\x05parts\x18\x12 \x01(\v2\x1a.stratos.wire.v1.PartsPageH\x00R\x05parts\x128\n" +
+	"\auploads\x18\x13 \x01(\v2\x1c.stratos.wire.v1.UploadsPageH\x00R\auploads\x128\n" +
+	"\asection\x18\x14 \x01(\v2\x1c.stratos.wire.v1.SectionNameH\x00R\asectionB\n" +
 	"\n" +
-	"\bquestion\"6\n" +
+	"\bquestion\"P\n" +
 	"\n" +
 	"ObjectName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"f\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\fR\aversion\"z\n" +
 	"\bPageName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\fR\aversion\x12\x16\n" +
-	"\x06number\x18\x04 \x01(\rR\x06number\"N\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x12\n" +
+	"\x04part\x18\x05 \x01(\rR\x04part\"\x93\x01\n" +
+	"\tPartsPage\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x16\n" +
+	"\x06upload\x18\x03 \x01(\fR\x06upload\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\fR\aversion\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\rR\x05after\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\"\x8c\x01\n" +
+	"\vUploadsPage\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\x12!\n" +
+	"\fafter_upload\x18\x04 \x01(\fR\vafterUpload\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"9\n" +
+	"\vSectionName\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\"N\n" +
 	"\fKeepListPage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\fR\x05after\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x83\x01\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xe7\x01\n" +
 	"\aListing\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x1c\n" +
 	"\tdelimiter\x18\x04 \x01(\tR\tdelimiter\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\rR\x05limit\"S\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x1a\n" +
+	"\bversions\x18\x06 \x01(\bR\bversions\x12#\n" +
+	"\rafter_version\x18\a \x01(\fR\fafterVersion\x12!\n" +
+	"\fafter_prefix\x18\b \x01(\bR\vafterPrefix\"S\n" +
 	"\vQueryAnswer\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x18\n" +
-	"\aanswers\x18\x03 \x03(\fR\aanswers\"\xc1\x01\n" +
+	"\aanswers\x18\x03 \x03(\fR\aanswers\"\xd1\x02\n" +
 	"\fObjectAnswer\x12-\n" +
 	"\x05entry\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x05entry\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x1a\n" +
 	"\bposition\x18\x03 \x01(\rR\bposition\x124\n" +
 	"\bsegments\x18\x04 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\x12\x18\n" +
-	"\aaccount\x18\x05 \x01(\fR\aaccount\"\x9f\x01\n" +
+	"\aaccount\x18\x05 \x01(\fR\aaccount\x12\x12\n" +
+	"\x04null\x18\x06 \x01(\bR\x04null\x12\x16\n" +
+	"\x06marker\x18\a \x01(\bR\x06marker\x12)\n" +
+	"\x04lock\x18\b \x01(\v2\x15.stratos.wire.v1.LockR\x04lock\x12\x1f\n" +
+	"\vsealed_tags\x18\t \x01(\fR\n" +
+	"sealedTags\x12\x16\n" +
+	"\x06latest\x18\n" +
+	" \x01(\bR\x06latest\"\xab\x02\n" +
 	"\fBucketAnswer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x16\n" +
@@ -3610,17 +4312,45 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"created_ms\x18\x04 \x01(\x03R\tcreatedMs\x12\x18\n" +
 	"\aobjects\x18\x05 \x01(\x04R\aobjects\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"\x82\x01\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\x12\x1e\n" +
+	"\n" +
+	"versioning\x18\a \x01(\rR\n" +
+	"versioning\x12\x18\n" +
+	"\alocking\x18\b \x01(\bR\alocking\x12\x1a\n" +
+	"\bversions\x18\t \x01(\x04R\bversions\x124\n" +
+	"\bsections\x18\n" +
+	" \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\"\x96\x01\n" +
 	"\rListingAnswer\x127\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ListedObjectR\aobjects\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\x12\x1c\n" +
-	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"o\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"\xfb\x01\n" +
 	"\fListedObject\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1f\n" +
 	"\vmodified_ms\x18\x03 \x01(\x03R\n" +
 	"modifiedMs\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\fR\aversion\"{\n" +
+	"\aversion\x18\x04 \x01(\fR\aversion\x12\x1f\n" +
+	"\vwrapped_key\x18\x05 \x01(\fR\n" +
+	"wrappedKey\x12%\n" +
+	"\x0esealed_summary\x18\x06 \x01(\fR\rsealedSummary\x12\x12\n" +
+	"\x04null\x18\a \x01(\bR\x04null\x12\x16\n" +
+	"\x06marker\x18\b \x01(\bR\x06marker\x12\x16\n" +
+	"\x06latest\x18\t \x01(\bR\x06latest\"^\n" +
+	"\vPartsAnswer\x121\n" +
+	"\x05parts\x18\x01 \x03(\v2\x1b.stratos.wire.v1.ListedPartR\x05parts\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x87\x01\n" +
+	"\n" +
+	"ListedPart\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12+\n" +
+	"\x04part\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x04part\x124\n" +
+	"\bsegments\x18\x03 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"f\n" +
+	"\rUploadsAnswer\x127\n" +
+	"\auploads\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ListedUploadR\auploads\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"W\n" +
+	"\fListedUpload\x12/\n" +
+	"\x06upload\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06upload\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x03R\x06height\"{\n" +
 	"\rAccountAnswer\x12\x1a\n" +
 	"\bcredited\x18\x01 \x01(\x04R\bcredited\x12\x18\n" +
 	"\adebited\x18\x02 \x01(\x04R\adebited\x12\x16\n" +
@@ -3712,12 +4442,15 @@ const file_meta_proto_rawDesc = "" +
 	"pieceBytes\x12\x18\n" +
 	"\aexclude\x18\x02 \x03(\fR\aexclude\x12\x16\n" +
 	"\x06bucket\x18\x03 \x01(\tR\x06bucket\x12\x10\n" +
-	"\x03key\x18\x04 \x01(\tR\x03key\"\x82\x01\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\"\xc4\x01\n" +
 	"\bReadPlan\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
 	"\asegment\x18\x03 \x01(\fR\asegment\x122\n" +
-	"\x06pieces\x18\x04 \x03(\v2\x1a.stratos.wire.v1.PieceReadR\x06pieces\"9\n" +
+	"\x06pieces\x18\x04 \x03(\v2\x1a.stratos.wire.v1.PieceReadR\x06pieces\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\fR\aversion\x12\x12\n" +
+	"\x04part\x18\x06 \x01(\rR\x04part\x12\x12\n" +
+	"\x04page\x18\a \x01(\rR\x04page\"9\n" +
 	"\tPieceRead\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\x04R\x06length\"\xc0\x01\n" +
@@ -3747,7 +4480,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\x87\x02\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xb5\x02\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3765,7 +4498,10 @@ const file_meta_proto_rawDesc = "" +
 	"\tTX_STATUS\x10\v\x12\x17\n" +
 	"\x13TX_REPORT_SIGNATURE\x10\f\x12\r\n" +
 	"\tTX_REPAIR\x10\r\x12\x11\n" +
-	"\rTX_ALLOTMENTS\x10\x0eB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\rTX_ALLOTMENTS\x10\x0e\x12\r\n" +
+	"\tTX_UPLOAD\x10\x0f\x12\v\n" +
+	"\aTX_PART\x10\x10\x12\x10\n" +
+	"\fTX_AMENDMENT\x10\x11B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -3780,7 +4516,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -3799,82 +4535,101 @@ var file_meta_proto_goTypes = []any{
 	(*Question)(nil),          // 14: stratos.wire.v1.Question
 	(*ObjectName)(nil),        // 15: stratos.wire.v1.ObjectName
 	(*PageName)(nil),          // 16: stratos.wire.v1.PageName
-	(*KeepListPage)(nil),      // 17: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 18: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 19: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 20: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 21: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 22: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 23: stratos.wire.v1.ListedObject
-	(*AccountAnswer)(nil),     // 24: stratos.wire.v1.AccountAnswer
-	(*LeaseAnswer)(nil),       // 25: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 26: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 27: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 28: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 29: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 30: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 31: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 32: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 33: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 34: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 35: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 36: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 37: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 38: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 39: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 40: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 41: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 42: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 43: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 44: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 45: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 46: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 47: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 48: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 49: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 50: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 51: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 52: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 53: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 54: stratos.wire.v1.Segment
+	(*PartsPage)(nil),         // 17: stratos.wire.v1.PartsPage
+	(*UploadsPage)(nil),       // 18: stratos.wire.v1.UploadsPage
+	(*SectionName)(nil),       // 19: stratos.wire.v1.SectionName
+	(*KeepListPage)(nil),      // 20: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 21: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 22: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 23: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 24: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 25: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 26: stratos.wire.v1.ListedObject
+	(*PartsAnswer)(nil),       // 27: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 28: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 29: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 30: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 31: stratos.wire.v1.AccountAnswer
+	(*LeaseAnswer)(nil),       // 32: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 33: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 34: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 35: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 36: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 37: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 38: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 39: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 40: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 41: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 42: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 43: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 44: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 45: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 46: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 47: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 48: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 49: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 50: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 51: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 52: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 53: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 54: stratos.wire.v1.NodeAddress
+	(*Applied)(nil),           // 55: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 56: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 57: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 58: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 59: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 60: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 61: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 62: stratos.wire.v1.Lock
+	(*Section)(nil),           // 63: stratos.wire.v1.Section
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	52, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	59, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
 	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 3: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 4: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 5: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	53, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	60, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 7: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 8: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
 	15, // 9: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	18, // 10: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	21, // 10: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
 	16, // 11: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	17, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	36, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	52, // 14: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	54, // 15: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	23, // 16: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	26, // 17: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	21, // 18: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	30, // 19: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	34, // 20: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	35, // 21: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	52, // 22: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	54, // 23: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	42, // 24: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	43, // 25: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	44, // 26: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	52, // 27: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	52, // 28: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	46, // 29: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	47, // 30: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	20, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	43, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	17, // 14: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	18, // 15: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	19, // 16: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	59, // 17: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	61, // 18: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	62, // 19: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	63, // 20: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	26, // 21: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	28, // 22: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	59, // 23: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	61, // 24: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	30, // 25: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	59, // 26: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	33, // 27: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	24, // 28: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	37, // 29: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	41, // 30: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	42, // 31: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	59, // 32: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	61, // 33: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	49, // 34: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	50, // 35: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	51, // 36: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	59, // 37: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	59, // 38: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	53, // 39: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	54, // 40: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -3904,6 +4659,9 @@ func file_meta_proto_init() {
 		(*Question_Group)(nil),
 		(*Question_Reduced)(nil),
 		(*Question_Claim)(nil),
+		(*Question_Parts)(nil),
+		(*Question_Uploads)(nil),
+		(*Question_Section)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3911,7 +4669,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   51,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

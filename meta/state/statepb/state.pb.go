@@ -409,8 +409,14 @@ type Bucket struct {
 	Owner         []byte                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
 	Public        bool                   `protobuf:"varint,2,opt,name=public,proto3" json:"public,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
-	Objects       uint64                 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Objects       uint64                 `protobuf:"varint,4,opt,name=objects,proto3" json:"objects,omitempty"`       // with a current version
+	Bytes         uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`           // of current versions
+	Versioning    uint32                 `protobuf:"varint,6,opt,name=versioning,proto3" json:"versioning,omitempty"` // never 0, on 1, suspended 2
+	Locking       bool                   `protobuf:"varint,7,opt,name=locking,proto3" json:"locking,omitempty"`
+	Versions      uint64                 `protobuf:"varint,8,opt,name=versions,proto3" json:"versions,omitempty"` // besides the current ones: older ones, and markers
+	Sections      []*wirepb.Section      `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`  // by kind, with SHA-256 in the place of the body
+	Uploads       uint64                 `protobuf:"varint,10,opt,name=uploads,proto3" json:"uploads,omitempty"`  // multipart uploads that are open
+	CreatedHeight int64                  `protobuf:"varint,11,opt,name=created_height,json=createdHeight,proto3" json:"created_height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -480,12 +486,60 @@ func (x *Bucket) GetBytes() uint64 {
 	return 0
 }
 
+func (x *Bucket) GetVersioning() uint32 {
+	if x != nil {
+		return x.Versioning
+	}
+	return 0
+}
+
+func (x *Bucket) GetLocking() bool {
+	if x != nil {
+		return x.Locking
+	}
+	return false
+}
+
+func (x *Bucket) GetVersions() uint64 {
+	if x != nil {
+		return x.Versions
+	}
+	return 0
+}
+
+func (x *Bucket) GetSections() []*wirepb.Section {
+	if x != nil {
+		return x.Sections
+	}
+	return nil
+}
+
+func (x *Bucket) GetUploads() uint64 {
+	if x != nil {
+		return x.Uploads
+	}
+	return 0
+}
+
+func (x *Bucket) GetCreatedHeight() int64 {
+	if x != nil {
+		return x.CreatedHeight
+	}
+	return 0
+}
+
+// Object is a version of an object, or a marker that it was deleted.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entry         *wirepb.Signed         `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	Account       []byte                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	Height        int64                  `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
 	Position      uint32                 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	Null          bool                   `protobuf:"varint,5,opt,name=null,proto3" json:"null,omitempty"`     // written while there was no versioning: the next such replaces it
+	Marker        bool                   `protobuf:"varint,6,opt,name=marker,proto3" json:"marker,omitempty"` // entry is a Deletion
+	Lock          *wirepb.Lock           `protobuf:"bytes,7,opt,name=lock,proto3" json:"lock,omitempty"`
+	SealedTags    []byte                 `protobuf:"bytes,8,opt,name=sealed_tags,json=sealedTags,proto3" json:"sealed_tags,omitempty"`
+	Released      uint32                 `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"` // pages and parts of one that has left
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,6 +602,42 @@ func (x *Object) GetPosition() uint32 {
 	return 0
 }
 
+func (x *Object) GetNull() bool {
+	if x != nil {
+		return x.Null
+	}
+	return false
+}
+
+func (x *Object) GetMarker() bool {
+	if x != nil {
+		return x.Marker
+	}
+	return false
+}
+
+func (x *Object) GetLock() *wirepb.Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Object) GetSealedTags() []byte {
+	if x != nil {
+		return x.SealedTags
+	}
+	return nil
+}
+
+func (x *Object) GetReleased() uint32 {
+	if x != nil {
+		return x.Released
+	}
+	return 0
+}
+
+// Upload is one that is open: pages of an object or a part, or a multipart upload.
 type Upload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       []byte                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -555,6 +645,9 @@ type Upload struct {
 	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	Pages         uint32                 `protobuf:"varint,4,opt,name=pages,proto3" json:"pages,omitempty"`
 	DeadlineMs    int64                  `protobuf:"varint,5,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	Begun         *wirepb.Signed         `protobuf:"bytes,6,opt,name=begun,proto3" json:"begun,omitempty"` // of a multipart upload
+	Account       []byte                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`
+	Height        int64                  `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +717,71 @@ func (x *Upload) GetDeadlineMs() int64 {
 	return 0
 }
 
+func (x *Upload) GetBegun() *wirepb.Signed {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+func (x *Upload) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *Upload) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          *wirepb.Signed         `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_state_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Part) GetPart() *wirepb.Signed {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
 type Page struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Page          *wirepb.Signed         `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
@@ -633,7 +791,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_state_proto_msgTypes[8]
+	mi := &file_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +803,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[8]
+	mi := &file_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +816,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{8}
+	return file_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Page) GetPage() *wirepb.Signed {
@@ -680,7 +838,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_state_proto_msgTypes[9]
+	mi := &file_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +850,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[9]
+	mi := &file_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +863,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{9}
+	return file_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Segment) GetSegment() *wirepb.Segment {
@@ -756,7 +914,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_state_proto_msgTypes[10]
+	mi := &file_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +926,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[10]
+	mi := &file_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +939,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{10}
+	return file_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Node) GetOperator() []byte {
@@ -880,7 +1038,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_state_proto_msgTypes[11]
+	mi := &file_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1050,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[11]
+	mi := &file_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1063,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{11}
+	return file_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Vote) GetStatus() uint32 {
@@ -949,7 +1107,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_state_proto_msgTypes[12]
+	mi := &file_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1119,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[12]
+	mi := &file_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1132,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{12}
+	return file_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Authority) GetOperator() []byte {
@@ -1034,7 +1192,7 @@ type Tip struct {
 
 func (x *Tip) Reset() {
 	*x = Tip{}
-	mi := &file_state_proto_msgTypes[13]
+	mi := &file_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1204,7 @@ func (x *Tip) String() string {
 func (*Tip) ProtoMessage() {}
 
 func (x *Tip) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[13]
+	mi := &file_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1217,7 @@ func (x *Tip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tip.ProtoReflect.Descriptor instead.
 func (*Tip) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{13}
+	return file_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Tip) GetHeight() int64 {
@@ -1165,7 +1323,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_state_proto_msgTypes[14]
+	mi := &file_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1335,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[14]
+	mi := &file_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1348,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{14}
+	return file_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Report) GetFromEpoch() uint64 {
@@ -1230,7 +1388,7 @@ type ReportTable struct {
 
 func (x *ReportTable) Reset() {
 	*x = ReportTable{}
-	mi := &file_state_proto_msgTypes[15]
+	mi := &file_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1400,7 @@ func (x *ReportTable) String() string {
 func (*ReportTable) ProtoMessage() {}
 
 func (x *ReportTable) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[15]
+	mi := &file_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1413,7 @@ func (x *ReportTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportTable.ProtoReflect.Descriptor instead.
 func (*ReportTable) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{15}
+	return file_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReportTable) GetPages() [][]byte {
@@ -1305,26 +1463,46 @@ const file_state_proto_rawDesc = "" +
 	"last_epoch\x18\b \x01(\x04R\tlastEpoch\x12\x1a\n" +
 	"\ballotted\x18\t \x01(\x04R\ballotted\x12\x12\n" +
 	"\x04open\x18\n" +
-	" \x01(\bR\x04open\"\x85\x01\n" +
+	" \x01(\bR\x04open\"\xd2\x02\n" +
 	"\x06Bucket\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12\x18\n" +
 	"\aobjects\x18\x04 \x01(\x04R\aobjects\x12\x14\n" +
-	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\"\x85\x01\n" +
+	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x1e\n" +
+	"\n" +
+	"versioning\x18\x06 \x01(\rR\n" +
+	"versioning\x12\x18\n" +
+	"\alocking\x18\a \x01(\bR\alocking\x12\x1a\n" +
+	"\bversions\x18\b \x01(\x04R\bversions\x124\n" +
+	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\x12\x18\n" +
+	"\auploads\x18\n" +
+	" \x01(\x04R\auploads\x12%\n" +
+	"\x0ecreated_height\x18\v \x01(\x03R\rcreatedHeight\"\x99\x02\n" +
 	"\x06Object\x12-\n" +
 	"\x05entry\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x05entry\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x16\n" +
 	"\x06height\x18\x03 \x01(\x03R\x06height\x12\x1a\n" +
-	"\bposition\x18\x04 \x01(\rR\bposition\"\x83\x01\n" +
+	"\bposition\x18\x04 \x01(\rR\bposition\x12\x12\n" +
+	"\x04null\x18\x05 \x01(\bR\x04null\x12\x16\n" +
+	"\x06marker\x18\x06 \x01(\bR\x06marker\x12)\n" +
+	"\x04lock\x18\a \x01(\v2\x15.stratos.wire.v1.LockR\x04lock\x12\x1f\n" +
+	"\vsealed_tags\x18\b \x01(\fR\n" +
+	"sealedTags\x12\x1a\n" +
+	"\breleased\x18\t \x01(\rR\breleased\"\xe4\x01\n" +
 	"\x06Upload\x12\x18\n" +
 	"\asession\x18\x01 \x01(\fR\asession\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
 	"\x05pages\x18\x04 \x01(\rR\x05pages\x12\x1f\n" +
 	"\vdeadline_ms\x18\x05 \x01(\x03R\n" +
-	"deadlineMs\"3\n" +
+	"deadlineMs\x12-\n" +
+	"\x05begun\x18\x06 \x01(\v2\x17.stratos.wire.v1.SignedR\x05begun\x12\x18\n" +
+	"\aaccount\x18\a \x01(\fR\aaccount\x12\x16\n" +
+	"\x06height\x18\b \x01(\x03R\x06height\"3\n" +
+	"\x04Part\x12+\n" +
+	"\x04part\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x04part\"3\n" +
 	"\x04Page\x12+\n" +
 	"\x04page\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x04page\"\x91\x01\n" +
 	"\aSegment\x122\n" +
@@ -1404,7 +1582,7 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_state_proto_goTypes = []any{
 	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
 	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
@@ -1414,28 +1592,35 @@ var file_state_proto_goTypes = []any{
 	(*Bucket)(nil),         // 5: stratos.meta.state.v1.Bucket
 	(*Object)(nil),         // 6: stratos.meta.state.v1.Object
 	(*Upload)(nil),         // 7: stratos.meta.state.v1.Upload
-	(*Page)(nil),           // 8: stratos.meta.state.v1.Page
-	(*Segment)(nil),        // 9: stratos.meta.state.v1.Segment
-	(*Node)(nil),           // 10: stratos.meta.state.v1.Node
-	(*Vote)(nil),           // 11: stratos.meta.state.v1.Vote
-	(*Authority)(nil),      // 12: stratos.meta.state.v1.Authority
-	(*Tip)(nil),            // 13: stratos.meta.state.v1.Tip
-	(*Report)(nil),         // 14: stratos.meta.state.v1.Report
-	(*ReportTable)(nil),    // 15: stratos.meta.state.v1.ReportTable
-	(*wirepb.Signed)(nil),  // 16: stratos.wire.v1.Signed
-	(*wirepb.Segment)(nil), // 17: stratos.wire.v1.Segment
+	(*Part)(nil),           // 8: stratos.meta.state.v1.Part
+	(*Page)(nil),           // 9: stratos.meta.state.v1.Page
+	(*Segment)(nil),        // 10: stratos.meta.state.v1.Segment
+	(*Node)(nil),           // 11: stratos.meta.state.v1.Node
+	(*Vote)(nil),           // 12: stratos.meta.state.v1.Vote
+	(*Authority)(nil),      // 13: stratos.meta.state.v1.Authority
+	(*Tip)(nil),            // 14: stratos.meta.state.v1.Tip
+	(*Report)(nil),         // 15: stratos.meta.state.v1.Report
+	(*ReportTable)(nil),    // 16: stratos.meta.state.v1.ReportTable
+	(*wirepb.Section)(nil), // 17: stratos.wire.v1.Section
+	(*wirepb.Signed)(nil),  // 18: stratos.wire.v1.Signed
+	(*wirepb.Lock)(nil),    // 19: stratos.wire.v1.Lock
+	(*wirepb.Segment)(nil), // 20: stratos.wire.v1.Segment
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	16, // 1: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	16, // 2: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	17, // 3: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
-	15, // 4: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	17, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	18, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	19, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
+	18, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
+	18, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
+	18, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	20, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	16, // 8: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -1449,7 +1634,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
