@@ -114,21 +114,15 @@ func aead(k Key) cipher.AEAD {
 
 // A Sealer seals and opens the frames of one object version. It may be used by many goroutines.
 //
-// The nonce is: use u8 | reserved 3 B | frame number u64 BE; the additional data: last u8. Frame numbers count from 0 and the
+// The nonce is: reserved 4 B | frame number u64 BE; the additional data: last u8. Frame numbers count from 0 and the
 // last frame is marked, so that frames cannot be swapped, repeated, cut off or appended.
 type Sealer struct{ aead cipher.AEAD }
 
 // NewSealer returns the sealer of an object's key.
 func NewSealer(object Key) *Sealer { return &Sealer{aead(object)} }
 
-const (
-	useFrame    = 0
-	useMetadata = 1
-)
-
-func nonce(use byte, n uint64) []byte {
+func nonce(n uint64) []byte {
 	b := make([]byte, 12)
-	b[0] = use
 	binary.BigEndian.PutUint64(b[4:], n)
 	return b
 }
@@ -142,30 +136,45 @@ func lastData(last bool) []byte {
 
 // Frame appends the sealed form of frame number n to dst.
 func (s *Sealer) Frame(dst, plain []byte, n uint64, last bool) []byte {
-	return s.aead.Seal(dst, nonce(useFrame, n), plain, lastData(last))
+	return s.aead.Seal(dst, nonce(n), plain, lastData(last))
 }
 
 // OpenFrame appends the plaintext of frame number n to dst; the error is of kind Corrupt.
 func (s *Sealer) OpenFrame(dst, sealed []byte, n uint64, last bool) ([]byte, error) {
-	out, err := s.aead.Open(dst, nonce(useFrame, n), sealed, lastData(last))
+	out, err := s.aead.Open(dst, nonce(n), sealed, lastData(last))
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Corrupt, "frame %d of the object does not open: its bytes are not those that were written", n)
 	}
 	return out, nil
 }
 
-// Metadata seals an object's metadata.
-func (s *Sealer) Metadata(plain []byte) []byte {
-	return s.aead.Seal(nil, nonce(useMetadata, 0), plain, nil)
+// A Use says what is sealed beside an object's frames.
+type Use string
+
+// The uses. Each is sealed under a key of its own, derived from the object's with a salt that is used once: the version
+// for metadata and summary, the upload for what its beginning says, random bytes for tags.
+const (
+	Metadata Use = "metadata"
+	Summary  Use = "summary"
+	Tags     Use = "tags"
+)
+
+// Box seals what is said about an object. A salt of 16 bytes is used for one text only.
+func Box(object Key, use Use, salt [16]byte, plain []byte) []byte {
+	return aead(boxKey(object, use, salt)).Seal(nil, nonce(0), plain, nil)
 }
 
-// OpenMetadata opens it; the error is of kind Corrupt.
-func (s *Sealer) OpenMetadata(sealed []byte) ([]byte, error) {
-	out, err := s.aead.Open(nil, nonce(useMetadata, 0), sealed, nil)
+// OpenBox opens it; the error is of kind Corrupt.
+func OpenBox(object Key, use Use, salt [16]byte, sealed []byte) ([]byte, error) {
+	out, err := aead(boxKey(object, use, salt)).Open(nil, nonce(0), sealed, nil)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Corrupt, "the object's metadata does not open")
+		return nil, mesh.Errorf(mesh.Corrupt, "the object's %s does not open", use)
 	}
 	return out, nil
+}
+
+func boxKey(object Key, use Use, salt [16]byte) Key {
+	return derive(object[:], "box "+string(use)+" "+string(salt[:]))
 }
 
 // ToHolder seals a folder's key to the holder of a grant: ephemeral X25519 key 32 | nonce 12 | key and tag 48. The

@@ -53,18 +53,32 @@ func TestFrames(t *testing.T) {
 		"without its tag":       {f[0], f[1][:3], f[2]},
 		"empty frame":           {f[0], nil, f[2]},
 		"frame of another file": {f[0], other[1], f[2]},
-		"metadata as a frame":   {s.Metadata(plain[0]), f[1], f[2]},
+		"a box as a frame":      {seal.Box(key(1), seal.Metadata, [16]byte{1}, plain[0]), f[1], f[2]},
 	} {
 		if err := read(s, frames); err == nil || mesh.KindOf(err) != mesh.Corrupt {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	m := s.Metadata([]byte("about"))
-	if b, err := s.OpenMetadata(m); err != nil || string(b) != "about" {
-		t.Errorf("metadata: %q, %v", b, err)
+}
+
+// A box opens with its key, its use and its salt, and with no other.
+func TestBox(t *testing.T) {
+	salt := [16]byte{1}
+	box := seal.Box(key(1), seal.Metadata, salt, []byte("about"))
+	if b, err := seal.OpenBox(key(1), seal.Metadata, salt, box); err != nil || string(b) != "about" {
+		t.Errorf("%q, %v", b, err)
 	}
-	if _, err := s.OpenMetadata(s.Frame(nil, []byte("about"), 0, false)); mesh.KindOf(err) != mesh.Corrupt {
-		t.Errorf("a frame as metadata: %v", err)
+	for name, open := range map[string]func() ([]byte, error){
+		"another key":  func() ([]byte, error) { return seal.OpenBox(key(2), seal.Metadata, salt, box) },
+		"another use":  func() ([]byte, error) { return seal.OpenBox(key(1), seal.Tags, salt, box) },
+		"another salt": func() ([]byte, error) { return seal.OpenBox(key(1), seal.Metadata, [16]byte{2}, box) },
+		"a frame": func() ([]byte, error) {
+			return seal.OpenBox(key(1), seal.Metadata, salt, seal.NewSealer(key(1)).Frame(nil, []byte("about"), 0, false))
+		},
+	} {
+		if _, err := open(); mesh.KindOf(err) != mesh.Corrupt || err == nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
