@@ -88,7 +88,7 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 	c.reads = &batcher[*wirepb.ReadPlan, readTicket]{own: c.own, rounds: askRounds, most: maxPlans, ask: c.readTickets}
 	c.packer = newPacker(func(ctx context.Context, p mesh.Path, form former) (*wirepb.Segment, error) {
 		return c.writeSegment(ctx, p, form, nil)
-	})
+	}, c.enter)
 	return c, nil
 }
 
@@ -110,6 +110,15 @@ func (c *Client) commit(ctx context.Context, k wirepb.TxKind, p sign.Purpose, m 
 		return 0, err
 	}
 	return c.group.Commit(ctx, c.tx(k, p, m))
+}
+
+// enter puts signed entries on the log, all or none, and waits until they cannot be lost.
+func (c *Client) enter(ctx context.Context, entries []*wirepb.Signed) error {
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	_, err := c.group.Commit(ctx, wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_ENTRY, Message: entries[0], More: entries[1:]}))
+	return err
 }
 
 func (c *Client) tx(k wirepb.TxKind, p sign.Purpose, m proto.Message) []byte {
