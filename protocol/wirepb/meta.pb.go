@@ -121,6 +121,7 @@ type Tx struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          TxKind                 `protobuf:"varint,1,opt,name=kind,proto3,enum=stratos.wire.v1.TxKind" json:"kind,omitempty"`
 	Message       *Signed                `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	More          []*Signed              `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"` // of an entry: entries by the same key that are entered with it, in order, or none at all; at most 255
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +166,13 @@ func (x *Tx) GetKind() TxKind {
 func (x *Tx) GetMessage() *Signed {
 	if x != nil {
 		return x.Message
+	}
+	return nil
+}
+
+func (x *Tx) GetMore() []*Signed {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -4168,10 +4176,11 @@ var File_meta_proto protoreflect.FileDescriptor
 const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"meta.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"d\n" +
+	"meta.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"\x91\x01\n" +
 	"\x02Tx\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.stratos.wire.v1.TxKindR\x04kind\x121\n" +
-	"\amessage\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\amessage\"\x88\x01\n" +
+	"\amessage\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\amessage\x12+\n" +
+	"\x04more\x18\x03 \x03(\v2\x17.stratos.wire.v1.SignedR\x04more\"\x88\x01\n" +
 	"\x05Facts\x12\x1f\n" +
 	"\vlight_block\x18\x01 \x01(\fR\n" +
 	"lightBlock\x12\x1d\n" +
@@ -4586,50 +4595,51 @@ var file_meta_proto_goTypes = []any{
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
 	59, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
-	7,  // 3: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
-	8,  // 4: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
-	10, // 5: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	60, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
-	11, // 7: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
-	14, // 8: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	15, // 9: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	21, // 10: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	16, // 11: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	20, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	43, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	17, // 14: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
-	18, // 15: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
-	19, // 16: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	59, // 17: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	61, // 18: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	62, // 19: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	63, // 20: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	26, // 21: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	28, // 22: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	59, // 23: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	61, // 24: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	30, // 25: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	59, // 26: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	33, // 27: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	24, // 28: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	37, // 29: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	41, // 30: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	42, // 31: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	59, // 32: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	61, // 33: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	49, // 34: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	50, // 35: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	51, // 36: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	59, // 37: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	59, // 38: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	53, // 39: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	54, // 40: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	59, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
+	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
+	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
+	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
+	60, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
+	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
+	15, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	21, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	16, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	20, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	43, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	17, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	18, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	19, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	59, // 18: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	61, // 19: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	62, // 20: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	63, // 21: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	26, // 22: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	28, // 23: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	59, // 24: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	61, // 25: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	30, // 26: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	59, // 27: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	33, // 28: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	24, // 29: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	37, // 30: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	41, // 31: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	42, // 32: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	59, // 33: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	61, // 34: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	49, // 35: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	50, // 36: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	51, // 37: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	59, // 38: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	59, // 39: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	53, // 40: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	54, // 41: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
