@@ -69,6 +69,7 @@ type Client struct {
 	nodes    map[mesh.NodeID]transfer.Node
 	nodesAt  time.Time
 	geometry index.Geometry
+	ahead    time.Duration // of the group's time
 	codes    map[[2]int]*erasure.Code
 	buckets  map[string]*wirepb.BucketAnswer
 }
@@ -189,6 +190,10 @@ func (c *Client) registry(ctx context.Context) (map[mesh.NodeID]transfer.Node, i
 	if err != nil {
 		return nil, g, err
 	}
+	ahead, err := c.askTime(ctx)
+	if err != nil {
+		return nil, g, err
+	}
 	all := new(wirepb.NodesAnswer)
 	if _, err := group.Decode(answers[0], all); err != nil {
 		return nil, g, err
@@ -210,9 +215,20 @@ func (c *Client) registry(ctx context.Context) (map[mesh.NodeID]transfer.Node, i
 		return nil, g, err
 	}
 	c.mu.Lock()
-	c.nodes, c.geometry, c.nodesAt = nodes, g, time.Now()
+	c.nodes, c.geometry, c.nodesAt, c.ahead = nodes, g, time.Now(), ahead
 	c.mu.Unlock()
 	return nodes, g, nil
+}
+
+// askTime asks how far the group's time is ahead of this machine's clock.
+func (c *Client) askTime(ctx context.Context) (time.Duration, error) {
+	answers, _, err := c.group.Ask(ctx, group.Any, &wirepb.Question{Question: &wirepb.Question_Group{Group: true}})
+	if err != nil {
+		return 0, err
+	}
+	a := new(wirepb.GroupAnswer)
+	_, err = group.Decode(answers[0], a)
+	return time.Until(time.UnixMilli(a.TimeMs)), err
 }
 
 func nodeOf(id []byte, address string, tlsKey, nodeKey []byte) (n transfer.Node, err error) {

@@ -19,19 +19,20 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// extents calls f with the extents of an object in order, fetching its pages as it goes, until f says no or fails.
-// Before an extent of a page is given, the page's segments are in o.
-func (c *Client) extents(ctx context.Context, o *Object, f func(*wirepb.Extent) (bool, error)) error {
-	each := func(extents []*wirepb.Extent) (bool, error) {
+// extents calls f with the extents of an object in order, fetching its pages as it goes, until f says no or fails: with 0
+// for those of the entry itself, else 1 + the number of the page. Before an extent of a page is given, the page's
+// segments are in o.
+func (c *Client) extents(ctx context.Context, o *Object, f func(x *wirepb.Extent, page uint32) (bool, error)) error {
+	each := func(extents []*wirepb.Extent, page uint32) (bool, error) {
 		for _, x := range extents {
-			if more, err := f(x); !more || err != nil {
+			if more, err := f(x, page); !more || err != nil {
 				return false, err
 			}
 		}
 		return true, nil
 	}
 	for n := range o.entry.Pages {
-		q := &wirepb.PageName{Bucket: o.Path.Bucket, Key: o.Path.Key, Version: o.entry.Version, Number: n}
+		q := &wirepb.PageName{Bucket: o.Path.Bucket, Key: o.Path.Key, Version: o.Version[:], Part: o.part, Number: n}
 		answers, err := c.ask(ctx, &wirepb.Question{Question: &wirepb.Question_Page{Page: q}})
 		if err != nil {
 			return err
@@ -47,11 +48,11 @@ func (c *Client) extents(ctx context.Context, o *Object, f func(*wirepb.Extent) 
 			return err
 		}
 		o.add(a.Segments)
-		if more, err := each(p.Extents); !more || err != nil {
+		if more, err := each(p.Extents, n+1); !more || err != nil {
 			return err
 		}
 	}
-	_, err := each(o.entry.Extents)
+	_, err := each(o.entry.Extents, 0)
 	return err
 }
 
@@ -75,6 +76,9 @@ func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io
 	if length == 0 {
 		return io.NopCloser(bytes.NewReader(nil)), nil
 	}
+	if len(o.entry.Parts) > 0 {
+		return c.openParts(ctx, o, offset, length), nil
+	}
 	if o.entry.FrameBytes == 0 {
 		content := o.entry.Inline
 		if o.sealer != nil {
@@ -96,6 +100,7 @@ func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io
 type run struct {
 	segment    *wirepb.Segment
 	id         []byte
+	page       uint32 // where the segment is named; see Client.extents
 	from, to   uint64 // stored bytes of the segment
 	firstFrame uint64
 	frames     uint64
@@ -244,7 +249,7 @@ func (c *Client) plan(ctx context.Context, o *Object, offset, length uint64, f f
 	first, last := offset/frame, (offset+length-1)/frame
 	from, to := first*stored, min((last+1)*stored, index.Stored(o.Size, frame, o.overhead()))
 	at := uint64(0)
-	return c.extents(ctx, o, func(x *wirepb.Extent) (bool, error) {
+	return c.extents(ctx, o, func(x *wirepb.Extent, page uint32) (bool, error) {
 		begin, end := at, at+x.Length
 		at = end
 		if begin%stored != 0 {
@@ -261,7 +266,7 @@ func (c *Client) plan(ctx context.Context, o *Object, offset, length uint64, f f
 		if s == nil || x.Offset+x.Length > s.Length {
 			return false, mesh.Errorf(mesh.Corrupt, "the index does not hold the segment %x of %s as its entry says", x.Segment, o.Path)
 		}
-		r := run{segment: s, id: x.Segment, from: x.Offset + a - begin, to: x.Offset + b - begin, firstFrame: a / stored, frames: (b - a + stored - 1) / stored}
+		r := run{segment: s, id: x.Segment, page: page, from: x.Offset + a - begin, to: x.Offset + b - begin, firstFrame: a / stored, frames: (b - a + stored - 1) / stored}
 		return b < to, f(r)
 	})
 }
@@ -396,7 +401,7 @@ type readTicket struct {
 
 // readTicket returns a ticket for parts of a run's segment; it may name what others read as well.
 func (c *Client) readTicket(ctx context.Context, o *Object, r run, parts []part) (readTicket, error) {
-	plan := &wirepb.ReadPlan{Bucket: o.Path.Bucket, Key: o.Path.Key, Segment: r.id}
+	plan := &wirepb.ReadPlan{Bucket: o.Path.Bucket, Key: o.Path.Key, Version: o.Version[:], Part: o.part, Page: r.page, Segment: r.id}
 	for _, x := range parts {
 		plan.Pieces = append(plan.Pieces, &wirepb.PieceRead{Index: uint32(x.piece), Length: x.to - x.from})
 	}

@@ -25,10 +25,28 @@ type Object struct {
 	ContentType string
 	PlainHash   [32]byte // BLAKE3 of the content, as its writer saw it
 	Mode        uint32   // permission bits of the file that it came from; 0 when none
+	Attributes  map[string]string
+	Summary     []byte // what listings show of it besides; see PutOptions
+	Null        bool   // written while its bucket had no versioning
+	Latest      bool   // nothing is newer
+	Marker      bool   // says that the object was deleted; then only path, version and time count
+	Lock        Lock
+	Tags        []byte // of the last SetTags; nil when there was none
+	Parts       int    // in which it was uploaded; 0: at once
 
 	entry    *wirepb.Entry
+	key      seal.Key
 	sealer   *seal.Sealer // nil in a public bucket
 	segments map[mesh.SegmentID]*wirepb.Segment
+	part     uint32 // when this is a part of an object: its number; Version is the object's then
+}
+
+// Upload returns the multipart upload that an object was completed from; zero when it has no parts.
+func (o *Object) Upload() (id mesh.UploadID) {
+	if len(o.entry.Parts) > 0 {
+		copy(id[:], o.entry.Upload)
+	}
+	return id
 }
 
 // overhead is what sealing adds to each frame.
@@ -39,8 +57,8 @@ func (o *Object) overhead() uint64 {
 	return index.TagBytes
 }
 
-func objectQuestion(p mesh.Path) *wirepb.Question {
-	return &wirepb.Question{Question: &wirepb.Question_Object{Object: &wirepb.ObjectName{Bucket: p.Bucket, Key: p.Key}}}
+func objectQuestion(p mesh.Path, version []byte) *wirepb.Question {
+	return &wirepb.Question{Question: &wirepb.Question_Object{Object: &wirepb.ObjectName{Bucket: p.Bucket, Key: p.Key, Version: version}}}
 }
 
 func bucketQuestion(name string) *wirepb.Question {
@@ -54,7 +72,7 @@ func (c *Client) Stat(ctx context.Context, p mesh.Path) (*Object, error) {
 	}
 	b := c.knownBucket(p.Bucket)
 	known := b != nil
-	questions := []*wirepb.Question{objectQuestion(p)}
+	questions := []*wirepb.Question{objectQuestion(p, nil)}
 	if !known {
 		questions = append(questions, bucketQuestion(p.Bucket))
 	}
@@ -68,8 +86,8 @@ func (c *Client) Stat(ctx context.Context, p mesh.Path) (*Object, error) {
 		}
 	}
 	a := new(wirepb.ObjectAnswer)
-	if found, err := group.Decode(answers[0], a); err != nil || !found {
-		return nil, orElse(err, mesh.Errorf(mesh.NotFound, "no object %s", p))
+	if found, err := group.Decode(answers[0], a); err != nil || !found || a.Marker {
+		return nil, orElse(err, noObject(p))
 	}
 	o, err := c.openObject(p, b.Public, a)
 	if err != nil && known { // the bucket may have been removed and made anew, public or not any more
@@ -78,6 +96,8 @@ func (c *Client) Stat(ctx context.Context, p mesh.Path) (*Object, error) {
 	}
 	return o, err
 }
+
+func noObject(p mesh.Path) error { return mesh.Errorf(mesh.NotFound, "no object %s", p) }
 
 func orElse(err, otherwise error) error {
 	if err != nil {
@@ -90,26 +110,66 @@ func noBucket(name string) error {
 	return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no bucket %q", name), "create it: stratos mb %s%s", mesh.Scheme, name)
 }
 
+// openSigned checks the signature of a message of the index and decodes it.
+func (c *Client) openSigned(s *wirepb.Signed, p sign.Purpose, into proto.Message) error {
+	if s == nil {
+		return mesh.Errorf(mesh.Corrupt, "the index has no message")
+	}
+	key, err := mesh.FromBytes[mesh.PublicKey](s.Key)
+	if err != nil {
+		return err
+	}
+	sig, err := mesh.FromBytes[mesh.Signature](s.Signature)
+	if err != nil {
+		return err
+	}
+	if err := c.access.domain.Verify(key, p, s.Body, sig); err != nil {
+		return err
+	}
+	return wire.Decode(s.Body, 1<<20, into)
+}
+
 // openObject checks what the index says of an object against itself and opens its key.
 func (c *Client) openObject(p mesh.Path, public bool, a *wirepb.ObjectAnswer) (*Object, error) {
+	if a.Marker {
+		d := new(wirepb.Deletion)
+		if err := c.openSigned(a.Entry, sign.Deletion, d); err != nil {
+			return nil, err
+		}
+		v, err := mesh.FromBytes[mesh.VersionID](d.Id)
+		if err == nil && (d.Bucket != p.Bucket || d.Key != p.Key) {
+			err = mesh.Errorf(mesh.Corrupt, "the index answers with the deletion of %s for %s", mesh.Path{Bucket: d.Bucket, Key: d.Key}, p)
+		}
+		return &Object{Path: p, Modified: time.UnixMilli(d.AtMs), Version: v, Marker: true, Null: a.Null, Latest: a.Latest}, err
+	}
 	e := new(wirepb.Entry)
-	if a.Entry == nil {
-		return nil, mesh.Errorf(mesh.Corrupt, "the index has no entry for %s", p)
+	if err := c.openSigned(a.Entry, sign.Entry, e); err != nil {
+		return nil, err
 	}
-	key, err := mesh.FromBytes[mesh.PublicKey](a.Entry.Key)
+	o, err := c.openEntry(p, public, e, a.Segments)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := mesh.FromBytes[mesh.Signature](a.Entry.Signature)
-	if err != nil {
+	o.Null, o.Latest, o.Parts = a.Null, a.Latest, len(e.Parts)
+	o.Lock = lockOf(a.Lock)
+	if !public {
+		folder, err := c.access.folder(seal.FolderOf(p.Bucket, p.Key))
+		if err != nil {
+			return nil, err
+		}
+		if o.key, err = seal.Unwrap(folder, e.WrappedKey, o.Version); err != nil {
+			return nil, err
+		}
+		o.sealer = seal.NewSealer(o.key)
+	}
+	if o.Tags, err = c.openTags(o, a.SealedTags); err != nil {
 		return nil, err
 	}
-	if err := c.access.domain.Verify(key, sign.Entry, a.Entry.Body, sig); err != nil {
-		return nil, err
-	}
-	if err := wire.Decode(a.Entry.Body, 1<<20, e); err != nil {
-		return nil, err
-	}
+	return o, o.describe()
+}
+
+// openEntry checks an entry, or that of a part, against itself.
+func (c *Client) openEntry(p mesh.Path, public bool, e *wirepb.Entry, segments []*wirepb.Segment) (*Object, error) {
 	if err := index.CheckEntry(e, public); err != nil {
 		return nil, err
 	}
@@ -117,7 +177,7 @@ func (c *Client) openObject(p mesh.Path, public bool, a *wirepb.ObjectAnswer) (*
 		return nil, mesh.Errorf(mesh.Corrupt, "the index answers with the entry of %s for %s", mesh.Path{Bucket: e.Bucket, Key: e.Key}, p)
 	}
 	o := &Object{Path: p, Size: e.Size, Modified: time.UnixMilli(e.ModifiedMs), Version: mesh.VersionID(e.Version), entry: e, segments: map[mesh.SegmentID]*wirepb.Segment{}}
-	if e.Pages == 0 {
+	if e.Pages == 0 && len(e.Parts) == 0 {
 		root := index.NewContentRoot(e.Size, e.FrameBytes, e.Inline)
 		root.Add(e.Extents...)
 		var stored uint64
@@ -128,29 +188,52 @@ func (c *Client) openObject(p mesh.Path, public bool, a *wirepb.ObjectAnswer) (*
 			return nil, err
 		}
 	}
-	o.add(a.Segments)
-	meta := e.SealedMetadata
-	if !public {
-		folder, err := c.access.folder(seal.FolderOf(p.Bucket, p.Key))
-		if err != nil {
-			return nil, err
-		}
-		k, err := seal.Unwrap(folder, e.WrappedKey, o.Version)
-		if err != nil {
-			return nil, err
-		}
-		o.sealer = seal.NewSealer(k)
-		if meta, err = o.sealer.OpenMetadata(meta); err != nil {
-			return nil, err
-		}
+	o.add(segments)
+	return o, nil
+}
+
+// describe opens what the entry says of the object.
+func (o *Object) describe() error {
+	meta, err := o.unbox(seal.Metadata, [16]byte(o.entry.Version), o.entry.SealedMetadata)
+	if err != nil {
+		return err
 	}
 	m := new(wirepb.Metadata)
 	if err := proto.Unmarshal(meta, m); err != nil {
-		return nil, mesh.Errorf(mesh.Corrupt, "the metadata of %s: %w", p, err)
+		return mesh.Errorf(mesh.Corrupt, "the metadata of %s: %w", o.Path, err)
 	}
-	o.ContentType, o.Mode = m.ContentType, m.Mode
+	o.ContentType, o.Mode, o.Attributes = m.ContentType, m.Mode, attributesOf(m)
 	copy(o.PlainHash[:], m.PlainHash)
-	return o, nil
+	if len(o.entry.SealedSummary) > 0 {
+		o.Summary, err = o.unbox(seal.Summary, [16]byte(o.entry.Version), o.entry.SealedSummary)
+	}
+	return err
+}
+
+// box seals what is said of an object; in a public bucket it is in the clear. unbox opens it.
+func (o *Object) box(use seal.Use, salt [16]byte, plain []byte) []byte {
+	if o.sealer == nil {
+		return plain
+	}
+	return seal.Box(o.key, use, salt, plain)
+}
+
+func (o *Object) unbox(use seal.Use, salt [16]byte, sealed []byte) ([]byte, error) {
+	if o.sealer == nil {
+		return sealed, nil
+	}
+	return seal.OpenBox(o.key, use, salt, sealed)
+}
+
+func attributesOf(m *wirepb.Metadata) map[string]string {
+	if len(m.Attributes) == 0 {
+		return nil
+	}
+	all := make(map[string]string, len(m.Attributes))
+	for _, a := range m.Attributes {
+		all[a.Name] = a.Value
+	}
+	return all
 }
 
 // add keeps segments by what they are, so that a wrong one is simply never asked for.
@@ -179,7 +262,7 @@ type Placement struct {
 // Placement tells where an object's pieces lie. An inline object has none: it lies in the index.
 func (c *Client) Placement(ctx context.Context, o *Object) (*Placement, error) {
 	pl := new(Placement)
-	err := c.extents(ctx, o, func(x *wirepb.Extent) (bool, error) {
+	err := c.eachExtent(ctx, o, func(o *Object, x *wirepb.Extent) (bool, error) {
 		id := mesh.SegmentID(x.Segment)
 		s := o.segments[id]
 		if s == nil {
@@ -193,199 +276,6 @@ func (c *Client) Placement(ctx context.Context, o *Object) (*Placement, error) {
 		return true, nil
 	})
 	return pl, err
-}
-
-// MakeBucket creates a bucket. Objects of a public one are not encrypted and anybody may read them.
-func (c *Client) MakeBucket(ctx context.Context, name string, public bool) error {
-	if err := mesh.CheckBucket(name); err != nil {
-		return err
-	}
-	_, err := c.commit(ctx, wirepb.TxKind_TX_BUCKET, sign.Bucket, &wirepb.Bucket{Name: name, Action: index.CreateBucket, Public: public, AtMs: time.Now().UnixMilli()})
-	return err
-}
-
-// RemoveBucket deletes an empty bucket.
-func (c *Client) RemoveBucket(ctx context.Context, name string) error {
-	if err := mesh.CheckBucket(name); err != nil {
-		return err
-	}
-	c.forgetBucket(name)
-	_, err := c.commit(ctx, wirepb.TxKind_TX_BUCKET, sign.Bucket, &wirepb.Bucket{Name: name, Action: index.DeleteBucket, AtMs: time.Now().UnixMilli()})
-	return err
-}
-
-// A Bucket is a bucket of the access's account.
-type Bucket struct {
-	Name    string
-	Public  bool
-	Created time.Time
-	Objects uint64
-	Bytes   uint64 // of content
-}
-
-// Buckets lists the account's buckets that the access covers, by name.
-func (c *Client) Buckets(ctx context.Context) ([]Bucket, error) {
-	answers, err := c.ask(ctx, &wirepb.Question{Question: &wirepb.Question_Buckets{Buckets: true}})
-	if err != nil {
-		return nil, err
-	}
-	a := new(wirepb.BucketsAnswer)
-	if _, err := group.Decode(answers[0], a); err != nil {
-		return nil, err
-	}
-	var all []Bucket
-	for _, b := range a.Buckets {
-		all = append(all, Bucket{b.Name, b.Public, time.UnixMilli(b.CreatedMs), b.Objects, b.Bytes})
-	}
-	return all, nil
-}
-
-// A Listed is a name in a listing: an object, or a folder when Folder is set.
-type Listed struct {
-	Key      string // of the object, or the common prefix of a folder
-	Folder   bool
-	Size     uint64
-	Modified time.Time
-}
-
-// List calls f with the objects whose keys begin with p.Key, by key. With the delimiter "/", what lies below a further
-// slash is told as one folder. It stops when f returns an error, and returns that.
-func (c *Client) List(ctx context.Context, p mesh.Path, delimiter string, f func(Listed) error) error {
-	after := ""
-	for {
-		q := &wirepb.Listing{Bucket: p.Bucket, Prefix: p.Key, After: after, Delimiter: delimiter, Limit: 1000}
-		answers, err := c.ask(ctx, &wirepb.Question{Question: &wirepb.Question_Listing{Listing: q}})
-		if err != nil {
-			return err
-		}
-		a := new(wirepb.ListingAnswer)
-		if _, err := group.Decode(answers[0], a); err != nil {
-			return err
-		}
-		objects, folders := a.Objects, a.Prefixes
-		before := after
-		for len(objects)+len(folders) > 0 { // merge, both are sorted
-			var l Listed
-			if len(folders) == 0 || len(objects) > 0 && objects[0].Key < folders[0] {
-				l = Listed{Key: objects[0].Key, Size: objects[0].Size, Modified: time.UnixMilli(objects[0].ModifiedMs)}
-				objects = objects[1:]
-			} else {
-				l = Listed{Key: folders[0], Folder: true}
-				folders = folders[1:]
-			}
-			if l.Key <= before {
-				return mesh.Errorf(mesh.Corrupt, "a listing of %s goes backwards", p)
-			}
-			after = l.Key
-			if err := f(l); err != nil {
-				return err
-			}
-		}
-		if !a.Truncated || after == before {
-			return nil
-		}
-	}
-}
-
-// Delete removes an object.
-func (c *Client) Delete(ctx context.Context, p mesh.Path) error {
-	if err := mesh.CheckKey(p.Key); err != nil {
-		return err
-	}
-	_, err := c.commit(ctx, wirepb.TxKind_TX_DELETION, sign.Deletion, &wirepb.Deletion{Bucket: p.Bucket, Key: p.Key, AtMs: time.Now().UnixMilli()})
-	return err
-}
-
-// Copy gives an object a second name in a bucket of the same account. Bytes move only where the buckets differ in being
-// public, or the object is so large that its entry has pages.
-func (c *Client) Copy(ctx context.Context, from, to mesh.Path) (*Object, error) {
-	o, err := c.Stat(ctx, from)
-	if err != nil {
-		return nil, err
-	}
-	public, err := c.isPublic(ctx, to.Bucket)
-	if err != nil {
-		return nil, err
-	}
-	if public != (o.sealer == nil) || o.entry.Pages > 0 {
-		return c.copyBytes(ctx, o, to)
-	}
-	e := proto.Clone(o.entry).(*wirepb.Entry)
-	e.Bucket, e.Key, e.ModifiedMs, e.Segments, e.Upload = to.Bucket, to.Key, time.Now().UnixMilli(), nil, nil
-	e.Condition, e.ExpectedVersion = index.Always, nil
-	if !public {
-		// The object's key stays, and so does the version that its wrapping is bound to.
-		at, err := c.access.folder(seal.FolderOf(from.Bucket, from.Key))
-		if err != nil {
-			return nil, err
-		}
-		k, err := seal.Unwrap(at, e.WrappedKey, o.Version)
-		if err != nil {
-			return nil, err
-		}
-		folder, err := c.access.folder(seal.FolderOf(to.Bucket, to.Key))
-		if err != nil {
-			return nil, err
-		}
-		v := mesh.NewVersionID()
-		e.Version, e.WrappedKey = v[:], seal.Wrap(folder, k, v)
-	}
-	if _, err := c.commit(ctx, wirepb.TxKind_TX_ENTRY, sign.Entry, e); err != nil {
-		return nil, err
-	}
-	return c.Stat(ctx, to)
-}
-
-func (c *Client) copyBytes(ctx context.Context, o *Object, to mesh.Path) (*Object, error) {
-	r, err := c.Open(ctx, o, 0, o.Size)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return c.Put(ctx, to, r, PutOptions{ContentType: o.ContentType, Mode: o.Mode})
-}
-
-// knownBucket returns what was learnt of a bucket, nil when that is nothing. Its counts are old.
-func (c *Client) knownBucket(name string) *wirepb.BucketAnswer {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.buckets[name]
-}
-
-// learnBucket reads the answer to a question for a bucket, and keeps it.
-func (c *Client) learnBucket(name string, answer []byte) (*wirepb.BucketAnswer, error) {
-	b := new(wirepb.BucketAnswer)
-	if found, err := group.Decode(answer, b); err != nil || !found {
-		return nil, orElse(err, noBucket(name))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.buckets[name] = b
-	return b, nil
-}
-
-func (c *Client) forgetBucket(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.buckets, name)
-}
-
-// isPublic tells whether a bucket of this account is public; buckets do not change that.
-func (c *Client) isPublic(ctx context.Context, name string) (bool, error) {
-	b := c.knownBucket(name)
-	if b == nil {
-		answers, err := c.ask(ctx, bucketQuestion(name))
-		if err != nil {
-			return false, err
-		}
-		if b, err = c.learnBucket(name, answers[0]); err != nil {
-			return false, err
-		}
-	}
-	if mesh.Account(b.Owner) != c.access.Account() {
-		return false, mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", name)
-	}
-	return b.Public, nil
 }
 
 // Balance is what an account has for traffic.

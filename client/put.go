@@ -28,6 +28,13 @@ import (
 type PutOptions struct {
 	ContentType string // default: by the key's ending
 	Mode        uint32 // permission bits of the file it comes from
+	Attributes  map[string]string
+	Summary     []byte // at most 400 bytes that listings show too
+	Lock        Lock   // in a bucket with locking
+
+	// Finish, if set, is called once all bytes were read and before anything can be seen. It may refuse, and may fill in what
+	// is said of the object.
+	Finish func(*PutOptions) error
 
 	// OnlyIfAbsent refuses, with Conflict, to replace anything; OnlyIf to replace anything but this version.
 	OnlyIfAbsent bool
@@ -57,10 +64,23 @@ func (c *Client) Put(ctx context.Context, p mesh.Path, r io.Reader, o PutOptions
 	if err != nil {
 		return nil, err
 	}
-	u, err := c.newUpload(p, public, o)
+	var under *seal.Key
+	if !public {
+		folder, err := c.access.folder(seal.FolderOf(p.Bucket, p.Key))
+		if err != nil {
+			return nil, err
+		}
+		under = &folder
+	}
+	u, err := c.newUpload(p, under, o)
 	if err != nil {
 		return nil, err
 	}
+	return u.put(ctx, r)
+}
+
+// put writes what r gives and commits it.
+func (u *upload) put(ctx context.Context, r io.Reader) (*Object, error) {
 	defer u.journal.close() // what it noted stays for another try, or was removed
 	src := bufio.NewReaderSize(r, mesh.InlineMax+1)
 	head, err := src.Peek(mesh.InlineMax + 1)
@@ -69,7 +89,7 @@ func (c *Client) Put(ctx context.Context, p mesh.Path, r io.Reader, o PutOptions
 		err = u.inline(head)
 	case err != nil:
 		return nil, mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err)
-	case o.Journal != "":
+	case u.opts.Journal != "" || u.part != nil:
 		err = u.stream(ctx, src, mesh.SegmentBytes)
 	default:
 		err = u.small(ctx, src)
@@ -78,6 +98,20 @@ func (c *Client) Put(ctx context.Context, p mesh.Path, r io.Reader, o PutOptions
 		return nil, err
 	}
 	return u.commit(ctx)
+}
+
+// finish lets the writer have his last word, once.
+func (u *upload) finish() error {
+	if u.opts.Finish == nil {
+		return nil
+	}
+	f := u.opts.Finish
+	u.opts.Finish = nil
+	if err := f(&u.opts); err != nil {
+		return err
+	}
+	u.opts.apply(u.entry)
+	return nil
 }
 
 // An upload is one Put under way.
@@ -94,9 +128,11 @@ type upload struct {
 	segments []*wirepb.Segment // by number
 	packed   *wirepb.Extent    // where in the only segment the object lies, when it shares that; else each is filled
 	entered  bool              // the entry is on the log
+	part     *partUpload       // when it is a part of a multipart upload
 }
 
-func (c *Client) newUpload(p mesh.Path, public bool, o PutOptions) (*upload, error) {
+// newUpload prepares an upload whose key is wrapped under another, nil in a public bucket.
+func (c *Client) newUpload(p mesh.Path, under *seal.Key, o PutOptions) (*upload, error) {
 	if o.ContentType == "" {
 		o.ContentType = mime.TypeByExtension(path.Ext(p.Key))
 	}
@@ -107,19 +143,10 @@ func (c *Client) newUpload(p mesh.Path, public bool, o PutOptions) (*upload, err
 	v := j.head.Version
 	u := &upload{client: c, path: p, opts: o, key: j.head.Key, journal: j,
 		entry: &wirepb.Entry{Bucket: p.Bucket, Key: p.Key, Version: v[:]}}
-	switch {
-	case o.OnlyIf != nil:
-		u.entry.Condition, u.entry.ExpectedVersion = index.Equal, o.OnlyIf[:]
-	case o.OnlyIfAbsent:
-		u.entry.Condition = index.Absent
-	}
-	if !public {
+	u.opts.apply(u.entry)
+	if under != nil {
 		u.sealer = seal.NewSealer(u.key)
-		folder, err := c.access.folder(seal.FolderOf(p.Bucket, p.Key))
-		if err != nil {
-			return nil, err
-		}
-		u.entry.WrappedKey = seal.Wrap(folder, u.key, v)
+		u.entry.WrappedKey = seal.Wrap(*under, u.key, v)
 	}
 	return u, nil
 }
@@ -169,6 +196,9 @@ func (u *upload) small(ctx context.Context, src *bufio.Reader) error {
 	if len(content) <= maxPacked {
 		u.plain = blake3.Sum256(content)
 		u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
+		if err := u.finish(); err != nil {
+			return err
+		}
 		r, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content, entry: u.packedEntry})
 		if err != nil {
 			return err
@@ -469,10 +499,7 @@ func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signe
 // describe fills in what the entry says of the content, and returns the root to which its extents are to be added.
 func (u *upload) describe() *index.ContentRoot {
 	e := u.entry
-	e.SealedMetadata = wire.Encode(&wirepb.Metadata{ContentType: u.opts.ContentType, PlainHash: u.plain[:], Mode: u.opts.Mode})
-	if u.sealer != nil {
-		e.SealedMetadata = u.sealer.Metadata(e.SealedMetadata)
-	}
+	u.opts.describe(e, &Object{key: u.key, sealer: u.sealer}, u.plain)
 	return index.NewContentRoot(e.Size, e.FrameBytes, e.Inline)
 }
 
@@ -492,13 +519,17 @@ func (u *upload) packedEntry(s *wirepb.Segment, x *wirepb.Extent, brings bool) *
 // commit puts the entry, and the pages before it, on the log, if they are not there.
 func (u *upload) commit(ctx context.Context) (*Object, error) {
 	if !u.entered {
+		if err := u.finish(); err != nil {
+			return nil, err
+		}
 		if err := u.enter(ctx); err != nil {
 			return nil, err
 		}
 	}
 	e := u.entry
 	o := &Object{Path: u.path, Size: e.Size, Modified: time.UnixMilli(e.ModifiedMs), Version: mesh.VersionID(e.Version), ContentType: u.opts.ContentType,
-		PlainHash: u.plain, Mode: u.opts.Mode, entry: e, sealer: u.sealer, segments: map[mesh.SegmentID]*wirepb.Segment{}}
+		PlainHash: u.plain, Mode: u.opts.Mode, Attributes: u.opts.Attributes, Summary: u.opts.Summary, Lock: u.opts.Lock, Latest: true,
+		entry: e, key: u.key, sealer: u.sealer, segments: map[mesh.SegmentID]*wirepb.Segment{}}
 	o.add(u.segments)
 	return o, u.journal.remove()
 }
@@ -527,9 +558,11 @@ func (u *upload) enter(ctx context.Context) error {
 		}
 		e.Upload, e.Pages = upload[:], uint32(n+1)
 	}
-	e.ContentRoot, e.ModifiedMs = root.Sum(), time.Now().UnixMilli()
-	_, err := u.client.commit(ctx, wirepb.TxKind_TX_ENTRY, sign.Entry, e)
-	return err
+	e.ContentRoot = root.Sum()
+	if u.part != nil {
+		return u.part.enter(ctx, u)
+	}
+	return u.client.enterEntry(ctx, e)
 }
 
 func extentsOf(segments []*wirepb.Segment) (extents []*wirepb.Extent) {

@@ -162,7 +162,7 @@ func (w *town) object(name string) *wirepb.Segment {
 		s.Pieces = append(s.Pieces, &wirepb.Piece{Slice: slice[:], Node: id[:], Ack: sig[:]})
 	}
 	id := index.SegmentIDOf(s)
-	e := &wirepb.Entry{Bucket: "photos", Key: name, Version: make([]byte, 16), ModifiedMs: w.now.UnixMilli(), Size: 5000 - index.TagBytes, FrameBytes: mesh.FrameBytes, WrappedKey: make([]byte, 60),
+	e := &wirepb.Entry{Bucket: "photos", Key: name, Version: []byte("sixteen bytes id"), ModifiedMs: w.now.UnixMilli(), Size: 5000 - index.TagBytes, FrameBytes: mesh.FrameBytes, WrappedKey: make([]byte, 60),
 		Segments: []*wirepb.Segment{s}, Extents: []*wirepb.Extent{{Segment: id[:], Length: 5000}}}
 	root := index.NewContentRoot(e.Size, e.FrameBytes, nil)
 	root.Add(e.Extents...)

@@ -1,7 +1,6 @@
 package state
 
 import (
-
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/proto"
 
@@ -459,7 +458,7 @@ func (r *Reader) parts(q *wirepb.PartsPage, asker mesh.PublicKey, nowMs int64) (
 	if err != nil {
 		return nil, err
 	}
-	upload := q.Upload
+	upload, a := q.Upload, new(wirepb.PartsAnswer)
 	if len(upload) == 0 {
 		d, err := r.versionOf(q.Bucket, q.Key, q.Version)
 		if d == nil || err != nil || d.Marker || len(d.entry.Parts) == 0 {
@@ -471,8 +470,8 @@ func (r *Reader) parts(q *wirepb.PartsPage, asker mesh.PublicKey, nowMs int64) (
 		if !r.get(key(uploadKey, upload), u) || u.Begun == nil || u.Bucket != q.Bucket || u.Key != q.Key || u.Height < b.CreatedHeight {
 			return nil, nil
 		}
+		a.Begun = u.Begun
 	}
-	a := new(wirepb.PartsAnswer)
 	size := 0
 	r.scan(key(partKey, upload, be32(q.After+1)), after(key(partKey, upload)), func(k, v []byte) bool {
 		if a.Truncated = len(a.Parts) == int(q.Limit) || size > maxPartsAnswer; a.Truncated {

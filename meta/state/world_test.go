@@ -407,7 +407,7 @@ func extentOf(s *wirepb.Segment, offset, length uint64) *wirepb.Extent {
 
 // inline makes an entry of a small object.
 func (u user) inline(bucket, name, content string) *wirepb.Entry {
-	e := &wirepb.Entry{Bucket: bucket, Key: name, Version: bytesOf(fmt.Sprint("version ", bucket, name, content, u.w.now), 16), ModifiedMs: u.w.now, Size: uint64(len(content)),
+	e := &wirepb.Entry{Bucket: bucket, Key: name, Version: u.w.id(), ModifiedMs: u.w.now, Size: uint64(len(content)),
 		Inline: append([]byte(content), make([]byte, index.TagBytes)...), WrappedKey: make([]byte, 60)}
 	e.ContentRoot = index.NewContentRoot(e.Size, 0, e.Inline).Sum()
 	return e
@@ -415,7 +415,7 @@ func (u user) inline(bucket, name, content string) *wirepb.Entry {
 
 // entry makes an entry of the extents of segments, one frame a segment's worth; before are those of pages.
 func (u user) entry(bucket, name string, segments []*wirepb.Segment, extents []*wirepb.Extent, before ...*wirepb.Extent) *wirepb.Entry {
-	e := &wirepb.Entry{Bucket: bucket, Key: name, Version: bytesOf(fmt.Sprint("version ", bucket, name, u.w.now), 16), ModifiedMs: u.w.now, FrameBytes: mesh.FrameBytes,
+	e := &wirepb.Entry{Bucket: bucket, Key: name, Version: u.w.id(), ModifiedMs: u.w.now, FrameBytes: mesh.FrameBytes,
 		WrappedKey: make([]byte, 60), Segments: segments, Extents: extents}
 	stored := sum(extents) + sum(before)
 	frames := (stored + mesh.FrameBytes + index.TagBytes - 1) / (mesh.FrameBytes + index.TagBytes)

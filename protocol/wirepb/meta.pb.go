@@ -1832,7 +1832,7 @@ type ObjectAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entry         *Signed                `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`     // where it was committed
-	Position      uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"` // in that block, by transaction
+	Position      uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"` // in that block, by message
 	Segments      []*Segment             `protobuf:"bytes,4,rep,name=segments,proto3" json:"segments,omitempty"`  // as they are now: completed and repaired; those of the extents, in order
 	Account       []byte                 `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`    // on whose behalf it was written
 	Null          bool                   `protobuf:"varint,6,opt,name=null,proto3" json:"null,omitempty"`         // written while there was no versioning
@@ -2240,6 +2240,7 @@ type PartsAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Parts         []*ListedPart          `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"`
 	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Begun         *Signed                `protobuf:"bytes,3,opt,name=begun,proto3" json:"begun,omitempty"` // the Upload, while it is open
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2286,6 +2287,13 @@ func (x *PartsAnswer) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *PartsAnswer) GetBegun() *Signed {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
 }
 
 type ListedPart struct {
@@ -4345,10 +4353,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x0esealed_summary\x18\x06 \x01(\fR\rsealedSummary\x12\x12\n" +
 	"\x04null\x18\a \x01(\bR\x04null\x12\x16\n" +
 	"\x06marker\x18\b \x01(\bR\x06marker\x12\x16\n" +
-	"\x06latest\x18\t \x01(\bR\x06latest\"^\n" +
+	"\x06latest\x18\t \x01(\bR\x06latest\"\x8d\x01\n" +
 	"\vPartsAnswer\x121\n" +
 	"\x05parts\x18\x01 \x03(\v2\x1b.stratos.wire.v1.ListedPartR\x05parts\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x87\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12-\n" +
+	"\x05begun\x18\x03 \x01(\v2\x17.stratos.wire.v1.SignedR\x05begun\"\x87\x01\n" +
 	"\n" +
 	"ListedPart\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12+\n" +
@@ -4617,29 +4626,30 @@ var file_meta_proto_depIdxs = []int32{
 	63, // 21: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
 	26, // 22: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
 	28, // 23: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	59, // 24: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	61, // 25: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	30, // 26: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	59, // 27: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	33, // 28: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	24, // 29: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	37, // 30: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	41, // 31: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	42, // 32: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	59, // 33: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	61, // 34: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	49, // 35: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	50, // 36: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	51, // 37: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	59, // 38: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	59, // 39: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	53, // 40: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	54, // 41: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	59, // 24: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	59, // 25: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	61, // 26: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	30, // 27: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	59, // 28: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	33, // 29: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	24, // 30: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	37, // 31: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	41, // 32: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	42, // 33: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	59, // 34: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	61, // 35: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	49, // 36: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	50, // 37: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	51, // 38: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	59, // 39: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	59, // 40: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	53, // 41: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	54, // 42: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
