@@ -3,11 +3,13 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/erasure"
 	"github.com/stratosmesh/stratos/protocol/group"
@@ -56,8 +58,11 @@ type Client struct {
 	group  *group.Group
 	leases *leases
 	packer *packer
+	own    *lifecycle.Group
+	asks   *batcher[[]*wirepb.Question, [][]byte]
+	reads  *batcher[*wirepb.ReadPlan, readTicket]
 
-	buffers sync.Pool // of *segmentBuffer: segments that are written or read
+	small, large sync.Pool // of *segmentBuffer: what is written or read
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log
@@ -77,9 +82,13 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 	}
 	c := &Client{access: a, opts: o.withDefaults(), dialer: d, group: g, codes: map[[2]int]*erasure.Code{}, buckets: map[string]*wirepb.BucketAnswer{}}
 	c.leases = &leases{client: c}
+	c.own = lifecycle.New(context.Background())
+	c.asks = &batcher[[]*wirepb.Question, [][]byte]{own: c.own, rounds: askRounds, most: maxQuestions, ask: c.askAll,
+		weight: func(q []*wirepb.Question) int { return len(q) }}
+	c.reads = &batcher[*wirepb.ReadPlan, readTicket]{own: c.own, rounds: askRounds, most: maxPlans, ask: c.readTickets}
 	c.packer = newPacker(func(ctx context.Context, p mesh.Path, form former) (*wirepb.Segment, error) {
 		return c.writeSegment(ctx, p, form, nil)
-	})
+	}, c.enter)
 	return c, nil
 }
 
@@ -87,7 +96,7 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := errors.Join(c.packer.own.Close(), c.leases.close(ctx), c.group.Close())
+	err := errors.Join(c.packer.own.Close(), c.own.Close(), c.leases.close(ctx), c.group.Close())
 	c.dialer.Close()
 	return err
 }
@@ -101,6 +110,15 @@ func (c *Client) commit(ctx context.Context, k wirepb.TxKind, p sign.Purpose, m 
 		return 0, err
 	}
 	return c.group.Commit(ctx, c.tx(k, p, m))
+}
+
+// enter puts signed entries on the log, all or none, and waits until they cannot be lost.
+func (c *Client) enter(ctx context.Context, entries []*wirepb.Signed) error {
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	_, err := c.group.Commit(ctx, wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_ENTRY, Message: entries[0], More: entries[1:]}))
+	return err
 }
 
 func (c *Client) tx(k wirepb.TxKind, p sign.Purpose, m proto.Message) []byte {
@@ -125,13 +143,32 @@ func (c *Client) open(ctx context.Context) error {
 	return nil
 }
 
-// ask asks strong questions under the session.
+// What goes into one round: of questions, and of plans for a ticket. Authorities take 256 and 64.
+const (
+	askRounds    = 2
+	maxQuestions = 128
+	maxPlans     = 32
+)
+
+// ask asks strong questions under the session, together with others that are asked now.
 func (c *Client) ask(ctx context.Context, questions ...*wirepb.Question) ([][]byte, error) {
 	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
-	answers, _, err := c.group.Ask(ctx, group.Strong, questions...)
-	return answers, err
+	return c.asks.do(ctx, questions)
+}
+
+// askAll asks several lists of questions at once.
+func (c *Client) askAll(ctx context.Context, lists [][]*wirepb.Question) ([][][]byte, error) {
+	answers, _, err := c.group.Ask(ctx, group.Strong, slices.Concat(lists...)...)
+	if err != nil {
+		return nil, err
+	}
+	all := make([][][]byte, len(lists))
+	for i, l := range lists {
+		all[i], answers = answers[:len(l)], answers[len(l):]
+	}
+	return all, nil
 }
 
 // storageKind is the bit of a node's kinds for storing slices.

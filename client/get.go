@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -283,7 +284,7 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, e
 		at = end
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	lease, ticket, err := c.readTicket(ctx, o, r, parts)
+	ticket, err := c.readTicket(ctx, o, r, parts)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -315,7 +316,7 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, e
 		missing[x.piece] = u
 		running.Go(func() {
 			defer cancel()
-			err := c.readPart(pctx, r.segment, x, into(x), lease, ticket)
+			err := c.readPart(pctx, r.segment, x, into(x), ticket)
 			close(u.done)
 			direct <- outcome{part: x, err: err}
 		})
@@ -387,22 +388,38 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, e
 	return buf, nil
 }
 
-func (c *Client) readTicket(ctx context.Context, o *Object, r run, parts []part) (*lease, *wirepb.Signed, error) {
+// A readTicket lets pieces be read, with receipts of its lease.
+type readTicket struct {
+	lease  *lease
+	signed *wirepb.Signed
+}
+
+// readTicket returns a ticket for parts of a run's segment; it may name what others read as well.
+func (c *Client) readTicket(ctx context.Context, o *Object, r run, parts []part) (readTicket, error) {
 	plan := &wirepb.ReadPlan{Bucket: o.Path.Bucket, Key: o.Path.Key, Segment: r.id}
-	need := uint64(0)
 	for _, x := range parts {
 		plan.Pieces = append(plan.Pieces, &wirepb.PieceRead{Index: uint32(x.piece), Length: x.to - x.from})
-		need += x.to - x.from
 	}
-	l, a, err := c.leases.ticket(ctx, &wirepb.TicketRequest{Reads: []*wirepb.ReadPlan{plan}}, need)
+	return c.reads.do(ctx, plan)
+}
+
+// readTickets asks for one ticket for several plans.
+func (c *Client) readTickets(ctx context.Context, plans []*wirepb.ReadPlan) ([]readTicket, error) {
+	need := uint64(0)
+	for _, p := range plans {
+		for _, x := range p.Pieces {
+			need += x.Length
+		}
+	}
+	l, a, err := c.leases.ticket(ctx, &wirepb.TicketRequest{Reads: plans}, need)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return l, a.TicketRead, nil
+	return slices.Repeat([]readTicket{{l, a.TicketRead}}, len(plans)), nil
 }
 
 // readPart reads a range of a piece from its node into data, step by step.
-func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, data []byte, l *lease, ticket *wirepb.Signed) error {
+func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, data []byte, t readTicket) error {
 	p := s.Pieces[x.piece]
 	id := mesh.NodeID(p.Node)
 	if len(p.Ack) == 0 {
@@ -420,7 +437,7 @@ func (c *Client) readPart(ctx context.Context, s *wirepb.Segment, x part, data [
 	for at := uint64(0); at < uint64(len(data)); at += mesh.StepBytes {
 		n := min(mesh.StepBytes, uint64(len(data))-at)
 		g.Go(func() error {
-			if err := c.dialer.ReadInto(ctx, node, ticket, mesh.SliceID(p.Slice), x.from+at, data[at:at+n], l); err != nil {
+			if err := c.dialer.ReadInto(ctx, node, t.signed, mesh.SliceID(p.Slice), x.from+at, data[at:at+n], t.lease); err != nil {
 				return mesh.Errorf(mesh.KindOf(err), "node %s: %w", id, err)
 			}
 			return nil
@@ -457,7 +474,7 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 		}
 		batch := sources[:want]
 		sources = sources[want:]
-		l, ticket, err := c.readTicket(ctx, o, r, batch)
+		ticket, err := c.readTicket(ctx, o, r, batch)
 		if err != nil {
 			return nil, err
 		}
@@ -465,7 +482,7 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 		for _, x := range batch {
 			wg.Go(func() {
 				data := make([]byte, x.to-x.from)
-				err := c.readPart(ctx, s, x, data, l, ticket)
+				err := c.readPart(ctx, s, x, data, ticket)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {

@@ -52,19 +52,31 @@ func (c *Client) Stat(ctx context.Context, p mesh.Path) (*Object, error) {
 	if err := mesh.CheckKey(p.Key); err != nil {
 		return nil, err
 	}
-	answers, err := c.ask(ctx, bucketQuestion(p.Bucket), objectQuestion(p))
+	b := c.knownBucket(p.Bucket)
+	known := b != nil
+	questions := []*wirepb.Question{objectQuestion(p)}
+	if !known {
+		questions = append(questions, bucketQuestion(p.Bucket))
+	}
+	answers, err := c.ask(ctx, questions...)
 	if err != nil {
 		return nil, err
 	}
-	b := new(wirepb.BucketAnswer)
-	if found, err := group.Decode(answers[0], b); err != nil || !found {
-		return nil, orElse(err, noBucket(p.Bucket))
+	if !known {
+		if b, err = c.learnBucket(p.Bucket, answers[1]); err != nil {
+			return nil, err
+		}
 	}
 	a := new(wirepb.ObjectAnswer)
-	if found, err := group.Decode(answers[1], a); err != nil || !found {
+	if found, err := group.Decode(answers[0], a); err != nil || !found {
 		return nil, orElse(err, mesh.Errorf(mesh.NotFound, "no object %s", p))
 	}
-	return c.openObject(p, b.Public, a)
+	o, err := c.openObject(p, b.Public, a)
+	if err != nil && known { // the bucket may have been removed and made anew, public or not any more
+		c.forgetBucket(p.Bucket)
+		return c.Stat(ctx, p)
+	}
+	return o, err
 }
 
 func orElse(err, otherwise error) error {
@@ -197,6 +209,7 @@ func (c *Client) RemoveBucket(ctx context.Context, name string) error {
 	if err := mesh.CheckBucket(name); err != nil {
 		return err
 	}
+	c.forgetBucket(name)
 	_, err := c.commit(ctx, wirepb.TxKind_TX_BUCKET, sign.Bucket, &wirepb.Bucket{Name: name, Action: index.DeleteBucket, AtMs: time.Now().UnixMilli()})
 	return err
 }
@@ -332,28 +345,46 @@ func (c *Client) copyBytes(ctx context.Context, o *Object, to mesh.Path) (*Objec
 	return c.Put(ctx, to, r, PutOptions{ContentType: o.ContentType, Mode: o.Mode})
 }
 
-// isPublic tells whether a bucket is public; buckets do not change that.
-func (c *Client) isPublic(ctx context.Context, name string) (bool, error) {
+// knownBucket returns what was learnt of a bucket, nil when that is nothing. Its counts are old.
+func (c *Client) knownBucket(name string) *wirepb.BucketAnswer {
 	c.mu.Lock()
-	known := c.buckets[name]
-	c.mu.Unlock()
-	if known != nil {
-		return known.Public, nil
-	}
-	answers, err := c.ask(ctx, bucketQuestion(name))
-	if err != nil {
-		return false, err
-	}
+	defer c.mu.Unlock()
+	return c.buckets[name]
+}
+
+// learnBucket reads the answer to a question for a bucket, and keeps it.
+func (c *Client) learnBucket(name string, answer []byte) (*wirepb.BucketAnswer, error) {
 	b := new(wirepb.BucketAnswer)
-	if found, err := group.Decode(answers[0], b); err != nil || !found {
-		return false, orElse(err, noBucket(name))
+	if found, err := group.Decode(answer, b); err != nil || !found {
+		return nil, orElse(err, noBucket(name))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.buckets[name] = b
+	return b, nil
+}
+
+func (c *Client) forgetBucket(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.buckets, name)
+}
+
+// isPublic tells whether a bucket of this account is public; buckets do not change that.
+func (c *Client) isPublic(ctx context.Context, name string) (bool, error) {
+	b := c.knownBucket(name)
+	if b == nil {
+		answers, err := c.ask(ctx, bucketQuestion(name))
+		if err != nil {
+			return false, err
+		}
+		if b, err = c.learnBucket(name, answers[0]); err != nil {
+			return false, err
+		}
 	}
 	if mesh.Account(b.Owner) != c.access.Account() {
 		return false, mesh.Errorf(mesh.Denied, "bucket %q belongs to another account", name)
 	}
-	c.mu.Lock()
-	c.buckets[name] = b
-	c.mu.Unlock()
 	return b.Public, nil
 }
 

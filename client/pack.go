@@ -16,25 +16,31 @@ import (
 
 // Limits of packing.
 const (
-	maxPacked   = 1 << 20              // plaintext bytes of an object that shares a segment
-	maxPack     = mesh.SegmentBytes    // stored bytes of a pack
-	packWriters = 2                    // packs that are being written at once
-	packGather  = 3 * time.Millisecond // how long a pack waits for Puts that have begun
-	packTimeout = 2 * time.Minute      // for a pack to be written
+	maxPacked   = 1 << 20                // plaintext bytes of an object that shares a segment
+	maxPack     = mesh.SegmentBytes      // stored bytes of a pack
+	packWriters = 2                      // packs that are being written at once
+	packGather  = 3 * time.Millisecond   // how long a pack waits for Puts that have begun
+	packPause   = 100 * time.Millisecond // how long it waits beside that for a pack under way
+	packTimeout = 2 * time.Minute        // for a pack to be written and entered
+	packObjects = 256                    // objects of a pack: so many entries are committed at once
 )
 
 // A packer lets small objects that are put at the same time share a segment: eight slices and one ticket for all of
 // them, in the place of eight slices and a ticket for each. It holds two packs being written and one that gathers; the
-// content of an object is held by its Put. It commits nothing: each Put enters its own object, with the segment.
+// content of an object is held by its Put. It enters the objects of a pack together; when that is refused, which may be
+// for the sake of one, each Put enters its own, with the segment.
 type packer struct {
 	write func(context.Context, mesh.Path, former) (*wirepb.Segment, error)
+	enter func(context.Context, []*wirepb.Signed) error // all or none
 	own   *lifecycle.Group
 
 	mu      sync.Mutex
-	putting int       // small Puts under way
-	waiting []*packed // in no pack yet, in the order in which they came
-	writers int
-	joined  chan struct{} // has room for one: somebody joined, or a Put ended
+	putting int           // small Puts under way
+	waiting []*packed     // in no pack yet, in the order in which they came
+	running bool          // run gathers what waits
+	packing int           // packs being written
+	last    int           // objects of the pack that ended last: as many may come back
+	joined  chan struct{} // has room for one: somebody joined, a Put ended, or a pack
 }
 
 // A packed is a small object on its way into a pack.
@@ -43,17 +49,19 @@ type packed struct {
 	path    mesh.Path
 	sealer  *seal.Sealer // nil in a public bucket
 	content []byte
-	done    chan packedResult // has room for one
+	entry   func(s *wirepb.Segment, x *wirepb.Extent, brings bool) *wirepb.Signed // brings: with the segment
+	done    chan packedResult                                                     // has room for one
 }
 
 type packedResult struct {
 	segment *wirepb.Segment // nil when the object was alone
 	extent  *wirepb.Extent
+	entered bool // it is on the log
 	err     error
 }
 
-func newPacker(write func(context.Context, mesh.Path, former) (*wirepb.Segment, error)) *packer {
-	return &packer{write: write, own: lifecycle.New(context.Background()), joined: make(chan struct{}, 1)}
+func newPacker(write func(context.Context, mesh.Path, former) (*wirepb.Segment, error), enter func(context.Context, []*wirepb.Signed) error) *packer {
+	return &packer{write: write, enter: enter, own: lifecycle.New(context.Background()), joined: make(chan struct{}, 1)}
 }
 
 // begin and end bracket a small Put, so that a pack knows whom it may wait for.
@@ -77,65 +85,91 @@ func (p *packer) stir() {
 	}
 }
 
-// put writes an object as a part of a pack and returns the segment and where in it the object lies; both are nil when
-// there was nobody to share with, and then nothing was sealed or written.
-func (p *packer) put(ctx context.Context, x *packed) (*wirepb.Segment, *wirepb.Extent, error) {
+// put writes an object as a part of a pack and returns the segment, where in it the object lies, and whether it was entered.
+// The segment is nil when there was nobody to share with, and then nothing was sealed or written.
+func (p *packer) put(ctx context.Context, x *packed) (packedResult, error) {
 	x.ctx, x.done = ctx, make(chan packedResult, 1)
 	p.mu.Lock()
-	if p.putting == 1 && len(p.waiting) == 0 {
+	if p.putting == 1 && len(p.waiting) == 0 && p.last <= 1 {
 		p.mu.Unlock()
-		return nil, nil, nil
+		return packedResult{}, nil
 	}
 	p.waiting = append(p.waiting, x)
-	if p.writers < packWriters {
+	if !p.running {
 		if err := p.own.Go(p.run); err != nil {
 			p.waiting = p.waiting[:len(p.waiting)-1]
 			p.mu.Unlock()
-			return nil, nil, mesh.Errorf(mesh.Unavailable, "the client is closed")
+			return packedResult{}, errClosed
 		}
-		p.writers++
+		p.running = true
 	}
 	p.mu.Unlock()
 	p.stir()
 	select {
 	case r := <-x.done:
-		return r.segment, r.extent, r.err
+		return r, r.err
 	case <-ctx.Done(): // the pack goes on for the others
-		return nil, nil, mesh.Errorf(mesh.Unavailable, "writing %s: %w", x.path, ctx.Err())
+		return packedResult{}, mesh.Errorf(mesh.Unavailable, "writing %s: %w", x.path, ctx.Err())
 	}
 }
 
-// run writes packs until nobody waits.
+// run begins packs until nobody waits.
 func (p *packer) run(ctx context.Context) error {
 	for {
 		p.gather(ctx)
 		p.mu.Lock()
 		items := p.cut()
 		if len(items) == 0 {
-			p.writers--
+			p.running = false
 			p.mu.Unlock()
 			return nil
 		}
+		p.packing++
 		p.mu.Unlock()
-		p.pack(ctx, items)
+		err := p.own.Go(func(ctx context.Context) error {
+			p.pack(ctx, items)
+			p.ended(len(items))
+			return nil
+		})
+		if err != nil {
+			for _, x := range items {
+				x.done <- packedResult{err: errClosed}
+			}
+			p.ended(0)
+		}
 	}
 }
 
-// gather waits a moment for Puts that have begun and not joined yet.
+func (p *packer) ended(objects int) {
+	p.mu.Lock()
+	p.packing--
+	p.last = objects
+	p.mu.Unlock()
+	p.stir()
+}
+
+// gather waits a moment for Puts that have begun and not joined yet. While a pack is under way it waits longer: whoever is
+// in that one will soon come back, and one round of writing and entering for all is faster than two beside each other.
 func (p *packer) gather(ctx context.Context) {
-	limit := time.NewTimer(packGather)
+	limit := time.NewTimer(packPause)
 	defer limit.Stop()
+	alone, over := false, false
 	for {
 		p.mu.Lock()
-		enough := len(p.waiting) == 0 || len(p.waiting) >= p.putting
+		enough := over || len(p.waiting) == 0 || len(p.waiting) >= max(p.putting, p.last)
+		busy := p.packing
 		p.mu.Unlock()
-		if enough {
+		if enough && busy < packWriters {
 			return
+		}
+		if busy == 0 && !alone {
+			alone = true
+			limit.Reset(packGather)
 		}
 		select {
 		case <-p.joined:
 		case <-limit.C:
-			return
+			over = true
 		case <-ctx.Done():
 			return
 		}
@@ -145,7 +179,7 @@ func (p *packer) gather(ctx context.Context) {
 // cut takes the objects of the next pack off the queue. Called with mu held.
 func (p *packer) cut() (items []*packed) {
 	size := uint64(0)
-	for len(p.waiting) > 0 {
+	for len(p.waiting) > 0 && len(items) < packObjects {
 		x := p.waiting[0]
 		if x.ctx.Err() == nil {
 			if size += x.stored(); size > maxPack {
@@ -188,7 +222,7 @@ func (p *packer) pack(ctx context.Context, items []*packed) {
 	_ = g.Wait() // each error went to its Put
 }
 
-// writePack writes objects as one segment and, if that went well, tells their Puts.
+// writePack writes objects as one segment and, if that went well, enters them and tells their Puts.
 func (p *packer) writePack(ctx context.Context, items []*packed) error {
 	ctx, cancel := context.WithTimeout(ctx, packTimeout)
 	defer cancel()
@@ -210,10 +244,45 @@ func (p *packer) writePack(ctx context.Context, items []*packed) error {
 		return err
 	}
 	id := index.SegmentIDOf(s)
+	extents := make([]*wirepb.Extent, len(items))
+	for i := range items {
+		extents[i] = &wirepb.Extent{Segment: id[:], Offset: offsets[i], Length: sizes[i]}
+	}
+	entered, err := p.enterPack(ctx, items, s, extents)
 	for i, x := range items {
-		x.done <- packedResult{segment: s, extent: &wirepb.Extent{Segment: id[:], Offset: offsets[i], Length: sizes[i]}}
+		r := packedResult{segment: s, extent: extents[i], entered: entered[i]}
+		if entered[i] {
+			r.err = err
+		}
+		x.done <- r
 	}
 	return nil
+}
+
+// enterPack commits the entries of a written pack, and tells which. An error counts for these; when they were refused they
+// are none.
+func (p *packer) enterPack(ctx context.Context, items []*packed, s *wirepb.Segment, extents []*wirepb.Extent) ([]bool, error) {
+	entered := make([]bool, len(items))
+	var entries []*wirepb.Signed
+	size := 0
+	for i, x := range items {
+		if x.ctx.Err() != nil { // its Put has failed: nothing of it may be seen
+			continue
+		}
+		e := x.entry(s, extents[i], len(entries) == 0)
+		if size += len(e.Body) + 128; size > maxBody {
+			break
+		}
+		entries, entered[i] = append(entries, e), true
+	}
+	if len(entries) == 0 {
+		return entered, nil
+	}
+	err := p.enter(ctx, entries)
+	if k := mesh.KindOf(err); err != nil && k != mesh.Unavailable && k != mesh.Internal {
+		return make([]bool, len(items)), nil
+	}
+	return entered, err
 }
 
 // stored is how many bytes the object takes in a pack.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/seal"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -28,6 +30,38 @@ type disk struct {
 	refuse  func(mesh.Path) error
 	blocked chan struct{} // when set, a write waits until it is closed
 	began   chan struct{} // when set, told of each write
+
+	refuseEntries error
+	entered       [][]*wirepb.Entry // by transaction
+}
+
+// enter takes entries as the log does.
+func (d *disk) enter(_ context.Context, all []*wirepb.Signed) error {
+	var entries []*wirepb.Entry
+	for _, s := range all {
+		e := new(wirepb.Entry)
+		if err := wire.Decode(s.Body, 1<<20, e); err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refuseEntries == nil {
+		d.entered = append(d.entered, entries)
+	}
+	return d.refuseEntries
+}
+
+// object i of n bytes, whose entry says where it lies.
+func object(i, n int) *packed {
+	return &packed{path: objectAt(i), content: content(i, n), entry: func(s *wirepb.Segment, x *wirepb.Extent, brings bool) *wirepb.Signed {
+		e := &wirepb.Entry{Key: objectAt(i).Key, Extents: []*wirepb.Extent{x}}
+		if brings {
+			e.Segments = []*wirepb.Segment{s}
+		}
+		return &wirepb.Signed{Body: wire.Encode(e)}
+	}}
 }
 
 func (d *disk) write(ctx context.Context, p mesh.Path, form former) (*wirepb.Segment, error) {
@@ -80,14 +114,18 @@ func putAll(t *testing.T, p *packer, d *disk, sizes []int) []error {
 	for i, n := range sizes {
 		wg.Go(func() {
 			defer p.end()
-			x := &packed{path: objectAt(i), content: content(i, n)}
+			x := object(i, n)
 			if i%3 != 0 {
 				x.sealer = seal.NewSealer(seal.Key{byte(i), byte(i >> 8)})
 			}
-			s, at, err := p.put(t.Context(), x)
-			if errs[i] = err; err != nil || s == nil {
+			r, err := p.put(t.Context(), x)
+			if errs[i] = err; err != nil || r.segment == nil {
 				return
 			}
+			if r.entered != (d.refuseEntries == nil) {
+				t.Errorf("object %d was entered: %v", i, r.entered)
+			}
+			at := r.extent
 			d.mu.Lock()
 			stored := d.stored[mesh.SegmentID(at.Segment)][at.Offset : at.Offset+at.Length]
 			d.mu.Unlock()
@@ -115,7 +153,7 @@ func putAll(t *testing.T, p *packer, d *disk, sizes []int) []error {
 
 func testPacker(t *testing.T, d *disk) *packer {
 	d.stored = map[mesh.SegmentID][]byte{}
-	p := newPacker(d.write)
+	p := newPacker(d.write, d.enter)
 	t.Cleanup(func() { p.own.Close() })
 	return p
 }
@@ -141,9 +179,9 @@ func TestLoneObjectIsNotPacked(t *testing.T) {
 	p := testPacker(t, d)
 	for i := range 3 {
 		p.begin()
-		s, x, err := p.put(t.Context(), &packed{path: objectAt(i), content: content(i, 100<<10)})
-		if s != nil || x != nil || err != nil || len(d.stored) != 0 {
-			t.Fatalf("put = %v, %v, %v", s, x, err)
+		r, err := p.put(t.Context(), object(i, 100<<10))
+		if r.segment != nil || r.entered || err != nil || len(d.stored) != 0 {
+			t.Fatalf("put = %v, %v", r, err)
 		}
 		p.end()
 	}
@@ -191,7 +229,7 @@ func TestCancelLeavesThePackToOthers(t *testing.T) {
 	for i, ctx := range []context.Context{ctx, t.Context()} {
 		go func() {
 			defer p.end()
-			_, _, err := p.put(ctx, &packed{path: objectAt(i), content: content(i, 9000)})
+			_, err := p.put(ctx, object(i, 9000))
 			errs[i] <- err
 		}()
 	}
@@ -207,6 +245,45 @@ func TestCancelLeavesThePackToOthers(t *testing.T) {
 	close(d.blocked)
 	if err := <-errs[1]; err != nil {
 		t.Fatalf("the other Put: %v", err)
+	}
+	// The cancelled Put has failed, so nothing of it may be seen; the other brings the segment in its place.
+	if len(d.entered) != 1 || len(d.entered[0]) != 1 || d.entered[0][0].Key != objectAt(1).Key || len(d.entered[0][0].Segments) != 1 {
+		t.Fatalf("entered: %v", d.entered)
+	}
+}
+
+// The objects of a pack are entered together, and the first brings the segment.
+func TestPackIsEnteredTogether(t *testing.T) {
+	d := new(disk)
+	p := testPacker(t, d)
+	if err := errors.Join(putAll(t, p, d, slices.Repeat([]int{100 << 10}, 40))...); err != nil {
+		t.Fatal(err)
+	}
+	objects := 0
+	for _, entries := range d.entered {
+		objects += len(entries)
+		for i, e := range entries {
+			if (len(e.Segments) == 1) != (i == 0) {
+				t.Errorf("entry %d of %d brings %d segments", i, len(entries), len(e.Segments))
+			}
+		}
+	}
+	if objects != 40 || len(d.entered) > len(d.stored) {
+		t.Errorf("%d objects in %d segments were entered in %d transactions", objects, len(d.stored), len(d.entered))
+	}
+}
+
+// When the log refuses the entries of a pack, each Put is told to enter its own.
+func TestRefusedEntriesGoAlone(t *testing.T) {
+	d := &disk{refuseEntries: mesh.Errorf(mesh.Conflict, "one of them")}
+	if err := errors.Join(putAll(t, testPacker(t, d), d, []int{5000, 6000, 7000, 8000})...); err != nil {
+		t.Fatal(err)
+	}
+	d = &disk{refuseEntries: mesh.Errorf(mesh.Unavailable, "nobody knows")}
+	for i, err := range putAll(t, testPacker(t, d), d, []int{5000, 6000, 7000, 8000}) {
+		if mesh.KindOf(err) != mesh.Unavailable {
+			t.Errorf("object %d: %v", i, err)
+		}
 	}
 }
 

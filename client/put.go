@@ -18,6 +18,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/seal"
 	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/transfer"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -87,11 +88,12 @@ type upload struct {
 	key      seal.Key
 	sealer   *seal.Sealer // nil in a public bucket
 	entry    *wirepb.Entry
-	hash     *blake3.Hasher
+	plain    [32]byte // hash of the content, when all of it was read
 	journal  *journal
 	geometry index.Geometry
 	segments []*wirepb.Segment // by number
 	packed   *wirepb.Extent    // where in the only segment the object lies, when it shares that; else each is filled
+	entered  bool              // the entry is on the log
 }
 
 func (c *Client) newUpload(p mesh.Path, public bool, o PutOptions) (*upload, error) {
@@ -103,7 +105,7 @@ func (c *Client) newUpload(p mesh.Path, public bool, o PutOptions) (*upload, err
 		return nil, err
 	}
 	v := j.head.Version
-	u := &upload{client: c, path: p, opts: o, key: j.head.Key, journal: j, hash: blake3.New(),
+	u := &upload{client: c, path: p, opts: o, key: j.head.Key, journal: j,
 		entry: &wirepb.Entry{Bucket: p.Bucket, Key: p.Key, Version: v[:]}}
 	switch {
 	case o.OnlyIf != nil:
@@ -137,7 +139,7 @@ func (u *upload) progress(n int) {
 
 // inline puts a small object into its entry.
 func (u *upload) inline(content []byte) error {
-	u.hash.Write(content)
+	u.plain = blake3.Sum256(content)
 	u.entry.Size, u.entry.Inline = uint64(len(content)), content
 	if u.sealer != nil {
 		u.entry.Inline = u.sealer.Frame(nil, content, 0, true)
@@ -165,17 +167,18 @@ func (u *upload) small(ctx context.Context, src *bufio.Reader) error {
 		}
 	}
 	if len(content) <= maxPacked {
-		s, x, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content})
+		u.plain = blake3.Sum256(content)
+		u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
+		r, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content, entry: u.packedEntry})
 		if err != nil {
 			return err
 		}
-		if s != nil {
-			u.hash.Write(content)
-			u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
-			u.segments, u.packed = []*wirepb.Segment{s}, x
+		if r.segment != nil {
+			u.segments, u.packed, u.entered = []*wirepb.Segment{r.segment}, r.extent, r.entered
 			u.progress(len(content))
 			return nil
 		}
+		u.entry.Size = 0 // the stream counts
 	}
 	if len(content) <= maxPacked {
 		return u.stream(ctx, bufio.NewReader(bytes.NewReader(content)), len(content))
@@ -194,24 +197,37 @@ type segmentBuffer struct {
 // maxStored is the bytes of the largest segment that a client writes, but for packs.
 const maxStored = mesh.SegmentBytes / mesh.FrameBytes * (mesh.FrameBytes + index.TagBytes)
 
-// smallBuffer is up to which size a buffer is not kept.
-const smallBuffer = 2 << 20
+// Buffers are kept in two sizes: for most objects that share segments, and for segments. Others come and go.
+const (
+	smallBuffer = 128 << 10
+	largeBuffer = 2 << 20 // and more
+)
+
+// pool returns where buffers with room for n bytes are kept, nil where they are not, and how large one is.
+func (c *Client) pool(n int) (*sync.Pool, int) {
+	switch {
+	case n <= smallBuffer:
+		return &c.small, smallBuffer
+	case n < largeBuffer:
+		return nil, n
+	}
+	return &c.large, max(n, maxStored)
+}
 
 // buffer returns one with room for n bytes, used before or new; release it when nothing uses it.
 func (c *Client) buffer(n int) *segmentBuffer {
-	if n <= smallBuffer {
-		return &segmentBuffer{whole: make([]byte, n)}
+	pool, size := c.pool(n)
+	if pool != nil {
+		if buf, _ := pool.Get().(*segmentBuffer); buf != nil && len(buf.whole) >= n {
+			return buf
+		}
 	}
-	buf, _ := c.buffers.Get().(*segmentBuffer)
-	if buf == nil || len(buf.whole) < n {
-		buf = &segmentBuffer{whole: make([]byte, max(n, maxStored))}
-	}
-	return buf
+	return &segmentBuffer{whole: make([]byte, size)}
 }
 
 func (c *Client) release(buf *segmentBuffer) {
-	if len(buf.whole) > smallBuffer {
-		c.buffers.Put(buf)
+	if pool, _ := c.pool(len(buf.whole)); pool != nil {
+		pool.Put(buf)
 	}
 }
 
@@ -221,6 +237,7 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 	if _, u.geometry, err = u.client.registry(ctx); err != nil {
 		return err
 	}
+	hash := blake3.New()
 	g, ctx := errgroup.WithContext(ctx)
 	slots := make(chan struct{}, u.client.opts.Segments)
 	var mu sync.Mutex
@@ -233,7 +250,7 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 		}
 		frames := (most + mesh.FrameBytes - 1) / mesh.FrameBytes
 		buf := u.client.buffer(frames * (mesh.FrameBytes + index.TagBytes))
-		got, last, err := u.read(src, buf, frames)
+		got, last, err := u.read(src, buf, frames, hash)
 		if err != nil {
 			return errors.Join(mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err), g.Wait())
 		}
@@ -265,6 +282,7 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 			return nil
 		})
 		if last {
+			hash.Sum(u.plain[:0])
 			return g.Wait()
 		}
 	}
@@ -272,7 +290,7 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 
 // read fills a buffer with at most that many frames, each followed by room for its tag, and tells how many bytes these
 // have and whether they are the last.
-func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int) (got int, last bool, err error) {
+func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int, hash *blake3.Hasher) (got int, last bool, err error) {
 	overhead := int(u.overhead())
 	buf.stored = buf.whole[:frames*(mesh.FrameBytes+overhead)]
 	end := 0
@@ -281,7 +299,7 @@ func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int) (got in
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return 0, false, err
 		}
-		u.hash.Write(buf.stored[at : at+n])
+		hash.Write(buf.stored[at : at+n])
 		got, end = got+n, at+n+overhead
 		_, err = src.Peek(1)
 		if last = errors.Is(err, io.EOF); err != nil && !last {
@@ -461,18 +479,49 @@ func (c *Client) writePieces(ctx context.Context, l *lease, ticket *wirepb.Signe
 	return s, nil, nil
 }
 
-// commit puts the entry, and the pages before it, on the log.
-func (u *upload) commit(ctx context.Context) (*Object, error) {
+// describe fills in what the entry says of the content, and returns the root to which its extents are to be added.
+func (u *upload) describe() *index.ContentRoot {
 	e := u.entry
-	meta := &wirepb.Metadata{ContentType: u.opts.ContentType, PlainHash: u.hash.Sum(nil), Mode: u.opts.Mode}
-	e.SealedMetadata = wire.Encode(meta)
+	e.SealedMetadata = wire.Encode(&wirepb.Metadata{ContentType: u.opts.ContentType, PlainHash: u.plain[:], Mode: u.opts.Mode})
 	if u.sealer != nil {
 		e.SealedMetadata = u.sealer.Metadata(e.SealedMetadata)
 	}
+	return index.NewContentRoot(e.Size, e.FrameBytes, e.Inline)
+}
+
+// packedEntry returns the signed entry of an object that lies in a shared segment. Of the entries that are committed
+// together, the first brings the segment.
+func (u *upload) packedEntry(s *wirepb.Segment, x *wirepb.Extent, brings bool) *wirepb.Signed {
+	e, root := u.entry, u.describe()
+	root.Add(x)
+	e.Extents, e.Segments = []*wirepb.Extent{x}, nil
+	if brings {
+		e.Segments = []*wirepb.Segment{s}
+	}
+	e.ContentRoot, e.ModifiedMs = root.Sum(), time.Now().UnixMilli()
+	return signed.Seal(u.client.access.domain, u.client.access.key, sign.Entry, e)
+}
+
+// commit puts the entry, and the pages before it, on the log, if they are not there.
+func (u *upload) commit(ctx context.Context) (*Object, error) {
+	if !u.entered {
+		if err := u.enter(ctx); err != nil {
+			return nil, err
+		}
+	}
+	e := u.entry
+	o := &Object{Path: u.path, Size: e.Size, Modified: time.UnixMilli(e.ModifiedMs), Version: mesh.VersionID(e.Version), ContentType: u.opts.ContentType,
+		PlainHash: u.plain, Mode: u.opts.Mode, entry: e, sealer: u.sealer, segments: map[mesh.SegmentID]*wirepb.Segment{}}
+	o.add(u.segments)
+	return o, u.journal.remove()
+}
+
+func (u *upload) enter(ctx context.Context) error {
+	e := u.entry
 	if e.Size <= mesh.InlineMax && len(u.segments) == 0 {
 		e.FrameBytes = 0
 	}
-	root := index.NewContentRoot(e.Size, e.FrameBytes, e.Inline)
+	root := u.describe()
 	upload := mesh.NewUploadID()
 	pages := paginate(u.segments)
 	for n, segments := range pages {
@@ -487,19 +536,13 @@ func (u *upload) commit(ctx context.Context) (*Object, error) {
 		}
 		page := &wirepb.Page{Upload: upload[:], Number: uint32(n), Bucket: e.Bucket, Key: e.Key, Extents: extents, Segments: segments, AtMs: time.Now().UnixMilli()}
 		if _, err := u.client.commit(ctx, wirepb.TxKind_TX_PAGE, sign.Page, page); err != nil {
-			return nil, err
+			return err
 		}
 		e.Upload, e.Pages = upload[:], uint32(n+1)
 	}
 	e.ContentRoot, e.ModifiedMs = root.Sum(), time.Now().UnixMilli()
-	if _, err := u.client.commit(ctx, wirepb.TxKind_TX_ENTRY, sign.Entry, e); err != nil {
-		return nil, err
-	}
-	o := &Object{Path: u.path, Size: e.Size, Modified: time.UnixMilli(e.ModifiedMs), Version: mesh.VersionID(e.Version), ContentType: meta.ContentType,
-		Mode: meta.Mode, entry: e, sealer: u.sealer, segments: map[mesh.SegmentID]*wirepb.Segment{}}
-	copy(o.PlainHash[:], meta.PlainHash)
-	o.add(u.segments)
-	return o, u.journal.remove()
+	_, err := u.client.commit(ctx, wirepb.TxKind_TX_ENTRY, sign.Entry, e)
+	return err
 }
 
 func extentsOf(segments []*wirepb.Segment) (extents []*wirepb.Extent) {

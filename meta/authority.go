@@ -52,7 +52,7 @@ type Authority struct {
 }
 
 // storeOptions of the state and of reserved ranges.
-var storeOptions = pebbledb.Options{Cache: 16 << 20, MemTable: 8 << 20}
+var storeOptions = pebbledb.Options{Cache: 16 << 20, MemTable: 4 << 20} // two tables are taken from the cache
 
 // New opens the authority in home. Without a poster it signs reports and leaves posting them to others. Close it, whether
 // Run was called or not.

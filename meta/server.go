@@ -17,6 +17,7 @@ import (
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -43,7 +44,7 @@ func (a *Authority) api() http.Handler {
 }
 
 func (a *Authority) handleSubmit(ctx context.Context, r rpc.Request[wirepb.Tx]) (proto.Message, error) {
-	return a.Submit(ctx, state.NewTx(r.Message.Kind, r.Message.Message))
+	return a.Submit(ctx, wire.Encode(r.Message))
 }
 
 // Submit puts a transaction on the log and waits until this authority has applied it. A refusal is an error; kind

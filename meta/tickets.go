@@ -206,7 +206,9 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 		return nil, err
 	}
 	t := &issuing{office: o, reader: r, id: id, lease: l, session: session, nowMs: nowMs, answer: new(wirepb.TicketAnswer)}
-	t.nodes(look)
+	if len(q.Writes) > 0 {
+		t.nodes(look)
+	}
 	if t.answer.TicketWrite, err = t.writes(q.Writes); err != nil {
 		return nil, err
 	}

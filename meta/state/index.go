@@ -5,6 +5,7 @@ import (
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -106,6 +107,23 @@ func (s *step) putPage(m *wirepb.Page, by mesh.PublicKey, msg *wirepb.Signed) er
 	u.Pages++
 	s.put(uk, u)
 	s.put(key(pageKey, m.Upload, be32(m.Number)), &statepb.Page{Page: msg})
+	return nil
+}
+
+// putEntries commits the versions of objects that come in one transaction.
+func (s *step) putEntries(first *wirepb.Entry, by mesh.PublicKey, tx *wirepb.Tx) error {
+	if err := s.putEntry(first, by, tx.Message); err != nil {
+		return err
+	}
+	for _, msg := range tx.More {
+		m := new(wirepb.Entry)
+		if err := wire.Decode(msg.Body, signed.MaxBody, m); err != nil {
+			return err
+		}
+		if err := s.putEntry(m, by, msg); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -315,6 +315,91 @@ func TestPackedSegments(t *testing.T) {
 	}
 }
 
+// together makes one transaction of entries.
+func (u user) together(entries ...*wirepb.Entry) []byte {
+	m := new(wirepb.Tx)
+	for _, e := range entries {
+		m.More = append(m.More, signed.Seal(domain, u.key, sign.Entry, e))
+	}
+	m.Kind, m.Message, m.More = wirepb.TxKind_TX_ENTRY, m.More[0], m.More[1:]
+	return wire.Encode(m)
+}
+
+// Objects of one pack are entered in one transaction: all of them, or none.
+func TestEntriesTogether(t *testing.T) {
+	w, ann, u := newShop(t, 7)
+	s := u.segment("packed", 3000)
+	pack := func(names ...string) (entries []*wirepb.Entry) {
+		for i, name := range names {
+			e := u.entry("photos", name, nil, []*wirepb.Extent{extentOf(s, uint64(i)*1000, 1000)})
+			if i == 0 {
+				e.Segments = []*wirepb.Segment{s}
+			}
+			entries = append(entries, e)
+		}
+		return entries
+	}
+	before := w.balance(ann).Debited
+
+	// The last is refused: nothing of the others is seen or paid, and they may come again.
+	entries := pack("a", "b", "c")
+	entries[2].Condition, entries[2].ExpectedVersion = index.Equal, bytesOf("another", 16)
+	w.refused(mesh.Conflict, u.together(entries...))
+	if w.object(u.pub(), "photos", "a") != nil || w.group().Segments != 0 || w.balance(ann).Debited != before {
+		t.Fatal("a refused transaction left something")
+	}
+	// The segment comes with the first, so the second alone refers to nothing.
+	w.refused(mesh.NotFound, u.put(entries[1]))
+
+	entries[2].Condition, entries[2].ExpectedVersion = index.Always, nil
+	w.ok(u.together(entries...))
+	w.check()
+	if g := w.group(); g.Segments != 1 || g.Objects != 3 {
+		t.Fatalf("%d segments, %d objects", g.Segments, g.Objects)
+	}
+	fee := uint64(0)
+	for _, e := range entries {
+		if got := w.version(u.pub(), "photos", e.Key); string(got) != string(e.Version) {
+			t.Fatalf("%s has the version %x", e.Key, got)
+		}
+		fee += LogWriteNoz + LogByteNoz*uint64(len(wire.Encode(e)))
+	}
+	if paid := w.balance(ann).Debited - before; paid != fee {
+		t.Fatalf("%d noz were paid, want %d: together costs what each alone costs", paid, fee)
+	}
+	w.refused(mesh.Conflict, u.together(entries...)) // a replay
+
+	// Two for one name: in order.
+	twice := pack("d", "d")
+	w.ok(u.together(twice...))
+	w.check()
+	if g := w.group(); g.Objects != 4 {
+		t.Fatalf("%d objects", g.Objects)
+	}
+
+	// Form.
+	other := w.session(ann, "other")
+	mixed := new(wirepb.Tx)
+	if err := wire.Decode(u.together(pack("e")...), MaxTx, mixed); err != nil {
+		t.Fatal(err)
+	}
+	foreign := signed.Seal(domain, other.key, sign.Entry, u.inline("photos", "f", "x"))
+	mixed.More = []*wirepb.Signed{foreign}
+	w.refused(mesh.Denied, wire.Encode(mixed))
+	foreign.Body = append([]byte(nil), foreign.Body...)
+	foreign.Body[len(foreign.Body)-1] ^= 1
+	w.refused(mesh.Denied, wire.Encode(mixed))
+	mixed.Kind, mixed.Message, mixed.More = wirepb.TxKind_TX_DELETION, signed.Seal(domain, u.key, sign.Deletion, &wirepb.Deletion{Bucket: "photos", Key: "a", AtMs: w.now}), mixed.More[:1]
+	w.refused(mesh.Invalid, wire.Encode(mixed))
+	var many []*wirepb.Entry
+	for i := range maxMore + 2 {
+		many = append(many, u.inline("photos", fmt.Sprint("many", i), "x"))
+	}
+	w.refused(mesh.Invalid, u.together(many...))
+	w.ok(u.together(many[1:]...))
+	w.check()
+}
+
 // The same bytes in a public bucket are the same segment for whoever uploads them.
 func TestSameBytesOfTwoAccounts(t *testing.T) {
 	w, _, u := newShop(t, 7)

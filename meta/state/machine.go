@@ -175,7 +175,10 @@ type step struct {
 	former      []mesh.PublicKey
 }
 
-// ParseTx decodes a transaction and checks its form and signature; it asks no state.
+// maxMore bounds the entries that come with one.
+const maxMore = 255
+
+// ParseTx decodes a transaction and checks its form and signatures; it asks no state. The body is that of its message.
 func ParseTx(d sign.Domain, raw []byte) (*wirepb.Tx, proto.Message, mesh.PublicKey, error) {
 	tx := new(wirepb.Tx)
 	if err := wire.Decode(raw, MaxTx, tx); err != nil {
@@ -187,7 +190,21 @@ func ParseTx(d sign.Domain, raw []byte) (*wirepb.Tx, proto.Message, mesh.PublicK
 	}
 	body := k.body()
 	by, err := signed.Open(d, tx.Message, k.purpose, body)
-	return tx, body, by, err
+	if err != nil {
+		return tx, body, by, err
+	}
+	if len(tx.More) > maxMore || len(tx.More) > 0 && tx.Kind != wirepb.TxKind_TX_ENTRY {
+		return tx, body, by, mesh.Errorf(mesh.Invalid, "%d messages come with a transaction of kind %d; only with an entry, and at most %d", len(tx.More), tx.Kind, maxMore)
+	}
+	for _, m := range tx.More {
+		switch also, err := signed.Verify(d, m, k.purpose); {
+		case err != nil:
+			return tx, body, by, err
+		case also != by:
+			return tx, body, by, mesh.Errorf(mesh.Denied, "a transaction with entries by two keys")
+		}
+	}
+	return tx, body, by, nil
 }
 
 // PurposeOf returns the purpose with which a transaction of this kind is signed.
@@ -233,7 +250,7 @@ func (s *step) transaction(raw []byte) error {
 	case *wirepb.Bucket:
 		return s.changeBucket(m, by, tx.Message)
 	case *wirepb.Entry:
-		return s.putEntry(m, by, tx.Message)
+		return s.putEntries(m, by, tx)
 	case *wirepb.Page:
 		return s.putPage(m, by, tx.Message)
 	case *wirepb.Deletion:

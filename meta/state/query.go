@@ -38,9 +38,10 @@ func (m *Machine) Reader() *Reader {
 	return &Reader{view: view{db: s}, snapshot: s, tip: m.tip, domain: m.domain}
 }
 
-// Fork returns a reader of the same snapshot for another goroutine; only the first is closed.
+// Fork returns a reader of the same snapshot for another goroutine; only the first is closed. It remembers what it read, so
+// that many questions about one bucket under one session look these up once.
 func (r *Reader) Fork() *Reader {
-	return &Reader{view: view{db: r.snapshot}, snapshot: r.snapshot, tip: r.tip, domain: r.domain}
+	return &Reader{view: view{db: r.snapshot, read: map[string][]byte{}}, snapshot: r.snapshot, tip: r.tip, domain: r.domain}
 }
 
 // Close gives the snapshot back.

@@ -17,6 +17,7 @@ import (
 // view asks for the fault before he believes what he found.
 type view struct {
 	db    pebble.Reader
+	read  map[string][]byte // of a db that does not change: records that were read, nil for those that are not there
 	fault error
 }
 
@@ -24,6 +25,17 @@ func (v *view) bytes(k []byte) ([]byte, bool) {
 	if v.fault != nil {
 		return nil, false
 	}
+	if b, ok := v.read[string(k)]; ok {
+		return b, b != nil
+	}
+	b, ok := v.load(k)
+	if v.read != nil && v.fault == nil {
+		v.read[string(k)] = b
+	}
+	return b, ok
+}
+
+func (v *view) load(k []byte) ([]byte, bool) {
 	b, closer, err := v.db.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false
@@ -32,7 +44,7 @@ func (v *view) bytes(k []byte) ([]byte, bool) {
 		v.fault = fmt.Errorf("reading the state: %w", err)
 		return nil, false
 	}
-	b = slices.Clone(b)
+	b = append([]byte{}, b...) // not nil: it is there
 	if err := closer.Close(); err != nil {
 		v.fault = fmt.Errorf("reading the state: %w", err)
 	}

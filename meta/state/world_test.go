@@ -432,6 +432,12 @@ func (w *world) ask(asker mesh.PublicKey, q *wirepb.Question, into proto.Message
 	r := w.m.Reader()
 	defer r.Close()
 	b, err := r.Answer(q, asker, w.now)
+	f := r.Fork()
+	for range 2 { // a reader that remembers says the same, before and after
+		if got, gotErr := f.Answer(q, asker, w.now); string(got) != string(b) || fmt.Sprint(gotErr) != fmt.Sprint(err) {
+			w.t.Fatalf("%v is answered with %x, %v and with %x, %v", q, b, err, got, gotErr)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -112,6 +112,7 @@ type Tx struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          TxKind                 `protobuf:"varint,1,opt,name=kind,proto3,enum=stratos.wire.v1.TxKind" json:"kind,omitempty"`
 	Message       *Signed                `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	More          []*Signed              `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"` // of an entry: entries by the same key that are entered with it, in order, or none at all; at most 255
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +157,13 @@ func (x *Tx) GetKind() TxKind {
 func (x *Tx) GetMessage() *Signed {
 	if x != nil {
 		return x.Message
+	}
+	return nil
+}
+
+func (x *Tx) GetMore() []*Signed {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -3497,10 +3505,11 @@ var File_meta_proto protoreflect.FileDescriptor
 const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"meta.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"d\n" +
+	"meta.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"\x91\x01\n" +
 	"\x02Tx\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.stratos.wire.v1.TxKindR\x04kind\x121\n" +
-	"\amessage\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\amessage\"\x88\x01\n" +
+	"\amessage\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\amessage\x12+\n" +
+	"\x04more\x18\x03 \x03(\v2\x17.stratos.wire.v1.SignedR\x04more\"\x88\x01\n" +
 	"\x05Facts\x12\x1f\n" +
 	"\vlight_block\x18\x01 \x01(\fR\n" +
 	"lightBlock\x12\x1d\n" +
@@ -3841,40 +3850,41 @@ var file_meta_proto_goTypes = []any{
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
 	52, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	3,  // 2: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
-	7,  // 3: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
-	8,  // 4: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
-	10, // 5: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	53, // 6: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
-	11, // 7: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
-	14, // 8: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	15, // 9: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	18, // 10: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	16, // 11: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	17, // 12: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	36, // 13: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	52, // 14: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	54, // 15: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	23, // 16: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	26, // 17: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	21, // 18: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	30, // 19: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	34, // 20: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	35, // 21: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	52, // 22: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	54, // 23: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	42, // 24: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	43, // 25: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	44, // 26: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	52, // 27: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	52, // 28: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	46, // 29: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	47, // 30: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	52, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
+	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
+	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
+	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
+	53, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
+	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
+	15, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	18, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	16, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	17, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	36, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	52, // 15: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	54, // 16: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	23, // 17: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	26, // 18: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	21, // 19: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	30, // 20: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	34, // 21: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	35, // 22: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	52, // 23: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	54, // 24: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	42, // 25: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	43, // 26: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	44, // 27: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	52, // 28: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	52, // 29: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	46, // 30: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	47, // 31: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
