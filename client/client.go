@@ -62,7 +62,7 @@ type Client struct {
 	asks   *batcher[[]*wirepb.Question, [][]byte]
 	reads  *batcher[*wirepb.ReadPlan, readTicket]
 
-	buffers sync.Pool // of *segmentBuffer: segments that are written or read
+	small, large sync.Pool // of *segmentBuffer: what is written or read
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log

@@ -227,24 +227,37 @@ type segmentBuffer struct {
 // maxStored is the bytes of the largest segment that a client writes, but for packs.
 const maxStored = mesh.SegmentBytes / mesh.FrameBytes * (mesh.FrameBytes + index.TagBytes)
 
-// smallBuffer is up to which size a buffer is not kept.
-const smallBuffer = 2 << 20
+// Buffers are kept in two sizes: for most objects that share segments, and for segments. Others come and go.
+const (
+	smallBuffer = 128 << 10
+	largeBuffer = 2 << 20 // and more
+)
+
+// pool returns where buffers with room for n bytes are kept, nil where they are not, and how large one is.
+func (c *Client) pool(n int) (*sync.Pool, int) {
+	switch {
+	case n <= smallBuffer:
+		return &c.small, smallBuffer
+	case n < largeBuffer:
+		return nil, n
+	}
+	return &c.large, max(n, maxStored)
+}
 
 // buffer returns one with room for n bytes, used before or new; release it when nothing uses it.
 func (c *Client) buffer(n int) *segmentBuffer {
-	if n <= smallBuffer {
-		return &segmentBuffer{whole: make([]byte, n)}
+	pool, size := c.pool(n)
+	if pool != nil {
+		if buf, _ := pool.Get().(*segmentBuffer); buf != nil && len(buf.whole) >= n {
+			return buf
+		}
 	}
-	buf, _ := c.buffers.Get().(*segmentBuffer)
-	if buf == nil || len(buf.whole) < n {
-		buf = &segmentBuffer{whole: make([]byte, max(n, maxStored))}
-	}
-	return buf
+	return &segmentBuffer{whole: make([]byte, size)}
 }
 
 func (c *Client) release(buf *segmentBuffer) {
-	if len(buf.whole) > smallBuffer {
-		c.buffers.Put(buf)
+	if pool, _ := c.pool(len(buf.whole)); pool != nil {
+		pool.Put(buf)
 	}
 }
 
