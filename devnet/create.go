@@ -24,6 +24,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/client/wallet"
+	"github.com/stratosmesh/stratos/gateway"
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta"
@@ -107,7 +108,7 @@ func create(ctx context.Context, h home.Home, n Network, stchaind string) (*Reco
 // clearHalfMade removes what an interrupted creation left. Without its marker nothing is ever removed.
 func clearHalfMade(h home.Home, marker string) error {
 	var found []string
-	for _, role := range []string{RoleValidator, RoleAuthority, RoleNode} {
+	for _, role := range []string{RoleValidator, RoleAuthority, RoleNode, RoleGateway} {
 		dirs, err := filepath.Glob(h.Path(role + "-*"))
 		if err != nil {
 			return err
@@ -163,6 +164,14 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 		spec.Authorities = append(spec.Authorities, a)
 		profile.Authorities = append(profile.Authorities, home.Authority{Name: name, Member: group.Member{ID: id.ID, Address: a.Address,
 			TLSKey: id.TLSKey, ReportKey: id.ReportKey, ConsensusKey: id.ConsensusKey}})
+	}
+	gateways, err := initAll(n.gateways(), func(i int) (mesh.PublicKey, error) { return gateway.Init(h.Process(RoleGateway, i)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, key := range gateways {
+		name := processName(RoleGateway, i)
+		profile.Gateways = append(profile.Gateways, home.Gateway{Name: name, Key: key, S3: "http://" + hostPort(ports[name]["s3"])})
 	}
 	nodes, err := initAll(n.Nodes, func(i int) (node.Identity, error) { return node.Init(h.Process(RoleNode, i)) })
 	if err != nil {
@@ -244,6 +253,14 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 		name := processName(RoleNode, i)
 		err := node.WriteConfig(h.Process(RoleNode, i), node.Config{Name: name, Network: p.Network, Transfer: hostPort(ports[name]["transfer"]),
 			Status: hostPort(ports[name]["http"]), Authorities: members, SettleEvery: node.Every(time.Duration(n.Epoch) / 3)})
+		if err != nil {
+			return err
+		}
+	}
+	for i := range n.gateways() {
+		name := processName(RoleGateway, i)
+		err := gateway.WriteConfig(h.Process(RoleGateway, i), gateway.Config{Name: name, Network: p.Network, S3: hostPort(ports[name]["s3"]),
+			Status: hostPort(ports[name]["status"]), AccessLog: "access.log", Authorities: members})
 		if err != nil {
 			return err
 		}
@@ -341,6 +358,9 @@ func (n Network) endpoints() home.Endpoints {
 	e := home.Endpoints{REST: url("rest"), Eth: url("eth"), CometBFT: url("rpc")}
 	if a, ok := n.portTable()[processName(RoleAuthority, 0)]; ok && n.runs(RoleAuthority) {
 		e.HTTP = "http://" + hostPort(a["http"])
+	}
+	if g, ok := n.portTable()[processName(RoleGateway, 0)]; ok {
+		e.S3 = "http://" + hostPort(g["s3"])
 	}
 	return e
 }

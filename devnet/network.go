@@ -25,6 +25,7 @@ type Network struct {
 	Validators    int      `json:"validators"`
 	Authorities   int      `json:"authorities"`
 	Nodes         int      `json:"nodes"`
+	Gateways      int      `json:"gateways"`  // none where there are no authorities
 	BasePort      int      `json:"base_port"` // 0 takes a free block of ports
 	Epoch         Duration `json:"epoch"`
 	BlockInterval Duration `json:"block_interval"`
@@ -36,6 +37,7 @@ func Default() Network {
 		Validators:    1,
 		Authorities:   4,
 		Nodes:         8,
+		Gateways:      1,
 		BasePort:      26000,
 		Epoch:         Duration(30 * time.Second),
 		BlockInterval: Duration(500 * time.Millisecond),
@@ -47,6 +49,7 @@ const (
 	MaxValidators  = 10
 	MaxAuthorities = 10
 	MaxNodes       = 70
+	MaxGateways    = 10
 	maxBasePort    = 65535 - blockPorts
 )
 
@@ -59,6 +62,7 @@ func (n Network) Check() error {
 		{"validators", n.Validators, 1, MaxValidators},
 		{"authorities", n.Authorities, 0, MaxAuthorities},
 		{"nodes", n.Nodes, 0, MaxNodes},
+		{"gateways", n.Gateways, 0, MaxGateways},
 	} {
 		if c.got < c.low || c.got > c.high {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d %s", c.got, c.what), "a development network has %d to %d", c.low, c.high)
@@ -89,6 +93,7 @@ const (
 	SetValidators  = "validators"
 	SetAuthorities = "authorities"
 	SetNodes       = "nodes"
+	SetGateways    = "gateways"
 	SetBasePort    = "base_port"
 	SetEpoch       = "epoch"
 )
@@ -99,6 +104,7 @@ func (n Network) Settings() map[string]string {
 		SetValidators:  strconv.Itoa(n.Validators),
 		SetAuthorities: strconv.Itoa(n.Authorities),
 		SetNodes:       strconv.Itoa(n.Nodes),
+		SetGateways:    strconv.Itoa(n.Gateways),
 		SetBasePort:    strconv.Itoa(n.BasePort),
 		SetEpoch:       n.Epoch.String(),
 	}
@@ -107,7 +113,7 @@ func (n Network) Settings() map[string]string {
 // Agrees refuses a setting that was given and is another than the recorded one. given maps settings to where
 // they were given. Base port 0 asks for nothing particular.
 func (n Network) Agrees(recorded Network, given map[string]string) error {
-	for _, name := range []string{SetValidators, SetAuthorities, SetNodes, SetBasePort, SetEpoch} {
+	for _, name := range []string{SetValidators, SetAuthorities, SetNodes, SetGateways, SetBasePort, SetEpoch} {
 		where, asked := given[name]
 		want, is := n.Settings()[name], recorded.Settings()[name]
 		if !asked || want == is || name == SetBasePort && n.BasePort == 0 {
@@ -165,8 +171,17 @@ func (n Network) portTable() map[string]Ports {
 	}
 	role(RoleValidator, n.Validators, validatorBase, "p2p", "rpc", "eth", "eth_ws", "rest", "grpc")
 	role(RoleAuthority, n.Authorities, authorityBase, "api", "p2p", "http")
+	role(RoleGateway, n.gateways(), gatewayBase, "s3", "http", "status")
 	role(RoleNode, n.Nodes, nodeBase, "transfer", "http")
 	return out
+}
+
+// gateways is how many gateways run.
+func (n Network) gateways() int {
+	if n.Authorities == 0 {
+		return 0
+	}
+	return n.Gateways
 }
 
 // allPorts lists the ports of the network in rising order, the guard's among them.

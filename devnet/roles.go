@@ -50,6 +50,9 @@ func roles() []role {
 		{RoleNode, 1, func(n Network) int { return n.Nodes }, func(r row) ([]string, string) {
 			return []string{r.stratos, "node", "run", "--home", r.home}, "http://" + hostPort(r.ports["http"]) + "/readyz"
 		}},
+		{RoleGateway, 2, Network.gateways, func(r row) ([]string, string) {
+			return []string{r.stratos, "gateway", "run", "--home", r.home}, "http://" + hostPort(r.ports["status"]) + "/readyz"
+		}},
 	}
 }
 

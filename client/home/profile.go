@@ -22,10 +22,19 @@ type Profile struct {
 	Endpoints  Endpoints      `json:"endpoints"`
 	// Authorities are those that were known last; a command asks them who they are now.
 	Authorities []Authority `json:"authorities,omitempty"`
+	Gateways    []Gateway   `json:"gateways,omitempty"` // to which access keys are sealed unless others are named
+}
+
+// A Gateway is one that access keys are sealed to.
+type Gateway struct {
+	Name string         `json:"name"`
+	Key  mesh.PublicKey `json:"key"`
+	S3   string         `json:"s3"` // URL
 }
 
 // Endpoints are URLs. One that is empty is not served.
 type Endpoints struct {
+	S3       string `json:"s3,omitempty"`       // of the first gateway
 	HTTP     string `json:"http,omitempty"`     // status and console, of the first authority
 	REST     string `json:"rest,omitempty"`     // Cosmos REST
 	Eth      string `json:"eth,omitempty"`      // Ethereum JSON-RPC

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -35,6 +37,11 @@ type grantRecord struct {
 	Expires    time.Time    `json:"expires"`
 	Revoked    bool         `json:"revoked,omitempty"`
 	Grant      string       `json:"grant,omitempty"` // only when it was just made
+
+	// Of an access key for S3.
+	AccessKey string `json:"access_key_id,omitempty"`
+	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
+	Endpoint  string `json:"endpoint,omitempty"`
 }
 
 // grantTerms are the flags of commands that make a grant.
@@ -42,6 +49,8 @@ type grantTerms struct {
 	prefix, budget string
 	readOnly       bool
 	expires        time.Duration
+	format         string   // grant, env, json or rclone
+	gateways       []string // names of the profile's; default all
 }
 
 func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
@@ -61,8 +70,12 @@ func newKeysCreateCommand(e *env) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make a key with some of the account's rights, and show it once",
 		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
-folder that --prefix names and what lies below; nothing else.`,
+folder that --prefix names and what lies below; nothing else.
+
+With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
+its secret and the grant are sealed to them.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
+  eval "$(stratos keys create s3 --format env)" && aws s3 ls
   stratos keys create viewer --prefix photos/ --read-only`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,11 +83,21 @@ folder that --prefix names and what lies below; nothing else.`,
 			if !g.readOnly {
 				operations |= grant.Write | grant.Delete
 			}
+			if !g.readOnly && g.prefix == "" {
+				operations |= grant.Buckets
+			}
+			switch g.format {
+			case "grant", "env", "json", "rclone":
+			default:
+				return mesh.Errorf(mesh.Invalid, "there is no format %q: grant, env, json or rclone", g.format)
+			}
 			return e.makeGrant(cmd, args[0], g, operations)
 		},
 	}
 	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/; default everything")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
+	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
+	cmd.Flags().StringSliceVar(&g.gateways, "gateway", nil, "gateways of the profile that may use it; default all")
 	g.flags(cmd, 30*24*time.Hour)
 	return cmd
 }
@@ -142,8 +165,56 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 	if err := saveGrant(h, rec, true); err != nil {
 		return err
 	}
-	rec.Grant = shared.String()
-	return e.print(rec, func(w io.Writer) { fmt.Fprintln(w, rec.Grant) })
+	if g.format == "" || g.format == "grant" {
+		rec.Grant = shared.String()
+		return e.print(rec, func(w io.Writer) { fmt.Fprintln(w, rec.Grant) })
+	}
+	if err := e.publishKey(cmd.Context(), h, p, a, shared, g, rec); err != nil {
+		return err
+	}
+	e.json = e.json || g.format == "json"
+	return e.print(rec, func(w io.Writer) {
+		if g.format == "rclone" {
+			fmt.Fprintf(w, "[%s]\ntype = s3\nprovider = Other\naccess_key_id = %s\nsecret_access_key = %s\nendpoint = %s\nregion = us-east-1\nforce_path_style = true\n", rec.Name, rec.AccessKey, rec.Secret, rec.Endpoint)
+			return
+		}
+		fmt.Fprintf(w, "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_ENDPOINT_URL=%s\nexport AWS_DEFAULT_REGION=us-east-1\n", rec.AccessKey, rec.Secret, rec.Endpoint)
+	})
+}
+
+// publishKey makes an access key of a grant, for the gateways that the terms name.
+func (e *env) publishKey(ctx context.Context, h home.Home, p *home.Profile, root, shared *client.Access, g grantTerms, rec *grantRecord) error {
+	var to []mesh.PublicKey
+	for _, x := range p.Gateways {
+		if len(g.gateways) > 0 && !slices.Contains(g.gateways, x.Name) {
+			continue
+		}
+		to = append(to, x.Key)
+		if rec.Endpoint == "" {
+			rec.Endpoint = x.S3
+		}
+	}
+	if len(to) == 0 || len(g.gateways) > len(to) {
+		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see \"gateways\" in profile.json; make one with: stratos gateway init")
+	}
+	members, err := membersOf(p)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(root, members, client.Options{})
+	if err != nil {
+		return err
+	}
+	k, err := c.PublishKey(ctx, shared, to)
+	if err := errors.Join(err, c.Close()); err != nil {
+		return err
+	}
+	rec.AccessKey = k.Name
+	if err := saveGrant(h, rec, false); err != nil {
+		return err
+	}
+	rec.Secret = k.Secret
+	return nil
 }
 
 func grantPath(h home.Home, name string) string { return h.Path("grants", name+".json") }
@@ -245,6 +316,11 @@ func newKeysRevokeCommand(e *env) *cobra.Command {
 				return e.withClient(cmd.Context(), func(c *client.Client) error {
 					if err := c.Revoke(cmd.Context(), grant.LinkID(id)); err != nil {
 						return err
+					}
+					if r.AccessKey != "" {
+						if err := c.WithdrawKey(cmd.Context(), r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
+							return err
+						}
 					}
 					r.Revoked = true
 					if err := saveGrant(h, r, false); err != nil {

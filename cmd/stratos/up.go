@@ -47,6 +47,7 @@ What the network consists of is recorded when it is created and kept from then o
 	f.BoolVarP(&detach, "detach", "d", false, "return when the network is usable and leave it running")
 	f.Int("validators", n.Validators, "validators of the value layer")
 	f.Int("authorities", n.Authorities, "authorities of the meta layer")
+	f.Int("gateways", n.Gateways, "gateways for S3")
 	f.Int("nodes", n.Nodes, "resource nodes")
 	f.Int("base-port", n.BasePort, "first of the block of ports; 0 takes a free one")
 	f.String("epoch", n.Epoch.String(), "length of an epoch")
@@ -215,7 +216,7 @@ func (e *env) summary(st *devnet.Status) error {
 		fmt.Fprintf(w, "Stratos is up (%s).\n\n", (time.Duration(st.TookMS) * time.Millisecond).Round(100*time.Millisecond))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, u := range []struct{ what, url string }{
-			{"Status pages", st.Endpoints.HTTP}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
+			{"S3", st.Endpoints.S3}, {"Status pages", st.Endpoints.HTTP}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
 		} {
 			if u.url != "" {
 				fmt.Fprintf(t, "%s\t%s\n", u.what, u.url)

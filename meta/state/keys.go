@@ -12,6 +12,8 @@ const (
 
 	accountKey   = 'a' // account 20 -> Account
 	sessionKey   = 's' // session key 32 -> Session
+	accessKey    = 'K' // name -> AccessKey
+	accessTime   = 'J' // expiry ms 8 | name -> empty
 	revokedKey   = 'r' // account 20 | link 16 -> empty
 	spentKey     = 'x' // account 20 | link 16 -> Counter: noz leased under the link's budget
 	countedKey   = 'y' // lease 16 -> Session: the account and the budgets that the lease was counted under, if any

@@ -229,6 +229,7 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_UPLOAD:           {sign.Upload, func() proto.Message { return new(wirepb.Upload) }},
 	wirepb.TxKind_TX_PART:             {sign.Part, func() proto.Message { return new(wirepb.Part) }},
 	wirepb.TxKind_TX_AMENDMENT:        {sign.Amendment, func() proto.Message { return new(wirepb.Amendment) }},
+	wirepb.TxKind_TX_ACCESS_KEY:       {sign.AccessKey, func() proto.Message { return new(wirepb.AccessKey) }},
 	wirepb.TxKind_TX_REVOCATION:       {sign.Revocation, func() proto.Message { return new(wirepb.Revocation) }},
 	wirepb.TxKind_TX_SETTLEMENT:       {sign.Settlement, func() proto.Message { return new(wirepb.Settlement) }},
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
@@ -264,6 +265,8 @@ func (s *step) transaction(raw []byte) error {
 		return s.putPart(m, by, tx.Message)
 	case *wirepb.Amendment:
 		return s.amend(m, by, tx.Message)
+	case *wirepb.AccessKey:
+		return s.changeAccessKey(m, by, tx.Message)
 	case *wirepb.Revocation:
 		return s.revoke(m, by, tx.Message)
 	case *wirepb.Settlement:
@@ -306,6 +309,7 @@ func (s *step) sweep() error {
 	s.sweepLeases()
 	s.sweepUploads()
 	s.sweepLeaving()
+	s.sweepAccessKeys()
 	return nil
 }
 

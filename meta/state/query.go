@@ -185,6 +185,12 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		return r.uploads(q.Uploads)
 	case *wirepb.Question_Section:
 		return r.section(q.Section, asker, nowMs)
+	case *wirepb.Question_AccessKey:
+		k := new(statepb.AccessKey)
+		if !r.get(key(accessKey, []byte(q.AccessKey)), k) {
+			return nil, nil
+		}
+		return &wirepb.AccessKeyAnswer{Key: k.Key, Account: k.Account}, nil
 	case *wirepb.Question_KeepList:
 		return r.keepList(q.KeepList)
 	case *wirepb.Question_Group:

@@ -230,3 +230,30 @@ func FromHolder(holder ed25519.PrivateKey, sealed []byte) (k Key, err error) {
 func holderKey(shared, ephemeral []byte, holder mesh.PublicKey) Key {
 	return derive(shared, "holder "+string(ephemeral)+string(holder[:]))
 }
+
+// BoxTo seals a text to the holder of an ed25519 key: a fresh key as ToHolder does, 92 bytes, and under it the text.
+func BoxTo(holder mesh.PublicKey, plain []byte) ([]byte, error) {
+	k := NewKey()
+	box, err := ToHolder(holder, k)
+	if err != nil {
+		return nil, err
+	}
+	return aead(k).Seal(box, nonce(0), plain, nil), nil
+}
+
+// OpenFrom opens what BoxTo sealed; the error is Denied when it is sealed to another.
+func OpenFrom(holder ed25519.PrivateKey, sealed []byte) ([]byte, error) {
+	const head = 32 + 12 + 32 + index.TagBytes
+	if len(sealed) < head {
+		return nil, mesh.Errorf(mesh.Invalid, "a sealed text has %d bytes", len(sealed))
+	}
+	k, err := FromHolder(holder, sealed[:head])
+	if err != nil {
+		return nil, err
+	}
+	out, err := aead(k).Open(nil, nonce(0), sealed[head:], nil)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Corrupt, "a sealed text does not open")
+	}
+	return out, nil
+}

@@ -32,6 +32,7 @@ const (
 	Upload     Purpose = "upload/1"      // writer: begin or abort a multipart upload
 	Part       Purpose = "part/1"        // writer: a part of a multipart upload
 	Amendment  Purpose = "amendment/1"   // writer: tags and locks of a version
+	AccessKey  Purpose = "access-key/1"  // account: what gateways need to act for who shows a name
 	Grant      Purpose = "grant/1"       // account or holder: a link of a delegation chain
 	Revocation Purpose = "revocation/1"  // account or holder: a grant is void
 	Facts      Purpose = "facts/1"       // authority: submits a verified fact of the value layer
@@ -44,7 +45,7 @@ const (
 	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, Grant,
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration}
 
 // Purposes returns every registered purpose.

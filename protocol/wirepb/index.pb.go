@@ -1322,6 +1322,144 @@ func (x *Deletion) GetBypass() bool {
 	return false
 }
 
+// AccessKey publishes or withdraws an access key (purpose access-key/1): a name that programs show to gateways, and for each
+// gateway what it needs to act for them. The name is drawn at random and nobody else's.
+type AccessKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`      // 16 to 64 letters and digits
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"` // publish 1, withdraw 2
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Id            []byte                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,5,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // it is forgotten then
+	Sealed        []*SealedFor           `protobuf:"bytes,6,rep,name=sealed,proto3" json:"sealed,omitempty"`                         // at most 16
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessKey) Reset() {
+	*x = AccessKey{}
+	mi := &file_index_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessKey) ProtoMessage() {}
+
+func (x *AccessKey) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
+func (*AccessKey) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AccessKey) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AccessKey) GetAction() uint32 {
+	if x != nil {
+		return x.Action
+	}
+	return 0
+}
+
+func (x *AccessKey) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *AccessKey) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AccessKey) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *AccessKey) GetSealed() []*SealedFor {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+type SealedFor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateway       []byte                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"` // ed25519 key, 32 bytes
+	Box           []byte                 `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`         // at most 8 KiB, sealed to it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedFor) Reset() {
+	*x = SealedFor{}
+	mi := &file_index_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedFor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedFor) ProtoMessage() {}
+
+func (x *SealedFor) ProtoReflect() protoreflect.Message {
+	mi := &file_index_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedFor.ProtoReflect.Descriptor instead.
+func (*SealedFor) Descriptor() ([]byte, []int) {
+	return file_index_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SealedFor) GetGateway() []byte {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
+func (x *SealedFor) GetBox() []byte {
+	if x != nil {
+		return x.Box
+	}
+	return nil
+}
+
 var File_index_proto protoreflect.FileDescriptor
 
 const file_index_proto_rawDesc = "" +
@@ -1453,7 +1591,18 @@ const file_index_proto_rawDesc = "" +
 	"\fnot_after_ms\x18\x06 \x01(\x03R\n" +
 	"notAfterMs\x12\x14\n" +
 	"\x05purge\x18\a \x01(\bR\x05purge\x12\x16\n" +
-	"\x06bypass\x18\b \x01(\bR\x06bypassB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x06bypass\x18\b \x01(\bR\x06bypass\"\xaf\x01\n" +
+	"\tAccessKey\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\rR\x06action\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\fR\x02id\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x05 \x01(\x03R\texpiresMs\x122\n" +
+	"\x06sealed\x18\x06 \x03(\v2\x1a.stratos.wire.v1.SealedForR\x06sealed\"7\n" +
+	"\tSealedFor\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\fR\agateway\x12\x10\n" +
+	"\x03box\x18\x02 \x01(\fR\x03boxB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_index_proto_rawDescOnce sync.Once
@@ -1467,7 +1616,7 @@ func file_index_proto_rawDescGZIP() []byte {
 	return file_index_proto_rawDescData
 }
 
-var file_index_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_index_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_index_proto_goTypes = []any{
 	(*Bucket)(nil),    // 0: stratos.wire.v1.Bucket
 	(*Section)(nil),   // 1: stratos.wire.v1.Section
@@ -1484,6 +1633,8 @@ var file_index_proto_goTypes = []any{
 	(*Metadata)(nil),  // 12: stratos.wire.v1.Metadata
 	(*Attribute)(nil), // 13: stratos.wire.v1.Attribute
 	(*Deletion)(nil),  // 14: stratos.wire.v1.Deletion
+	(*AccessKey)(nil), // 15: stratos.wire.v1.AccessKey
+	(*SealedFor)(nil), // 16: stratos.wire.v1.SealedFor
 }
 var file_index_proto_depIdxs = []int32{
 	1,  // 0: stratos.wire.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
@@ -1497,11 +1648,12 @@ var file_index_proto_depIdxs = []int32{
 	10, // 8: stratos.wire.v1.Page.segments:type_name -> stratos.wire.v1.Segment
 	11, // 9: stratos.wire.v1.Segment.pieces:type_name -> stratos.wire.v1.Piece
 	13, // 10: stratos.wire.v1.Metadata.attributes:type_name -> stratos.wire.v1.Attribute
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 11: stratos.wire.v1.AccessKey.sealed:type_name -> stratos.wire.v1.SealedFor
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_index_proto_init() }
@@ -1515,7 +1667,7 @@ func file_index_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_index_proto_rawDesc), len(file_index_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

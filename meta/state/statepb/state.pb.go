@@ -1423,6 +1423,66 @@ func (x *ReportTable) GetPages() [][]byte {
 	return nil
 }
 
+type AccessKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *wirepb.Signed         `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Account       []byte                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,3,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessKey) Reset() {
+	*x = AccessKey{}
+	mi := &file_state_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessKey) ProtoMessage() {}
+
+func (x *AccessKey) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
+func (*AccessKey) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AccessKey) GetKey() *wirepb.Signed {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AccessKey) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *AccessKey) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
 var File_state_proto protoreflect.FileDescriptor
 
 const file_state_proto_rawDesc = "" +
@@ -1568,7 +1628,12 @@ const file_state_proto_rawDesc = "" +
 	"\x06header\x18\x03 \x01(\fR\x06header\x12:\n" +
 	"\x06tables\x18\x04 \x03(\v2\".stratos.meta.state.v1.ReportTableR\x06tables\"#\n" +
 	"\vReportTable\x12\x14\n" +
-	"\x05pages\x18\x01 \x03(\fR\x05pagesB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
+	"\x05pages\x18\x01 \x03(\fR\x05pages\"o\n" +
+	"\tAccessKey\x12)\n" +
+	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMsB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
 
 var (
 	file_state_proto_rawDescOnce sync.Once
@@ -1582,7 +1647,7 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_state_proto_goTypes = []any{
 	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
 	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
@@ -1601,26 +1666,28 @@ var file_state_proto_goTypes = []any{
 	(*Tip)(nil),            // 14: stratos.meta.state.v1.Tip
 	(*Report)(nil),         // 15: stratos.meta.state.v1.Report
 	(*ReportTable)(nil),    // 16: stratos.meta.state.v1.ReportTable
-	(*wirepb.Section)(nil), // 17: stratos.wire.v1.Section
-	(*wirepb.Signed)(nil),  // 18: stratos.wire.v1.Signed
-	(*wirepb.Lock)(nil),    // 19: stratos.wire.v1.Lock
-	(*wirepb.Segment)(nil), // 20: stratos.wire.v1.Segment
+	(*AccessKey)(nil),      // 17: stratos.meta.state.v1.AccessKey
+	(*wirepb.Section)(nil), // 18: stratos.wire.v1.Section
+	(*wirepb.Signed)(nil),  // 19: stratos.wire.v1.Signed
+	(*wirepb.Lock)(nil),    // 20: stratos.wire.v1.Lock
+	(*wirepb.Segment)(nil), // 21: stratos.wire.v1.Segment
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	17, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
-	18, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	19, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
-	18, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
-	18, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
-	18, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	20, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	18, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	19, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	20, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
+	19, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
+	19, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
+	19, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	21, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
 	16, // 8: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	19, // 9: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -1634,7 +1701,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

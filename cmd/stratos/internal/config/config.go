@@ -34,7 +34,7 @@ const (
 
 // Keys lists every setting.
 func Keys() []string {
-	return []string{Home, Account, PasswordFile, devnet.SetValidators, devnet.SetAuthorities, devnet.SetNodes,
+	return []string{Home, Account, PasswordFile, devnet.SetValidators, devnet.SetAuthorities, devnet.SetNodes, devnet.SetGateways,
 		devnet.SetBasePort, devnet.SetEpoch, NoRestart, Stchaind}
 }
 
@@ -43,6 +43,7 @@ func defaults(home string) map[string]any {
 	return map[string]any{
 		Home: home, Account: "", PasswordFile: "", NoRestart: "false", Stchaind: "",
 		devnet.SetValidators:  strconv.Itoa(n.Validators),
+		devnet.SetGateways:    strconv.Itoa(n.Gateways),
 		devnet.SetAuthorities: strconv.Itoa(n.Authorities),
 		devnet.SetNodes:       strconv.Itoa(n.Nodes),
 		devnet.SetBasePort:    strconv.Itoa(n.BasePort),
@@ -160,7 +161,7 @@ func (c *Config) Network() (devnet.Network, map[string]string, error) {
 	for _, s := range []struct {
 		key string
 		to  *int
-	}{{devnet.SetValidators, &n.Validators}, {devnet.SetAuthorities, &n.Authorities}, {devnet.SetNodes, &n.Nodes}, {devnet.SetBasePort, &n.BasePort}} {
+	}{{devnet.SetValidators, &n.Validators}, {devnet.SetAuthorities, &n.Authorities}, {devnet.SetNodes, &n.Nodes}, {devnet.SetGateways, &n.Gateways}, {devnet.SetBasePort, &n.BasePort}} {
 		v, err := strconv.Atoi(c.Get(s.key))
 		if err != nil {
 			return n, nil, c.malformed(s.key, "a whole number")

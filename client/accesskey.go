@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"time"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/seal"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/transfer"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// An AccessKey is what a program shows to a gateway: a name in the clear, and a secret that it signs with and never sends. The
+// gateways that it was sealed to know the secret and act under the access.
+type AccessKey struct {
+	Name   string
+	Secret string
+	Access *Access
+}
+
+// keyPayload is what is sealed to a gateway.
+type keyPayload struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"`
+	Access string `json:"access"`
+}
+
+// PublishKey makes an access key for gateways out of an access and puts it on the log until that expires. It needs an access
+// that may pass rights on.
+func (c *Client) PublishKey(ctx context.Context, a *Access, gateways []mesh.PublicKey) (*AccessKey, error) {
+	k := &AccessKey{Name: "ST" + rand.Text()[:18], Secret: (rand.Text() + rand.Text())[:40], Access: a}
+	plain, err := json.Marshal(keyPayload{k.Name, k.Secret, a.String()})
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "encoding an access key: %w", err)
+	}
+	m := &wirepb.AccessKey{Name: k.Name, Action: index.PublishKey, AtMs: time.Now().UnixMilli(), Id: randomID(), ExpiresMs: a.rights.ExpiresMs}
+	for _, g := range gateways {
+		box, err := seal.BoxTo(g, plain)
+		if err != nil {
+			return nil, err
+		}
+		m.Sealed = append(m.Sealed, &wirepb.SealedFor{Gateway: g[:], Box: box})
+	}
+	_, err = c.commit(ctx, wirepb.TxKind_TX_ACCESS_KEY, sign.AccessKey, m)
+	return k, err
+}
+
+// WithdrawKey takes an access key off the log. Its grant is revoked by Revoke.
+func (c *Client) WithdrawKey(ctx context.Context, name string) error {
+	_, err := c.commit(ctx, wirepb.TxKind_TX_ACCESS_KEY, sign.AccessKey, &wirepb.AccessKey{Name: name, Action: index.WithdrawKey, AtMs: time.Now().UnixMilli(), Id: randomID()})
+	return err
+}
+
+// A Keyring opens the access keys that are sealed to one gateway. It may be used by many goroutines. Close it.
+type Keyring struct {
+	domain sign.Domain
+	key    ed25519.PrivateKey
+	dialer *transfer.Dialer
+	group  *group.Group
+}
+
+// NewKeyring returns the keyring of a gateway.
+func NewKeyring(d sign.Domain, key ed25519.PrivateKey, authorities []group.Member) (*Keyring, error) {
+	dialer := transfer.NewDialer(key, 5*time.Second)
+	g, err := group.New(authorities, dialer, group.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &Keyring{d, key, dialer, g}, nil
+}
+
+// Close ends its connections.
+func (r *Keyring) Close() error {
+	err := r.group.Close()
+	r.dialer.Close()
+	return err
+}
+
+// Open returns an access key; NotFound when there is none of that name for this gateway.
+func (r *Keyring) Open(ctx context.Context, name string) (*AccessKey, error) {
+	answers, _, err := r.group.Ask(ctx, group.Strong, &wirepb.Question{Question: &wirepb.Question_AccessKey{AccessKey: name}})
+	if err != nil {
+		return nil, err
+	}
+	none := mesh.Errorf(mesh.NotFound, "there is no access key %s for this gateway", name)
+	a, m := new(wirepb.AccessKeyAnswer), new(wirepb.AccessKey)
+	if found, err := group.Decode(answers[0], a); err != nil || !found {
+		return nil, orElse(err, none)
+	}
+	if _, err := signed.Open(r.domain, a.Key, sign.AccessKey, m); err != nil {
+		return nil, err
+	}
+	if err := index.CheckAccessKey(m); err != nil {
+		return nil, err
+	}
+	own := mesh.PublicKeyOf(r.key)
+	for _, s := range m.Sealed {
+		if mesh.PublicKey(s.Gateway) != own {
+			continue
+		}
+		plain, err := seal.OpenFrom(r.key, s.Box)
+		if err != nil {
+			return nil, err
+		}
+		var p keyPayload
+		if err := json.Unmarshal(plain, &p); err != nil {
+			return nil, mesh.Errorf(mesh.Corrupt, "the access key %s: %w", name, err)
+		}
+		access, err := ParseAccess(p.Access)
+		if err != nil {
+			return nil, err
+		}
+		if p.Name != name || m.Name != name || string(access.rights.Account[:]) != string(a.Account) || access.domain != r.domain {
+			return nil, mesh.Errorf(mesh.Denied, "the access key %s is not what its name or its account says", name)
+		}
+		return &AccessKey{name, p.Secret, access}, nil
+	}
+	return nil, none
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stratosmesh/stratos/client/home"
+	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
+	"github.com/stratosmesh/stratos/gateway"
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+func newGatewayCommand(e *env) *cobra.Command {
+	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 for tools that people have", Args: cobra.NoArgs, RunE: showHelp}
+	cmd.AddCommand(newGatewayInitCommand(e), &cobra.Command{
+		Use:   "run",
+		Short: "Run the gateway whose folder --home names, until interrupted",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g, err := gateway.New(e.cfg.Get(config.Home), e.logger())
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), g)
+		},
+	})
+	return cmd
+}
+
+func newGatewayInitCommand(e *env) *cobra.Command {
+	var c gateway.Config
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Make a gateway's folder with a key of its own, for the network of the home's profile",
+		Long: `Makes the folder and adds the gateway to the home's profile, so that access keys that are made from then on are sealed to
+it too: stratos keys create NAME --format env.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			h, err := e.home()
+			if err != nil {
+				return err
+			}
+			p, err := h.Profile()
+			if err != nil {
+				return err
+			}
+			if _, err := gateway.ReadConfig(args[0]); mesh.KindOf(err) != mesh.NotFound {
+				return mesh.WithHint(mesh.Errorf(mesh.Conflict, "there is a gateway in %s already", args[0]), "choose another folder")
+			}
+			c.Network = p.Network
+			if c.Authorities, err = membersOf(p); err != nil {
+				return err
+			}
+			if err := c.Check(); err != nil {
+				return err
+			}
+			key, err := gateway.Init(args[0])
+			if err != nil {
+				return err
+			}
+			if err := gateway.WriteConfig(args[0], c); err != nil {
+				return err
+			}
+			g := home.Gateway{Name: c.Name, Key: key, S3: "http://" + c.S3}
+			p.Gateways = append(p.Gateways, g)
+			if err := h.SetProfile(p); err != nil {
+				return err
+			}
+			return e.print(g, func(w io.Writer) {
+				fmt.Fprintf(w, "%s in %s\nnext: stratos gateway run --home %s\n", key, args[0], args[0])
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Name, "name", "gateway", "what its logs and the profile call it")
+	f.StringVar(&c.S3, "s3", "127.0.0.1:26290", "HOST:PORT for S3")
+	f.StringVar(&c.Status, "status", "127.0.0.1:26292", "HOST:PORT of its status page, for you")
+	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets")
+	f.StringVar(&c.AccessLog, "access-log", "", "file for a line a request, in Combined Log Format")
+	return cmd
+}

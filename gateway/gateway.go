@@ -1,0 +1,246 @@
+// Package gateway runs a gateway: it translates between the protocols that people's tools speak and the mesh, under grants
+// that are sealed to it, and keeps nothing but its own key. Anybody may run one.
+//
+// What it is trusted with is what these grants allow. cmd/stratos and devnet call it.
+package gateway
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/gateway/s3"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/internal/httpserve"
+	"github.com/stratosmesh/stratos/internal/keyfile"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/sign"
+)
+
+// Config is how a gateway is set up; it lies in its home as gateway.json.
+type Config struct {
+	Name        string         `json:"name"`
+	Network     mesh.NetworkID `json:"network"`
+	Group       mesh.GroupID   `json:"group"`
+	S3          string         `json:"s3"`               // host:port for S3
+	Status      string         `json:"status"`           // host:port for people and monitors, plain HTTP
+	Domain      string         `json:"domain,omitempty"` // whose sub-domains name buckets
+	AccessLog   string         `json:"access_log,omitempty"`
+	Authorities []group.Member `json:"authorities"`
+}
+
+// Files in a gateway's home.
+const (
+	configFile = "gateway.json"
+	keyFile    = "gateway.pem"
+)
+
+// Init makes a gateway's home with a key of its own, or returns the key of the one that is there: what access keys are
+// sealed to.
+func Init(home string) (mesh.PublicKey, error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return mesh.PublicKey{}, fmt.Errorf("making the gateway's home: %w", err)
+	}
+	k, err := keyfile.ReadOrCreate(filepath.Join(home, keyFile))
+	if err != nil {
+		return mesh.PublicKey{}, err
+	}
+	return mesh.PublicKeyOf(k), nil
+}
+
+// Check tells what in the settings cannot be.
+func (c Config) Check() error {
+	for what, addr := range map[string]string{"S3": c.S3, "status": c.Status} {
+		if host, _, err := net.SplitHostPort(addr); err != nil || host == "" {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26200")
+		}
+	}
+	if len(c.Authorities) == 0 {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
+	}
+	return nil
+}
+
+// WriteConfig writes a gateway's settings into its home.
+func WriteConfig(home string, c Config) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err := errors.Join(err, c.Check()); err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(home, configFile), append(b, '\n'), 0o644)
+}
+
+// ReadConfig reads a gateway's settings.
+func ReadConfig(home string) (c Config, err error) {
+	path := filepath.Join(home, configFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, mesh.WithHint(mesh.Errorf(mesh.NotFound, "there is no gateway in %s", home), "make one with 'stratos gateway init'")
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading the gateway's settings: %w", err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(b)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, mesh.Errorf(mesh.Invalid, "%s: %w", path, err)
+	}
+	return c, c.Check()
+}
+
+// A Gateway is one running gateway. One process runs one.
+type Gateway struct {
+	config  Config
+	log     *slog.Logger
+	key     ed25519.PrivateKey
+	keyring *client.Keyring
+	backend *s3.Backend
+	s3      *s3.Server
+	status  net.Listener
+	access  *os.File
+
+	mu  sync.Mutex
+	why string // not ready
+}
+
+// New opens the gateway in a home. Close it, whether Run was called or not.
+func New(home string, log *slog.Logger) (g *Gateway, err error) {
+	c, err := ReadConfig(home)
+	if err != nil {
+		return nil, err
+	}
+	g = &Gateway{config: c, log: log, why: "no authority has answered yet"}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	if g.key, err = keyfile.Read(filepath.Join(home, keyFile)); err != nil {
+		return g, err
+	}
+	if g.keyring, err = client.NewKeyring(sign.Domain{Network: c.Network, Group: c.Group}, g.key, c.Authorities); err != nil {
+		return g, err
+	}
+	if g.backend, err = s3.NewBackend(keys{g.keyring}, log, s3.BackendOptions{Authorities: c.Authorities}); err != nil {
+		return g, err
+	}
+	if g.status, err = httpserve.Listen(c.Status); err != nil {
+		return g, err
+	}
+	opts := s3.Options{Domain: c.Domain, Ready: g.ready}
+	if c.AccessLog != "" {
+		path := c.AccessLog
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(home, path)
+		}
+		if g.access, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640); err != nil {
+			return g, mesh.Errorf(mesh.Invalid, "the access log: %w", err)
+		}
+		opts.AccessLog = g.access
+	}
+	l, err := httpserve.Listen(c.S3)
+	if err != nil {
+		return g, err
+	}
+	g.s3, err = s3.New(l, g.backend, keys{g.keyring}, log, opts)
+	return g, err
+}
+
+// keys is a keyring as the S3 front asks it.
+type keys struct{ ring *client.Keyring }
+
+func (k keys) Key(ctx context.Context, id string) (*s3.Key, error) {
+	a, err := k.ring.Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &s3.Key{ID: a.Name, Secret: a.Secret, Access: a.Access}, nil
+}
+
+// lookEvery is how often a gateway asks whether the authorities answer.
+const lookEvery = 2 * time.Second
+
+// Run serves until ctx ends or something fails. It may be called once.
+func (g *Gateway) Run(ctx context.Context) error {
+	own := lifecycle.New(ctx)
+	pages := httpserve.Pages(g.s3.Status(), g.log)
+	err := errors.Join(
+		own.Go(g.s3.Run),
+		own.Go(func(ctx context.Context) error { return httpserve.Run(ctx, pages, g.status) }),
+		own.Go(g.look),
+	)
+	return errors.Join(err, own.Wait())
+}
+
+// look finds out whether the gateway can serve: a key that nobody has must be known not to exist.
+func (g *Gateway) look(ctx context.Context) error {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for first := true; ; first = false {
+		if !first {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-t.C:
+			}
+		}
+		why := ""
+		if _, err := g.keyring.Open(ctx, strings.Repeat("0", 20)); mesh.KindOf(err) != mesh.NotFound {
+			why = fmt.Sprint("the authorities do not answer: ", err)
+		}
+		g.mu.Lock()
+		g.why = why
+		g.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+func (g *Gateway) ready() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.why != "" {
+		return mesh.Errorf(mesh.Unavailable, "%s", g.why)
+	}
+	return nil
+}
+
+// Close ends everything. It may be called more than once.
+func (g *Gateway) Close() error {
+	var errs []error
+	if g.s3 != nil {
+		errs = append(errs, g.s3.Close())
+	}
+	if g.backend != nil {
+		errs = append(errs, g.backend.Close())
+		g.backend = nil
+	}
+	if g.keyring != nil {
+		errs = append(errs, g.keyring.Close())
+		g.keyring = nil
+	}
+	if g.status != nil {
+		if err := g.status.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if g.access != nil {
+		errs = append(errs, g.access.Close())
+		g.access = nil
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,368 @@
+package s3
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/oklog/ulid/v2"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
+)
+
+// BackendOptions say how a Backend works. Zero stands for the default.
+type BackendOptions struct {
+	// Authorities are the members of the group.
+	Authorities []group.Member
+	// Sessions is how many access keys are at work at once; the one that was longest silent gives its lease back. Default 64.
+	Sessions int
+	// Lease is how much ozone each sets aside. Default 256 MB.
+	Lease mesh.Noz
+	// OpTime bounds an operation that moves no object. Default 60 s.
+	OpTime time.Duration
+	// Public is under whose access public buckets are read by nobody in particular. nil: they are not.
+	Public *client.Access
+}
+
+// A Backend is the mesh as versitygw asks for it. Each access key works through a client of its own, so that the mesh sees, and
+// charges, who asks. Close it.
+type Backend struct {
+	backend.BackendUnsupported
+	keys Keys
+	opts BackendOptions
+	log  *slog.Logger
+	own  *lifecycle.Group
+	ctx  context.Context // ends with own
+	stop context.CancelFunc
+
+	sections *lru.Cache[[32]byte, []byte] // parts of buckets' configuration, by their hash
+
+	mu       sync.Mutex
+	sessions *lru.Cache[string, *session]
+}
+
+// maxSections is how many parts of buckets' configuration are kept.
+const maxSections = 1024
+
+// A session is an access key at work.
+type session struct {
+	client *client.Client
+	users  int
+	gone   bool // of the cache; closed when the last user is
+}
+
+// NewBackend returns a backend that finds access keys in keys.
+func NewBackend(keys Keys, log *slog.Logger, o BackendOptions) (*Backend, error) {
+	if len(o.Authorities) == 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "s3: a gateway without authorities")
+	}
+	if o.Sessions == 0 {
+		o.Sessions = 64
+	}
+	if o.OpTime == 0 {
+		o.OpTime = time.Minute
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	b := &Backend{keys: keys, opts: o, log: log, own: lifecycle.New(ctx), ctx: ctx, stop: stop}
+	var err error
+	if b.sections, err = lru.New[[32]byte, []byte](maxSections); err != nil {
+		return nil, err
+	}
+	b.sessions, err = lru.NewWithEvict(o.Sessions, func(_ string, s *session) { // called with mu held
+		s.gone = true
+		b.closeIdle(s)
+	})
+	return b, err
+}
+
+// closeIdle closes a session that nobody uses or will use. Called with mu held.
+func (b *Backend) closeIdle(s *session) {
+	if !s.gone || s.users > 0 {
+		return
+	}
+	shut := func(context.Context) error {
+		if err := s.client.Close(); err != nil {
+			b.log.Warn("a session was not closed well; its lease ends by itself", "err", err)
+		}
+		return nil
+	}
+	if b.own.Go(shut) != nil {
+		_ = shut(b.ctx) // the backend is closing
+	}
+}
+
+func (b *Backend) String() string { return "Stratos" }
+
+// Shutdown is versitygw's; the backend's maker closes it.
+func (b *Backend) Shutdown() {}
+
+// Close ends every session.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	b.sessions.Purge()
+	b.mu.Unlock()
+	b.stop()
+	return b.own.Close()
+}
+
+// NormalizeObjectKey is the key that policies are asked about: a copy's source comes with its version behind it.
+func (b *Backend) NormalizeObjectKey(_, key string) string {
+	key, _, _ = strings.Cut(key, "?versionId=")
+	return key
+}
+
+// An op is one request at work: its session, and a context that ends with the backend, not with the request's memory.
+type op struct {
+	context.Context
+	*client.Client
+	backend *Backend
+	session *session
+	cancel  context.CancelFunc
+	request *fasthttp.RequestCtx // nil in tests
+}
+
+// begin finds the client of the request's access key. end it.
+func (b *Backend) begin(ctx context.Context) (*op, error) {
+	id, access := "", b.opts.Public
+	if a, ok := ctx.Value("account").(auth.Account); ok && a.Access != "" {
+		id, access = strings.Clone(a.SessionToken), nil
+	}
+	if id == "" && access == nil {
+		return nil, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	o := &op{backend: b}
+	o.request, _ = ctx.(*fasthttp.RequestCtx)
+	o.Context, o.cancel = context.WithCancel(b.ctx)
+	b.mu.Lock()
+	s, ok := b.sessions.Get(id)
+	if ok {
+		s.users++
+	}
+	b.mu.Unlock()
+	if !ok {
+		var err error
+		if s, err = b.open(o, id, access); err != nil {
+			o.cancel()
+			return nil, s3Error(b.log, "opening a session", err, meaning{mesh.NotFound: s3err.GetInvalidAccessKeyIdErr(id), mesh.Denied: s3err.GetInvalidAccessKeyIdErr(id)})
+		}
+	}
+	o.session, o.Client = s, s.client
+	return o, nil
+}
+
+// brief is begin for what moves no object.
+func (b *Backend) brief(ctx context.Context) (*op, error) {
+	o, err := b.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var cancel context.CancelFunc
+	whole := o.cancel
+	o.Context, cancel = context.WithTimeout(o.Context, b.opts.OpTime)
+	o.cancel = func() { cancel(); whole() }
+	return o, nil
+}
+
+func (o *op) end() {
+	o.cancel()
+	b := o.backend
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o.session.users--
+	b.closeIdle(o.session)
+}
+
+// open makes a session of an access key, or of the access for public buckets. Its one user is the caller.
+func (b *Backend) open(ctx context.Context, id string, access *client.Access) (*session, error) {
+	if access == nil {
+		k, err := b.keys.Key(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		access = k.Access
+	}
+	c, err := client.New(access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.sessions.Get(id); ok { // another request was faster
+		s.users++
+		unused := &session{client: c, gone: true}
+		b.closeIdle(unused)
+		return s, nil
+	}
+	s := &session{client: c, users: 1}
+	b.sessions.Add(id, s)
+	return s, nil
+}
+
+// bucketMemo is where a request keeps its bucket: every check of one request sees the same.
+type bucketMemo string
+
+// bucket returns a bucket as the request saw it first.
+func (o *op) bucket(name string) (*client.Bucket, error) {
+	if o.request != nil {
+		if v, ok := o.request.UserValue(bucketMemo(name)).(*client.Bucket); ok {
+			return v, nil
+		}
+	}
+	v, err := o.Bucket(o, name)
+	if err != nil {
+		return nil, o.fail("asking for a bucket", err, noSuchBucket(name))
+	}
+	o.remember(v)
+	return v, nil
+}
+
+func (o *op) remember(v *client.Bucket) {
+	if o.request != nil {
+		o.request.SetUserValue(bucketMemo(v.Name), v)
+	}
+}
+
+func (o *op) fail(what string, err error, means ...meaning) error {
+	return s3Error(o.backend.log, what, err, means...)
+}
+
+func noSuchBucket(name string) meaning {
+	return meaning{mesh.NotFound: s3err.GetBucketErr(s3err.ErrNoSuchBucket, name)}
+}
+
+// Parts of a bucket's configuration.
+const (
+	sectionACL       = 1
+	sectionPolicy    = 2
+	sectionCORS      = 3
+	sectionOwnership = 4
+	sectionTags      = 5
+	sectionWebsite   = 6
+	sectionLock      = 8
+)
+
+// section returns a part of a bucket's configuration, nil when it is not set.
+func (o *op) section(name string, kind uint32) ([]byte, error) {
+	v, err := o.bucket(name)
+	if err != nil {
+		return nil, err
+	}
+	hash, ok := v.Sections[kind]
+	if !ok {
+		return nil, nil
+	}
+	if body, ok := o.backend.sections.Get(hash); ok {
+		return body, nil
+	}
+	body, err := o.Section(o, name, kind)
+	if err == nil && sha256.Sum256(body) != hash {
+		err = mesh.Errorf(mesh.Unavailable, "bucket %q was configured meanwhile", name)
+	}
+	if err != nil {
+		return nil, o.fail("asking for a bucket's configuration", err, noSuchBucket(name))
+	}
+	o.backend.sections.Add(hash, body)
+	return body, nil
+}
+
+// setSection changes a part of a bucket's configuration; an empty body removes it.
+func (b *Backend) setSection(ctx context.Context, name string, kind uint32, body []byte) error {
+	return b.change(ctx, name, client.BucketChange{Sections: map[uint32][]byte{kind: append([]byte(nil), body...)}})
+}
+
+func (b *Backend) change(ctx context.Context, name string, c client.BucketChange) error {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.end()
+	return o.fail("configuring a bucket", o.ChangeBucket(o, strings.Clone(name), c), noSuchBucket(name))
+}
+
+// sectionOr returns a part of a bucket's configuration, or an error when it is not set.
+func (b *Backend) sectionOr(ctx context.Context, name string, kind uint32, none error) ([]byte, error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.end()
+	body, err := o.section(strings.Clone(name), kind)
+	if err == nil && body == nil {
+		err = none
+	}
+	return body, err
+}
+
+// nullVersion is how S3 calls what was written while there was no versioning.
+const nullVersion = "null"
+
+// versionText is a version in S3's words: 26 letters and digits.
+func versionText(v mesh.VersionID, null bool) string {
+	if null {
+		return nullVersion
+	}
+	return ulid.ULID(v).String()
+}
+
+// parseVersion reads a version; nil for "".
+func parseVersion(s string) (*mesh.VersionID, error) {
+	switch s {
+	case "":
+		return nil, nil
+	case nullVersion:
+		v := client.NullVersion
+		return &v, nil
+	}
+	id, err := ulid.ParseStrict(s)
+	if err != nil {
+		return nil, s3err.GetInvalidArgumentErr(s3err.InvalidArgVersionId, s)
+	}
+	v := mesh.VersionID(id)
+	return &v, nil
+}
+
+// text copies a string out of the request's memory.
+func text(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return strings.Clone(*p)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// orNil is a pointer to a text, nil when that is empty.
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// checkPath checks what names an object.
+func checkPath(bucket, key string) (mesh.Path, error) {
+	p := mesh.Path{Bucket: bucket, Key: key}
+	if len(key) > mesh.MaxKeyLen {
+		return p, s3err.GetKeyTooLongErr(int64(len(key)), mesh.MaxKeyLen)
+	}
+	if mesh.CheckBucket(bucket) != nil {
+		return p, s3err.GetBucketErr(s3err.ErrNoSuchBucket, bucket)
+	}
+	if err := mesh.CheckKey(key); err != nil {
+		return p, s3err.APIError{Code: "InvalidURI", Description: sentence(err), HTTPStatusCode: 400}
+	}
+	return p, nil
+}
+
+var _ backend.Backend = (*Backend)(nil)

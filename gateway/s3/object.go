@@ -1,0 +1,720 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// look returns a bucket and an object or version in it; the object is nil when there is none, and may be a marker.
+func (o *op) look(bucket, key, version string) (*client.Bucket, *client.Object, error) {
+	p, err := checkPath(bucket, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := parseVersion(version)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, found, err := o.Look(o, p, v)
+	if err != nil {
+		return nil, nil, o.fail("looking for an object", err, noSuchBucket(bucket))
+	}
+	return b, found, nil
+}
+
+// absent is what S3 says where there is no such object or version.
+func absent(key, version string) error {
+	if version != "" {
+		return s3err.GetNoSuchVersionErr(key, version)
+	}
+	return s3err.GetAPIError(s3err.ErrNoSuchKey)
+}
+
+// lookObject is look for what must be there and no marker.
+func (o *op) lookObject(bucket, key, version string) (*client.Bucket, *client.Object, error) {
+	b, found, err := o.look(bucket, key, version)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case found == nil:
+		return nil, nil, absent(key, version)
+	case found.Marker && version == "":
+		return nil, nil, s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case found.Marker:
+		return nil, nil, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+	}
+	return b, found, nil
+}
+
+// shownVersion is a version as answers name it: not at all where there never was versioning.
+func shownVersion(b *client.Bucket, v mesh.VersionID, null bool) string {
+	if b.Versioning == client.NeverVersioned {
+		return ""
+	}
+	return versionText(v, null)
+}
+
+// conditions turns a request's conditions on what it replaces into those of the log, by what is there now.
+func conditions(found *client.Object, ifMatch, ifNoneMatch *string, into *client.PutOptions) error {
+	if ifMatch == nil && ifNoneMatch == nil {
+		return nil
+	}
+	exists, etag := found != nil && !found.Marker, ""
+	if exists {
+		etag = summaryOf(found.Summary, found.Version).ETag
+	}
+	if err := backend.EvaluateObjectPutPreconditions(etag, ifMatch, ifNoneMatch, exists); err != nil {
+		return err
+	}
+	if into.OnlyIfAbsent = ifNoneMatch != nil; ifMatch != nil {
+		into.OnlyIf = &found.Version
+	}
+	return nil
+}
+
+// conflicted is what a conflict on the log means for a conditional write.
+func conflicted(o client.PutOptions) meaning {
+	switch {
+	case o.OnlyIfAbsent:
+		return meaning{mesh.Conflict: s3err.GetPreconditionFailedErr(s3err.ConditionIfNoneMatch)}
+	case o.OnlyIf != nil:
+		return meaning{mesh.Conflict: s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)}
+	}
+	return nil
+}
+
+// lock is how a new version is locked: as the request says, or as the bucket does.
+func (o *op) lock(b *client.Bucket, mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) (l client.Lock, err error) {
+	l.Hold = hold == types.ObjectLockLegalHoldStatusOn
+	explicit := mode != "" && until != nil
+	if !b.Locking {
+		if explicit || hold != "" {
+			return l, s3err.GetAPIError(s3err.ErrMissingObjectLockConfigurationNoSpaces)
+		}
+		return l, nil
+	}
+	if explicit {
+		l.Mode, l.Until = lockMode(string(mode)), *until
+		return l, nil
+	}
+	raw, err := o.section(b.Name, sectionLock)
+	if err != nil || raw == nil {
+		return l, err
+	}
+	config, err := auth.ParseBucketLockConfigurationOutput(raw)
+	if err != nil || config.Rule == nil || config.Rule.DefaultRetention == nil {
+		return l, err
+	}
+	d := config.Rule.DefaultRetention
+	l.Mode, l.Until = lockMode(string(d.Mode)), time.Now()
+	if d.Days != nil {
+		l.Until = l.Until.AddDate(0, 0, int(*d.Days))
+	}
+	if d.Years != nil {
+		l.Until = l.Until.AddDate(int(*d.Years), 0, 0)
+	}
+	return l, nil
+}
+
+func lockMode(s string) client.LockMode {
+	if s == string(types.ObjectLockModeCompliance) {
+		return client.Compliance
+	}
+	return client.Governance
+}
+
+// isForm tells a browser's form upload, whose length is that of the form.
+func (o *op) isForm() bool { return o.request != nil && string(o.request.Method()) == "POST" }
+
+// PutObject writes an object.
+func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
+	o, err := b.begin(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer o.end()
+	bucket, key := text(in.Bucket), text(in.Key)
+	if _, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging)); err != nil {
+		return out, err
+	}
+	v, found, err := o.look(bucket, key, "")
+	if err != nil {
+		return out, err
+	}
+	h := headers{in.ContentType, in.ContentEncoding, in.ContentLanguage, in.ContentDisposition, in.CacheControl, in.Expires, in.WebsiteRedirectLocation, in.Tagging, in.Metadata}
+	opts := h.options()
+	if err := conditions(found, in.IfMatch, in.IfNoneMatch, &opts); err != nil {
+		return out, err
+	}
+	if opts.Lock, err = o.lock(v, in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus); err != nil {
+		return out, err
+	}
+	algorithm, value := first(named{types.ChecksumAlgorithmCrc32, in.ChecksumCRC32}, named{types.ChecksumAlgorithmCrc32c, in.ChecksumCRC32C},
+		named{types.ChecksumAlgorithmSha1, in.ChecksumSHA1}, named{types.ChecksumAlgorithmSha256, in.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, in.ChecksumCRC64NVME},
+		named{"SHA512", in.ChecksumSHA512}, named{"MD5", in.ChecksumMD5}, named{"XXHASH64", in.ChecksumXXHASH64}, named{"XXHASH3", in.ChecksumXXHASH3}, named{"XXHASH128", in.ChecksumXXHASH128})
+	if algorithm == "" {
+		algorithm = in.ChecksumAlgorithm
+	}
+	want := int64(-1)
+	if in.ContentLength != nil && !o.isForm() {
+		want = *in.ContentLength
+	}
+	bytes, err := newIntake(in.Body, want, algorithm, value, false)
+	if err != nil {
+		return out, o.fail("reading an object", err)
+	}
+	var s summary
+	opts.Finish = func(p *client.PutOptions) (err error) {
+		if s, err = bytes.finish(); err == nil {
+			p.Summary = s.encode()
+		}
+		return err
+	}
+	made, err := o.Put(o, mesh.Path{Bucket: bucket, Key: key}, bytes, opts)
+	if err != nil {
+		return out, o.fail("writing an object", errors.Join(sticky(bytes), err), noSuchBucket(bucket), conflicted(opts))
+	}
+	sum := s.checksum()
+	return s3response.PutObjectOutput{ETag: *s.quoted(), VersionID: shownVersion(v, made.Version, v.Versioning != client.Versioned), Size: ptr(int64(made.Size)),
+		ChecksumType: sum.Type, ChecksumCRC32: sum.CRC32, ChecksumCRC32C: sum.CRC32C, ChecksumCRC64NVME: sum.CRC64NVME, ChecksumSHA1: sum.SHA1, ChecksumSHA256: sum.SHA256,
+		ChecksumSHA512: sum.SHA512, ChecksumMD5: sum.MD5, ChecksumXXHASH64: sum.XXHASH64, ChecksumXXHASH3: sum.XXHASH3, ChecksumXXHASH128: sum.XXHASH128}, nil
+}
+
+// sticky is what went wrong with a request's bytes, if anything: it counts before what that led to.
+func sticky(b *intake) error {
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+// A selection is what of an object is asked for.
+type selection struct {
+	offset, length uint64
+	contentRange   *string
+	parts          *int32
+	partial        bool
+}
+
+// choose works out a range or a part.
+func choose(found *client.Object, key string, ranges *string, part *int32) (s selection, err error) {
+	s.length = found.Size
+	if part != nil {
+		sizes := found.PartSizes()
+		if len(sizes) == 0 {
+			if *part != 1 {
+				return s, s3err.GetInvalidPartNumberRangeErr(1, *part)
+			}
+			return s, nil
+		}
+		if int(*part) > len(sizes) || *part < 1 {
+			return s, s3err.GetInvalidPartNumberRangeErr(int32(len(sizes)), *part)
+		}
+		for _, p := range sizes[:*part-1] {
+			s.offset += p.Size
+		}
+		s.length, s.parts, s.partial = sizes[*part-1].Size, ptr(int32(len(sizes))), true
+	} else if ranges != nil && *ranges != "" {
+		from, length, ok, err := backend.ParseObjectRange(int64(found.Size), *ranges)
+		if err != nil {
+			return s, err
+		}
+		if !ok {
+			return s, nil
+		}
+		s.offset, s.length, s.partial = uint64(from), uint64(length), true
+	}
+	if s.partial && s.length > 0 {
+		s.contentRange = ptr(fmt.Sprintf("bytes %d-%d/%d", s.offset, s.offset+s.length-1, found.Size))
+	}
+	return s, nil
+}
+
+// lockOf is how an object is locked in S3's words.
+func lockOf(found *client.Object) (mode types.ObjectLockMode, until *time.Time, hold types.ObjectLockLegalHoldStatus) {
+	switch found.Lock.Mode {
+	case client.Governance:
+		mode = types.ObjectLockModeGovernance
+	case client.Compliance:
+		mode = types.ObjectLockModeCompliance
+	}
+	if mode != "" {
+		until = ptr(found.Lock.Until.UTC())
+	}
+	if found.Lock.Hold {
+		hold = types.ObjectLockLegalHoldStatusOn
+	}
+	return mode, until, hold
+}
+
+// HeadObject tells what an object is.
+func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.end()
+	key, version := text(in.Key), text(in.VersionId)
+	v, found, err := o.look(text(in.Bucket), key, version)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, absent(key, version)
+	}
+	if found.Marker {
+		out := &s3.HeadObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(found.Modified.UTC()), VersionId: orNil(shownVersion(v, found.Version, found.Null))}
+		if version != "" {
+			return out, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		}
+		return out, s3err.GetAPIError(s3err.ErrNoSuchKey)
+	}
+	s := summaryOf(found.Summary, found.Version)
+	if err := backend.EvaluatePreconditions(s.ETag, found.Modified, backend.PreConditions{IfMatch: in.IfMatch, IfNoneMatch: in.IfNoneMatch, IfModSince: in.IfModifiedSince, IfUnmodeSince: in.IfUnmodifiedSince}); err != nil {
+		return nil, err
+	}
+	sel, err := choose(found, key, in.Range, in.PartNumber)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := tagsOf(found)
+	if err != nil {
+		return nil, o.fail("reading tags", err)
+	}
+	mode, until, hold := lockOf(found)
+	out := &s3.HeadObjectOutput{AcceptRanges: ptr("bytes"), ContentLength: ptr(int64(sel.length)), ContentRange: sel.contentRange, PartsCount: sel.parts, ContentType: ptr(found.ContentType),
+		ETag: s.quoted(), LastModified: ptr(found.Modified.UTC()), Metadata: userOf(found.Attributes), VersionId: orNil(shownVersion(v, found.Version, found.Null)),
+		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
+		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
+		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard}
+	if n := len(tags); n > 0 {
+		out.TagCount = ptr(int32(n))
+	}
+	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+		c := s.checksum()
+		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
+		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
+	}
+	return out, nil
+}
+
+// GetObject gives an object's bytes.
+func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	o, err := b.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	streaming := false
+	defer func() {
+		if !streaming {
+			o.end()
+		}
+	}()
+	key, version := text(in.Key), text(in.VersionId)
+	v, found, err := o.look(text(in.Bucket), key, version)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, absent(key, version)
+	}
+	if found.Marker {
+		out := &s3.GetObjectOutput{DeleteMarker: ptr(true), LastModified: ptr(found.Modified.UTC()), VersionId: orNil(shownVersion(v, found.Version, found.Null))}
+		if version != "" {
+			return out, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		}
+		return out, s3err.GetAPIError(s3err.ErrNoSuchKey)
+	}
+	s := summaryOf(found.Summary, found.Version)
+	if err := backend.EvaluatePreconditions(s.ETag, found.Modified, backend.PreConditions{IfMatch: in.IfMatch, IfNoneMatch: in.IfNoneMatch, IfModSince: in.IfModifiedSince, IfUnmodeSince: in.IfUnmodifiedSince}); err != nil {
+		return nil, err
+	}
+	sel, err := choose(found, key, in.Range, in.PartNumber)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := tagsOf(found)
+	if err != nil {
+		return nil, o.fail("reading tags", err)
+	}
+	r, err := o.Open(o, found, sel.offset, sel.length)
+	if err != nil {
+		return nil, o.fail("reading an object", err)
+	}
+	mode, until, hold := lockOf(found)
+	out := &s3.GetObjectOutput{AcceptRanges: ptr("bytes"), ContentLength: ptr(int64(sel.length)), ContentRange: sel.contentRange, PartsCount: sel.parts, ContentType: ptr(found.ContentType),
+		ETag: s.quoted(), LastModified: ptr(found.Modified.UTC()), Metadata: userOf(found.Attributes), VersionId: orNil(shownVersion(v, found.Version, found.Null)),
+		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
+		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
+		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard, Body: &output{r, o}}
+	if n := len(tags); n > 0 {
+		out.TagCount = ptr(int32(n))
+	}
+	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+		c := s.checksum()
+		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
+		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
+	}
+	streaming = true
+	return out, nil
+}
+
+// An output is an object's bytes on their way out; its request ends with it.
+type output struct {
+	io.ReadCloser
+	op *op
+}
+
+// WriteTo spares a copy where the reader does.
+func (r *output) WriteTo(w io.Writer) (int64, error) {
+	if t, ok := r.ReadCloser.(io.WriterTo); ok {
+		return t.WriteTo(w)
+	}
+	return io.Copy(w, struct{ io.Reader }{r.ReadCloser})
+}
+
+func (r *output) Close() error {
+	err := r.ReadCloser.Close()
+	if r.op != nil {
+		r.op.end()
+		r.op = nil
+	}
+	return err
+}
+
+// GetObjectAcl says that an object is its bucket's owner's.
+func (b *Backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.end()
+	v, _, err := o.lookObject(text(in.Bucket), text(in.Key), text(in.VersionId))
+	if err != nil {
+		return nil, err
+	}
+	id := v.Owner.String()
+	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &id}, Grants: []types.Grant{{Permission: types.PermissionFullControl, Grantee: &types.Grantee{ID: &id, Type: types.TypeCanonicalUser}}}}, nil
+}
+
+// PutObjectAcl is refused: access is the bucket's.
+func (b *Backend) PutObjectAcl(context.Context, *s3.PutObjectAclInput) error {
+	return s3err.GetAPIError(s3err.ErrAclNotSupported)
+}
+
+// CopyObject gives an object a second name; bytes move only where they must.
+func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (out s3response.CopyObjectOutput, err error) {
+	o, err := b.begin(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer o.end()
+	fromBucket, fromKey, fromVersion, err := backend.ParseCopySource(text(in.CopySource))
+	if err != nil {
+		return out, err
+	}
+	bucket, key := text(in.Bucket), text(in.Key)
+	from, found, err := o.lookObject(fromBucket, fromKey, fromVersion)
+	if err != nil {
+		return out, err
+	}
+	if want := text(in.ExpectedSourceBucketOwner); want != "" && want != from.Owner.String() {
+		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	s := summaryOf(found.Summary, found.Version)
+	if err := backend.EvaluatePreconditions(s.ETag, found.Modified, backend.PreConditions{IfMatch: in.CopySourceIfMatch, IfNoneMatch: in.CopySourceIfNoneMatch,
+		IfModSince: in.CopySourceIfModifiedSince, IfUnmodeSince: in.CopySourceIfUnmodifiedSince}); err != nil {
+		return out, s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)
+	}
+	if found.Size > maxCopy {
+		return out, s3err.GetCopySourceObjectTooLargeErr(maxCopy)
+	}
+	replace := in.MetadataDirective == types.MetadataDirectiveReplace
+	retag := in.TaggingDirective == types.TaggingDirectiveReplace
+	if fromBucket == bucket && fromKey == key && fromVersion == "" && !replace && !retag && in.ChecksumAlgorithm == "" && in.WebsiteRedirectLocation == nil && in.StorageClass == "" {
+		return out, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
+	}
+	to, _, err := o.look(bucket, key, "")
+	if err != nil {
+		return out, err
+	}
+	opts := client.PutOptions{ContentType: found.ContentType, Attributes: map[string]string{}}
+	for name, v := range found.Attributes {
+		opts.Attributes[name] = v
+	}
+	delete(opts.Attributes, checksumAt)
+	if replace {
+		tags, tagged := opts.Attributes[tagsAt]
+		opts = headers{in.ContentType, in.ContentEncoding, in.ContentLanguage, in.ContentDisposition, in.CacheControl, in.Expires, in.WebsiteRedirectLocation, nil, in.Metadata}.options()
+		if tagged {
+			opts.Attributes[tagsAt] = tags
+		}
+	}
+	delete(opts.Attributes, redirectAt) // it is never copied
+	if in.WebsiteRedirectLocation != nil {
+		opts.Attributes[redirectAt] = text(in.WebsiteRedirectLocation)
+	}
+	if retag {
+		if _, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging)); err != nil {
+			return out, err
+		}
+		opts.Attributes[tagsAt] = text(in.Tagging)
+	} else if found.Tags != nil { // amended since
+		tags, err := tagsOf(found)
+		if err != nil {
+			return out, o.fail("reading tags", err)
+		}
+		opts.Attributes[tagsAt] = urlTags(tags)
+	}
+	if opts.Lock, err = o.lock(to, in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus); err != nil {
+		return out, err
+	}
+	// The checksum stays the object's; another one, or that of an object in parts, is computed from its bytes.
+	rehash := in.ChecksumAlgorithm != "" && in.ChecksumAlgorithm != s.Algorithm || found.Parts > 0 || len(found.Summary) == 0
+	var made *client.Object
+	if rehash {
+		made, s, err = o.copyBytes(found, mesh.Path{Bucket: bucket, Key: key}, in.ChecksumAlgorithm, s, opts)
+	} else {
+		opts.Summary = s.encode()
+		made, err = o.CopyWith(o, found, mesh.Path{Bucket: bucket, Key: key}, opts)
+	}
+	if err != nil {
+		return out, o.fail("copying an object", err, noSuchBucket(bucket))
+	}
+	c := s.checksum()
+	return s3response.CopyObjectOutput{CopySourceVersionId: orNil(shownVersion(from, found.Version, found.Null)), VersionId: orNil(shownVersion(to, made.Version, to.Versioning != client.Versioned)),
+		CopyObjectResult: &s3response.CopyObjectResult{ETag: s.quoted(), LastModified: ptr(made.Modified.UTC()), ChecksumType: c.Type, ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C,
+			ChecksumCRC64NVME: c.CRC64NVME, ChecksumSHA1: c.SHA1, ChecksumSHA256: c.SHA256, ChecksumSHA512: c.SHA512, ChecksumMD5: c.MD5, ChecksumXXHASH64: c.XXHASH64,
+			ChecksumXXHASH3: c.XXHASH3, ChecksumXXHASH128: c.XXHASH128}}, nil
+}
+
+// maxCopy is S3's bound on what one copy may move.
+const maxCopy = 5 << 30
+
+// copyBytes copies an object by reading and writing it, with a checksum of the whole.
+func (o *op) copyBytes(found *client.Object, to mesh.Path, algorithm types.ChecksumAlgorithm, was summary, opts client.PutOptions) (*client.Object, summary, error) {
+	if algorithm == "" && was.Type == types.ChecksumTypeFullObject {
+		algorithm = was.Algorithm
+	}
+	r, err := o.Open(o, found, 0, found.Size)
+	if err != nil {
+		return nil, was, err
+	}
+	defer r.Close()
+	bytes, err := newIntake(r, int64(found.Size), algorithm, "", false)
+	if err != nil {
+		return nil, was, err
+	}
+	var s summary
+	opts.Finish = func(p *client.PutOptions) (err error) {
+		if s, err = bytes.finish(); err == nil {
+			p.Summary = s.encode()
+		}
+		return err
+	}
+	made, err := o.Put(o, to, bytes, opts)
+	return made, s, err
+}
+
+// DeleteObject removes an object or a version.
+func (b *Backend) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.end()
+	var cond *backend.ObjectDeletePreconditions
+	if in.IfMatch != nil || in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
+		cond = &backend.ObjectDeletePreconditions{IfMatch: in.IfMatch, IfMatchLastModTime: in.IfMatchLastModifiedTime, IfMatchSize: in.IfMatchSize}
+	}
+	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
+	return o.remove(text(in.Bucket), text(in.Key), text(in.VersionId), bypass, cond)
+}
+
+func (o *op) remove(bucket, key, version string, bypass bool, cond *backend.ObjectDeletePreconditions) (*s3.DeleteObjectOutput, error) {
+	p, err := checkPath(bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	v, err := parseVersion(version)
+	if err != nil {
+		return nil, err
+	}
+	var b *client.Bucket
+	opts := client.DeleteOptions{Purge: v, Bypass: bypass}
+	var found *client.Object
+	if cond != nil || v != nil {
+		if b, found, err = o.look(bucket, key, version); err != nil {
+			return nil, err
+		}
+	} else if b, err = o.bucket(bucket); err != nil {
+		return nil, err
+	}
+	if cond != nil && found != nil && !found.Marker {
+		if err := backend.EvaluateObjectDeletePreconditions(summaryOf(found.Summary, found.Version).ETag, found.Modified, int64(found.Size), *cond); err != nil {
+			return nil, err
+		}
+		if v == nil {
+			opts.OnlyIf = &found.Version
+		}
+	}
+	marker, err := o.DeleteWith(o, p, opts)
+	switch kind := mesh.KindOf(err); {
+	case err == nil:
+	case kind == mesh.NotFound:
+		return &s3.DeleteObjectOutput{VersionId: orNil(version)}, nil // nothing there is what was wanted
+	case kind == mesh.Denied && found != nil && found.Lock != (client.Lock{}):
+		return nil, s3err.GetAPIError(s3err.ErrObjectLocked)
+	default:
+		return nil, o.fail("removing an object", err, noSuchBucket(bucket), meaning{mesh.Conflict: s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)})
+	}
+	out := &s3.DeleteObjectOutput{}
+	switch {
+	case v != nil:
+		out.VersionId = ptr(version)
+		if found != nil && found.Marker {
+			out.DeleteMarker = ptr(true)
+		}
+	case b.Versioning != client.NeverVersioned:
+		out.DeleteMarker, out.VersionId = ptr(true), ptr(versionText(marker, b.Versioning == client.Suspended))
+	}
+	return out, nil
+}
+
+// maxDeletes is how many objects one request removes at most.
+const maxDeletes = 1000
+
+// DeleteObjects removes many objects, each by itself.
+func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (out s3response.DeleteResult, err error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer o.end()
+	if in.Delete == nil || len(in.Delete.Objects) > maxDeletes {
+		return out, s3err.GetAPIError(s3err.ErrMalformedXML)
+	}
+	bucket := text(in.Bucket)
+	if _, err := o.bucket(bucket); err != nil {
+		return out, err
+	}
+	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
+	quiet := o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass it on
+	type outcome struct {
+		done *s3.DeleteObjectOutput
+		err  error
+	}
+	results := make([]outcome, len(in.Delete.Objects))
+	each(len(results), 16, func(i int) {
+		x := in.Delete.Objects[i]
+		if x.Key == nil {
+			results[i].err = s3err.GetAPIError(s3err.ErrMalformedXML)
+			return
+		}
+		results[i].done, results[i].err = o.remove(bucket, text(x.Key), text(x.VersionId), bypass, nil)
+	})
+	for i, r := range results {
+		x := in.Delete.Objects[i]
+		key, version := ptr(text(x.Key)), orNil(text(x.VersionId))
+		if r.err != nil {
+			out.Error = append(out.Error, s3err.ObjectDeleteError(key, version, r.err))
+			continue
+		}
+		if quiet {
+			continue
+		}
+		d := types.DeletedObject{Key: key, VersionId: version, DeleteMarker: r.done.DeleteMarker}
+		if r.done.DeleteMarker != nil && *r.done.DeleteMarker {
+			d.DeleteMarkerVersionId = r.done.VersionId
+		}
+		out.Deleted = append(out.Deleted, d)
+	}
+	return out, nil
+}
+
+// each calls f for 0 to n-1, a bounded number at a time.
+func each(n, most int, f func(i int)) {
+	slots, done := make(chan struct{}, most), make(chan struct{}, n)
+	for i := range n {
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots; done <- struct{}{} }()
+			f(i)
+		}()
+	}
+	for range n {
+		<-done
+	}
+}
+
+// GetObjectAttributes tells of an object what is asked for.
+func (b *Backend) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (out s3response.GetObjectAttributesResponse, err error) {
+	o, err := b.brief(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer o.end()
+	key, version := text(in.Key), text(in.VersionId)
+	v, found, err := o.look(text(in.Bucket), key, version)
+	if err != nil {
+		return out, err
+	}
+	if found == nil {
+		return out, absent(key, version)
+	}
+	out.LastModified, out.VersionId = ptr(found.Modified.UTC()), orNil(shownVersion(v, found.Version, found.Null))
+	if found.Marker {
+		out.DeleteMarker = ptr(true)
+		if version != "" {
+			return out, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+		}
+		return out, s3err.GetAPIError(s3err.ErrNoSuchKey)
+	}
+	s := summaryOf(found.Summary, found.Version)
+	c := s.checksum()
+	out.ETag, out.ObjectSize, out.StorageClass = ptr(s.ETag), ptr(int64(found.Size)), types.StorageClassStandard
+	if s.Checksum != "" {
+		out.Checksum = &types.Checksum{ChecksumType: c.Type, ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C, ChecksumCRC64NVME: c.CRC64NVME, ChecksumSHA1: c.SHA1, ChecksumSHA256: c.SHA256,
+			ChecksumSHA512: c.SHA512, ChecksumMD5: c.MD5, ChecksumXXHASH64: c.XXHASH64, ChecksumXXHASH3: c.XXHASH3, ChecksumXXHASH128: c.XXHASH128}
+	}
+	if found.Parts == 0 {
+		return out, nil
+	}
+	most, after := 1000, 0
+	if in.MaxParts != nil {
+		most = min(int(*in.MaxParts), 1000)
+	}
+	if in.PartNumberMarker != nil {
+		fmt.Sscan(*in.PartNumberMarker, &after) // versitygw checked that it is a number
+	}
+	parts := &s3response.ObjectParts{PartNumberMarker: after, MaxParts: most}
+	if most > 0 {
+		all, more, err := o.PartsOf(o, found, after, most)
+		if err != nil {
+			return out, o.fail("listing parts", err)
+		}
+		parts.IsTruncated = more
+		for _, p := range all {
+			c := summaryOf(p.Summary, p.Version).checksum()
+			parts.Parts = append(parts.Parts, types.ObjectPart{PartNumber: ptr(int32(p.Number)), Size: ptr(int64(p.Size)), ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C,
+				ChecksumCRC64NVME: c.CRC64NVME, ChecksumSHA1: c.SHA1, ChecksumSHA256: c.SHA256})
+			parts.NextPartNumberMarker = p.Number
+		}
+	}
+	out.ObjectParts = parts
+	return out, nil
+}
