@@ -57,7 +57,7 @@ func (c *Client) ListPage(ctx context.Context, q ListQuery) (*ListPage, error) {
 	}
 	page := &ListPage{Names: make([]Listed, 0, len(a.Objects)+len(a.Prefixes))}
 	objects, folders := a.Objects, a.Prefixes
-	last := q.After
+	last := ""
 	for len(objects)+len(folders) > 0 { // merge, both are sorted
 		var l Listed
 		if len(folders) == 0 || len(objects) > 0 && objects[0].Key < folders[0] {
@@ -69,7 +69,7 @@ func (c *Client) ListPage(ctx context.Context, q ListQuery) (*ListPage, error) {
 			l = Listed{Key: folders[0], Folder: true}
 			folders = folders[1:]
 		}
-		if l.Key < last || l.Key == last && !q.Versions || !strings.HasPrefix(l.Key, q.Prefix) {
+		if l.Key < last || l.Key == last && !q.Versions && last != "" || !strings.HasPrefix(l.Key, q.Prefix) {
 			return nil, mesh.Errorf(mesh.Corrupt, "a listing of %s%s goes backwards", mesh.Scheme, q.Bucket)
 		}
 		last = l.Key
@@ -81,7 +81,7 @@ func (c *Client) ListPage(ctx context.Context, q ListQuery) (*ListPage, error) {
 	next := q
 	next.AfterFolder, next.AfterVersion = false, nil
 	switch n := len(page.Names); {
-	case a.Next > last:
+	case a.Next > max(last, q.After):
 		next.After = a.Next
 	case n == 0:
 		return nil, mesh.Errorf(mesh.Corrupt, "a listing of %s%s stands still", mesh.Scheme, q.Bucket)

@@ -230,7 +230,7 @@ func (c *Client) AbortMultipart(ctx context.Context, p mesh.Path, id mesh.Upload
 	return err
 }
 
-// Multiparts lists a page of the open uploads of objects whose keys begin with p.Key, by key and then by age: those behind a
+// Multiparts lists a page (none where there is no bucket) of the open uploads of objects whose keys begin with p.Key, by key and then by age: those behind a
 // key, and behind an upload of it if one is named.
 func (c *Client) Multiparts(ctx context.Context, p mesh.Path, after string, afterUpload *mesh.UploadID, limit int) (all []*Multipart, more bool, err error) {
 	q := &wirepb.UploadsPage{Bucket: p.Bucket, Prefix: p.Key, After: after, Limit: uint32(limit)}
@@ -242,8 +242,8 @@ func (c *Client) Multiparts(ctx context.Context, p mesh.Path, after string, afte
 		return nil, false, err
 	}
 	a := new(wirepb.UploadsAnswer)
-	if found, err := group.Decode(answers[0], a); err != nil || !found {
-		return nil, false, orElse(err, noBucket(p.Bucket))
+	if _, err := group.Decode(answers[0], a); err != nil {
+		return nil, false, err
 	}
 	for _, l := range a.Uploads {
 		m, err := c.openMultipart(mesh.Path{}, l.Upload)

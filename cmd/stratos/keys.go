@@ -48,6 +48,7 @@ type grantRecord struct {
 type grantTerms struct {
 	prefix, budget string
 	readOnly       bool
+	bypass         bool // governance locks
 	expires        time.Duration
 	format         string   // grant, env, json or rclone
 	gateways       []string // names of the profile's; default all
@@ -86,6 +87,9 @@ its secret and the grant are sealed to them.`,
 			if !g.readOnly && g.prefix == "" {
 				operations |= grant.Buckets
 			}
+			if g.bypass {
+				operations |= grant.Bypass
+			}
 			switch g.format {
 			case "grant", "env", "json", "rclone":
 			default:
@@ -96,6 +100,7 @@ its secret and the grant are sealed to them.`,
 	}
 	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/; default everything")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
+	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
 	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
 	cmd.Flags().StringSliceVar(&g.gateways, "gateway", nil, "gateways of the profile that may use it; default all")
 	g.flags(cmd, 30*24*time.Hour)

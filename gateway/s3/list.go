@@ -26,6 +26,14 @@ func (c coder) name(s string) *string {
 	return &s
 }
 
+// maybe is name, nil for "".
+func (c coder) maybe(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return c.name(s)
+}
+
 func (c coder) kind() types.EncodingType {
 	if c {
 		return types.EncodingTypeUrl
@@ -107,7 +115,7 @@ func (b *Backend) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (out
 	if err != nil {
 		return out, err
 	}
-	out = s3response.ListObjectsResult{Name: &bucket, Prefix: c.name(prefix), Marker: c.name(marker), MaxKeys: ptr(int32(most)), IsTruncated: ptr(l.next != nil), EncodingType: c.kind(),
+	out = s3response.ListObjectsResult{Name: &bucket, Prefix: c.maybe(prefix), Marker: c.maybe(marker), MaxKeys: ptr(int32(most)), IsTruncated: ptr(l.next != nil), EncodingType: c.kind(),
 		CommonPrefixes: commonPrefixes(l.prefixes, c)}
 	if delimiter != "" {
 		out.Delimiter = c.name(delimiter)
@@ -115,7 +123,7 @@ func (b *Backend) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (out
 	for _, n := range l.objects {
 		out.Contents = append(out.Contents, listedObject(n, c))
 	}
-	if l.next != nil && delimiter != "" {
+	if l.next != nil {
 		out.NextMarker = c.name(l.next.After)
 	}
 	return out, nil
@@ -130,15 +138,11 @@ func (b *Backend) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) 
 	defer o.end()
 	bucket, prefix, delimiter, most, c := text(in.Bucket), text(in.Prefix), text(in.Delimiter), limit(in.MaxKeys), o.coder()
 	token, after := text(in.ContinuationToken), text(in.StartAfter)
-	q := begin(bucket, prefix, delimiter, token)
-	if token == "" {
-		q.After, q.AfterFolder = after, false
-	}
-	l, err := o.list(q, most)
+	l, err := o.list(begin(bucket, prefix, delimiter, max(token, after)), most)
 	if err != nil {
 		return out, err
 	}
-	out = s3response.ListObjectsV2Result{Name: &bucket, Prefix: c.name(prefix), MaxKeys: ptr(int32(most)), IsTruncated: ptr(l.next != nil), EncodingType: c.kind(),
+	out = s3response.ListObjectsV2Result{Name: &bucket, Prefix: c.maybe(prefix), MaxKeys: ptr(int32(most)), IsTruncated: ptr(l.next != nil), EncodingType: c.kind(),
 		KeyCount: ptr(int32(len(l.objects) + len(l.prefixes))), CommonPrefixes: commonPrefixes(l.prefixes, c)}
 	if delimiter != "" {
 		out.Delimiter = c.name(delimiter)
@@ -146,7 +150,7 @@ func (b *Backend) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) 
 	if after != "" {
 		out.StartAfter = c.name(after)
 	}
-	if in.ContinuationToken != nil {
+	if token != "" {
 		out.ContinuationToken = &token
 	}
 	v, err := o.bucket(bucket)

@@ -191,7 +191,10 @@ func (b *Backend) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput
 	}
 	if err := backend.EvaluatePreconditions(summaryOf(found.Summary, found.Version).ETag, found.Modified, backend.PreConditions{IfMatch: in.CopySourceIfMatch,
 		IfNoneMatch: in.CopySourceIfNoneMatch, IfModSince: in.CopySourceIfModifiedSince, IfUnmodeSince: in.CopySourceIfUnmodifiedSince}); err != nil {
-		return out, s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)
+		return out, err
+	}
+	if want := text(in.ExpectedSourceBucketOwner); want != "" && want != from.Owner.String() {
+		return out, s3err.GetAPIError(s3err.ErrAccessDenied)
 	}
 	offset, length, err := backend.ParseCopySourceRange(int64(found.Size), text(in.CopySourceRange))
 	if err != nil {
@@ -247,6 +250,9 @@ func (b *Backend) ListParts(ctx context.Context, in *s3.ListPartsInput) (out s3r
 	p, owner := planOf(m), o.Access().Account().String()
 	out = s3response.ListPartsResult{Bucket: bucket, Key: key, UploadID: id, ChecksumAlgorithm: p.algorithm, ChecksumType: p.kind, Initiator: s3response.Initiator{ID: owner}, Owner: s3response.Owner{ID: owner},
 		StorageClass: types.StorageClassStandard, PartNumberMarker: after, MaxParts: most, IsTruncated: more}
+	if p.kind == "" {
+		out.ChecksumAlgorithm, out.ChecksumType = "null", "null"
+	}
 	for _, x := range parts {
 		s := summaryOf(x.Summary, x.Version)
 		l := s3response.Part{PartNumber: x.Number, LastModified: x.Modified.UTC(), ETag: *s.quoted(), Size: int64(x.Size)}
@@ -278,7 +284,7 @@ func (b *Backend) ListMultipartUploads(ctx context.Context, in *s3.ListMultipart
 	out = s3response.ListMultipartUploadsResult{Bucket: bucket, Prefix: *c.name(prefix), Delimiter: *c.name(delimiter), KeyMarker: *c.name(marker), UploadIDMarker: idMarker, MaxUploads: most,
 		EncodingType: string(c.kind())}
 	after, afterID := marker, (*mesh.UploadID)(nil)
-	if idMarker != "" && marker != "" {
+	if idMarker != "" {
 		u, err := parseUpload(idMarker)
 		if err != nil {
 			return out, s3err.GetInvalidArgumentErr(s3err.InvalidArgUploadIdMarker, idMarker)
@@ -368,10 +374,7 @@ func (b *Backend) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMu
 	}
 	m, parts, more, err := o.multipart(bucket, key, id, 0, 1000)
 	if err != nil {
-		if s, again := completedBefore(found, id); again && `"`+s.ETag+`"` == etag {
-			return o.completed(bucket, key, v, found, s)
-		}
-		return out, "", err
+		return o.completedBefore(bucket, key, id, etag, err)
 	}
 	for more {
 		var next []client.Part
@@ -412,6 +415,9 @@ func (b *Backend) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMu
 		delete(opts.Attributes, name)
 	}
 	made, err := o.CompleteMultipart(o, m, named, opts)
+	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+		return o.completedBefore(bucket, key, id, etag, s3err.GetNoSuchUploadErr(id))
+	}
 	if err != nil {
 		return out, "", o.fail("completing an upload", err, noUpload(id), conflicted(opts))
 	}
@@ -425,14 +431,19 @@ func orNilTime(t time.Time) *time.Time {
 	return &t
 }
 
-// completedBefore tells whether the object that is there was made of an upload: then its completion was answered, and the answer
-// was lost.
-func completedBefore(found *client.Object, id string) (summary, bool) {
-	u, err := parseUpload(id)
-	if err != nil || found == nil || found.Marker || found.Parts == 0 || found.Upload() != u {
-		return summary{}, false
+// completedBefore answers a completion of an upload that is not open any more: when the object that is there was made of it, an
+// earlier answer was lost or another request was faster. Else the error stands.
+func (o *op) completedBefore(bucket, key, id, etag string, otherwise error) (s3response.CompleteMultipartUploadResult, string, error) {
+	v, found, err := o.look(bucket, key, "")
+	u, parseErr := parseUpload(id)
+	if err != nil || parseErr != nil || found == nil || found.Marker || found.Parts == 0 || found.Upload() != u {
+		return s3response.CompleteMultipartUploadResult{}, "", otherwise
 	}
-	return summaryOf(found.Summary, found.Version), true
+	s := summaryOf(found.Summary, found.Version)
+	if `"`+s.ETag+`"` != etag {
+		return s3response.CompleteMultipartUploadResult{}, "", otherwise
+	}
+	return o.completed(bucket, key, v, found, s)
 }
 
 func (o *op) completed(bucket, key string, v *client.Bucket, made *client.Object, s summary) (out s3response.CompleteMultipartUploadResult, version string, err error) {
@@ -442,7 +453,7 @@ func (o *op) completed(bucket, key string, v *client.Bucket, made *client.Object
 	if c.Type != "" {
 		out.ChecksumType = &c.Type
 	}
-	return out, shownVersion(v, made.Version, v.Versioning != client.Versioned), nil
+	return out, newVersion(v, made.Version), nil
 }
 
 // assemble finds the parts that a completion names, checks them, and works out the checksum of the whole.
@@ -480,12 +491,8 @@ func assemble(id string, p plan, have []client.Part, want []types.CompletedPart)
 		if i < len(want)-1 && x.Size < minPart {
 			return nil, s, 0, s3err.GetEntityTooSmallErr(int64(x.Size), minPart)
 		}
-		algorithm, value := checksumOfPart(w)
-		switch {
-		case algorithm != "" && p.kind != "" && algorithm != p.algorithm, algorithm == "" && p.kind == types.ChecksumTypeComposite:
-			return nil, s, 0, s3err.GetInvalidPartErr(id, last, *w.ETag)
-		case algorithm != "" && value != ps.Checksum:
-			return nil, s, 0, s3err.GetInvalidPartErr(id, last, *w.ETag)
+		if err := checkPartSum(id, p, w, ps); err != nil {
+			return nil, s, 0, err
 		}
 		sum := ps.Checksum
 		if p.kind == "" && ps.CRC64 != "" {
@@ -511,15 +518,36 @@ func assemble(id string, p plan, have []client.Part, want []types.CompletedPart)
 	return named, s, size, nil
 }
 
+// checkPartSum checks what a completion says of a part's checksum.
+func checkPartSum(id string, p plan, w types.CompletedPart, is summary) error {
+	algorithm, value := checksumOfPart(w)
+	switch {
+	case p.kind == "" && algorithm == "":
+		return nil
+	case p.kind == "":
+		return s3err.GetInvalidPartErr(id, *w.PartNumber, *w.ETag)
+	case algorithm == "":
+		return s3err.APIError{Code: "InvalidRequest", HTTPStatusCode: 400, Description: fmt.Sprintf("The upload was created using a %v checksum. The complete request must include the checksum for each part. It was missing for part %v in the request.",
+			strings.ToLower(string(p.algorithm)), *w.PartNumber)}
+	case !utils.IsValidChecksum(value, algorithm):
+		return s3err.GetInvalidArgumentErr(s3err.InvalidArgChecksumPart, value)
+	case algorithm != p.algorithm:
+		return s3err.APIError{Code: "BadDigest", HTTPStatusCode: 400, Description: fmt.Sprintf("The %v you specified for part %v did not match what we received.", strings.ToLower(string(algorithm)), *w.PartNumber)}
+	case value != is.Checksum:
+		return s3err.GetInvalidPartErr(id, *w.PartNumber, *w.ETag)
+	}
+	return nil
+}
+
 func checksumOfPart(w types.CompletedPart) (types.ChecksumAlgorithm, string) {
 	return first(named{types.ChecksumAlgorithmCrc32, w.ChecksumCRC32}, named{types.ChecksumAlgorithmCrc32c, w.ChecksumCRC32C}, named{types.ChecksumAlgorithmSha1, w.ChecksumSHA1},
-		named{types.ChecksumAlgorithmSha256, w.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, w.ChecksumCRC64NVME})
+		named{types.ChecksumAlgorithmSha256, w.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, w.ChecksumCRC64NVME}, named{"SHA512", w.ChecksumSHA512}, named{"MD5", w.ChecksumMD5}, named{"XXHASH64", w.ChecksumXXHASH64}, named{"XXHASH3", w.ChecksumXXHASH3}, named{"XXHASH128", w.ChecksumXXHASH128})
 }
 
 // wantedChecksum is what a completion says the whole has.
 func wantedChecksum(in *s3.CompleteMultipartUploadInput, algorithm types.ChecksumAlgorithm) string {
 	a, v := first(named{types.ChecksumAlgorithmCrc32, in.ChecksumCRC32}, named{types.ChecksumAlgorithmCrc32c, in.ChecksumCRC32C}, named{types.ChecksumAlgorithmSha1, in.ChecksumSHA1},
-		named{types.ChecksumAlgorithmSha256, in.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, in.ChecksumCRC64NVME})
+		named{types.ChecksumAlgorithmSha256, in.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, in.ChecksumCRC64NVME}, named{"SHA512", in.ChecksumSHA512}, named{"MD5", in.ChecksumMD5}, named{"XXHASH64", in.ChecksumXXHASH64}, named{"XXHASH3", in.ChecksumXXHASH3}, named{"XXHASH128", in.ChecksumXXHASH128})
 	if a != "" && a != algorithm {
 		return "another"
 	}

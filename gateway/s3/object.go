@@ -68,6 +68,14 @@ func shownVersion(b *client.Bucket, v mesh.VersionID, null bool) string {
 	return versionText(v, null)
 }
 
+// newVersion is how an answer names what it wrote: not at all but where there is versioning.
+func newVersion(b *client.Bucket, v mesh.VersionID) string {
+	if b.Versioning != client.Versioned {
+		return ""
+	}
+	return versionText(v, false)
+}
+
 // conditions turns a request's conditions on what it replaces into those of the log, by what is there now.
 func conditions(found *client.Object, ifMatch, ifNoneMatch *string, into *client.PutOptions) error {
 	if ifMatch == nil && ifNoneMatch == nil {
@@ -189,7 +197,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 		return out, o.fail("writing an object", errors.Join(sticky(bytes), err), noSuchBucket(bucket), conflicted(opts))
 	}
 	sum := s.checksum()
-	return s3response.PutObjectOutput{ETag: *s.quoted(), VersionID: shownVersion(v, made.Version, v.Versioning != client.Versioned), Size: ptr(int64(made.Size)),
+	return s3response.PutObjectOutput{ETag: *s.quoted(), VersionID: newVersion(v, made.Version), Size: ptr(int64(made.Size)),
 		ChecksumType: sum.Type, ChecksumCRC32: sum.CRC32, ChecksumCRC32C: sum.CRC32C, ChecksumCRC64NVME: sum.CRC64NVME, ChecksumSHA1: sum.SHA1, ChecksumSHA256: sum.SHA256,
 		ChecksumSHA512: sum.SHA512, ChecksumMD5: sum.MD5, ChecksumXXHASH64: sum.XXHASH64, ChecksumXXHASH3: sum.XXHASH3, ChecksumXXHASH128: sum.XXHASH128}, nil
 }
@@ -219,15 +227,16 @@ func choose(found *client.Object, key string, ranges *string, part *int32) (s se
 			if *part != 1 {
 				return s, s3err.GetInvalidPartNumberRangeErr(1, *part)
 			}
-			return s, nil
-		}
-		if int(*part) > len(sizes) || *part < 1 {
+			s.partial = true
+		} else if int(*part) > len(sizes) || *part < 1 {
 			return s, s3err.GetInvalidPartNumberRangeErr(int32(len(sizes)), *part)
 		}
-		for _, p := range sizes[:*part-1] {
-			s.offset += p.Size
+		if len(sizes) > 0 {
+			for _, p := range sizes[:*part-1] {
+				s.offset += p.Size
+			}
+			s.length, s.parts, s.partial = sizes[*part-1].Size, ptr(int32(len(sizes))), true
 		}
-		s.length, s.parts, s.partial = sizes[*part-1].Size, ptr(int32(len(sizes))), true
 	} else if ranges != nil && *ranges != "" {
 		from, length, ok, err := backend.ParseObjectRange(int64(found.Size), *ranges)
 		if err != nil {
@@ -411,11 +420,6 @@ func (b *Backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*
 	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &id}, Grants: []types.Grant{{Permission: types.PermissionFullControl, Grantee: &types.Grantee{ID: &id, Type: types.TypeCanonicalUser}}}}, nil
 }
 
-// PutObjectAcl is refused: access is the bucket's.
-func (b *Backend) PutObjectAcl(context.Context, *s3.PutObjectAclInput) error {
-	return s3err.GetAPIError(s3err.ErrAclNotSupported)
-}
-
 // CopyObject gives an object a second name; bytes move only where they must.
 func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (out s3response.CopyObjectOutput, err error) {
 	o, err := b.begin(ctx)
@@ -438,14 +442,14 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 	s := summaryOf(found.Summary, found.Version)
 	if err := backend.EvaluatePreconditions(s.ETag, found.Modified, backend.PreConditions{IfMatch: in.CopySourceIfMatch, IfNoneMatch: in.CopySourceIfNoneMatch,
 		IfModSince: in.CopySourceIfModifiedSince, IfUnmodeSince: in.CopySourceIfUnmodifiedSince}); err != nil {
-		return out, s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)
+		return out, err
 	}
 	if found.Size > maxCopy {
 		return out, s3err.GetCopySourceObjectTooLargeErr(maxCopy)
 	}
 	replace := in.MetadataDirective == types.MetadataDirectiveReplace
 	retag := in.TaggingDirective == types.TaggingDirectiveReplace
-	if fromBucket == bucket && fromKey == key && fromVersion == "" && !replace && !retag && in.ChecksumAlgorithm == "" && in.WebsiteRedirectLocation == nil && in.StorageClass == "" {
+	if fromBucket == bucket && fromKey == key && fromVersion == "" && !replace && !retag && in.ChecksumAlgorithm == "" && text(in.WebsiteRedirectLocation) == "" {
 		return out, s3err.GetAPIError(s3err.ErrInvalidCopyDest)
 	}
 	to, _, err := o.look(bucket, key, "")
@@ -496,7 +500,7 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 		return out, o.fail("copying an object", err, noSuchBucket(bucket))
 	}
 	c := s.checksum()
-	return s3response.CopyObjectOutput{CopySourceVersionId: orNil(shownVersion(from, found.Version, found.Null)), VersionId: orNil(shownVersion(to, made.Version, to.Versioning != client.Versioned)),
+	return s3response.CopyObjectOutput{CopySourceVersionId: orNil(shownVersion(from, found.Version, found.Null)), VersionId: orNil(newVersion(to, made.Version)),
 		CopyObjectResult: &s3response.CopyObjectResult{ETag: s.quoted(), LastModified: ptr(made.Modified.UTC()), ChecksumType: c.Type, ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C,
 			ChecksumCRC64NVME: c.CRC64NVME, ChecksumSHA1: c.SHA1, ChecksumSHA256: c.SHA256, ChecksumSHA512: c.SHA512, ChecksumMD5: c.MD5, ChecksumXXHASH64: c.XXHASH64,
 			ChecksumXXHASH3: c.XXHASH3, ChecksumXXHASH128: c.XXHASH128}}, nil
@@ -585,10 +589,7 @@ func (o *op) remove(bucket, key, version string, bypass bool, cond *backend.Obje
 	out := &s3.DeleteObjectOutput{}
 	switch {
 	case v != nil:
-		out.VersionId = ptr(version)
-		if found != nil && found.Marker {
-			out.DeleteMarker = ptr(true)
-		}
+		out.VersionId, out.DeleteMarker = ptr(version), ptr(found != nil && found.Marker)
 	case b.Versioning != client.NeverVersioned:
 		out.DeleteMarker, out.VersionId = ptr(true), ptr(versionText(marker, b.Versioning == client.Suspended))
 	}
@@ -679,9 +680,6 @@ func (b *Backend) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttri
 	out.LastModified, out.VersionId = ptr(found.Modified.UTC()), orNil(shownVersion(v, found.Version, found.Null))
 	if found.Marker {
 		out.DeleteMarker = ptr(true)
-		if version != "" {
-			return out, s3err.GetAPIError(s3err.ErrMethodNotAllowed)
-		}
 		return out, s3err.GetAPIError(s3err.ErrNoSuchKey)
 	}
 	s := summaryOf(found.Summary, found.Version)

@@ -71,7 +71,14 @@ func (b *Backend) DeleteObjectTagging(ctx context.Context, bucket, key, version 
 
 // locked finds a version in a bucket with locking.
 func (o *op) locked(bucket, key, version string) (*client.Object, error) {
-	v, found, err := o.lookObject(strings.Clone(bucket), strings.Clone(key), strings.Clone(version))
+	v, found, err := o.look(strings.Clone(bucket), strings.Clone(key), strings.Clone(version))
+	switch {
+	case err != nil:
+	case found == nil: // versitygw lets a version that is not there be deleted when it hears this
+		err = s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case found.Marker:
+		err = s3err.GetAPIError(s3err.ErrMethodNotAllowed)
+	}
 	if err == nil && !v.Locking {
 		err = s3err.GetAPIError(s3err.ErrMissingObjectLockConfiguration)
 	}
