@@ -1,0 +1,167 @@
+package s3
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3err"
+	"github.com/versity/versitygw/s3response"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
+)
+
+// guarded is the backend as versitygw sees it: what its frontend leaves open is closed here, for any backend.
+type guarded struct {
+	backend.Backend
+	iam    *iam
+	log    *slog.Logger
+	owners *lru.Cache[string, mesh.Account] // of the buckets last seen
+}
+
+// maxOwners is how many buckets' owners are kept. Every request asks for its bucket's access list first, so that what
+// EvaluatePolicy finds here a moment later is never older than the request.
+const maxOwners = 4096
+
+func (g *guarded) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
+	b, err := g.Backend.GetBucketAcl(ctx, in)
+	if err != nil || in.Bucket == nil {
+		return b, err
+	}
+	var acl auth.ACL
+	if err := json.Unmarshal(b, &acl); err == nil {
+		if a, err := mesh.ParseAccount(acl.Owner); err == nil {
+			g.owners.Add(strings.Clone(*in.Bucket), a)
+		}
+	}
+	return b, nil
+}
+
+// owner tells whose a bucket is.
+func (g *guarded) owner(ctx context.Context, bucket string) (mesh.Account, error) {
+	if a, ok := g.owners.Get(bucket); ok {
+		return a, nil
+	}
+	b, err := g.Backend.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: &bucket})
+	if errors.Is(err, s3err.GetAPIError(s3err.ErrNoSuchBucket)) {
+		return mesh.Account{}, mesh.Errorf(mesh.NotFound, "there is no bucket %q", bucket)
+	}
+	if err != nil {
+		return mesh.Account{}, err
+	}
+	var acl auth.ACL
+	if err := json.Unmarshal(b, &acl); err != nil {
+		return mesh.Account{}, mesh.Errorf(mesh.Internal, "the access list of bucket %q: %w", bucket, err)
+	}
+	return mesh.ParseAccount(acl.Owner)
+}
+
+// PutObject checks what is only known of a form upload once its fields were read: the key's bytes and length, and that
+// the access key covers it. It counts the body, because an anonymous upload goes past our own reader.
+func (g *guarded) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	if in.Bucket == nil || in.Key == nil || !writable(*in.Key) {
+		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidURI)
+	}
+	if n := len(*in.Key); n > mesh.MaxKeyLen {
+		return s3response.PutObjectOutput{}, s3err.GetKeyTooLongErr(int64(n), mesh.MaxKeyLen)
+	}
+	if a, ok := ctx.Value("account").(auth.Account); ok && a.SessionToken != "" {
+		k, err := g.iam.lookup(a.SessionToken)
+		if err == nil && k.key.Access.Rights().Allow(grant.Write, *in.Bucket, *in.Key, g.iam.now().UnixMilli()) != nil {
+			err = s3err.GetAPIError(s3err.ErrAccessDenied)
+		}
+		if err != nil {
+			return s3response.PutObjectOutput{}, s3Error(g.log, "checking a key", err)
+		}
+	}
+	in.Body = exactly(in.Body, in.ContentLength)
+	return g.Backend.PutObject(ctx, in)
+}
+
+func (g *guarded) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	in.Body = exactly(in.Body, in.ContentLength)
+	return g.Backend.UploadPart(ctx, in)
+}
+
+// GetObject's body is read when no handler is there to recover any more.
+func (g *guarded) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	out, err := g.Backend.GetObject(ctx, in)
+	if err == nil && out != nil && out.Body != nil {
+		out.Body = &calm{ReadCloser: out.Body, log: g.log}
+	}
+	return out, err
+}
+
+// exactly makes of a reader one that gives want bytes and io.EOF, or an error, and the same again when asked again.
+func exactly(r io.Reader, want *int64) io.Reader {
+	if r == nil || want == nil || *want < 0 {
+		return r
+	}
+	return &exact{r: r, left: *want}
+}
+
+type exact struct {
+	r    io.Reader
+	left int64
+	err  error
+}
+
+func (e *exact) Read(p []byte) (int, error) {
+	if e.err != nil {
+		return 0, e.err
+	}
+	n, err := e.r.Read(p)
+	e.left -= int64(n)
+	switch {
+	case e.left < 0 || err == io.EOF && e.left > 0:
+		e.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+		return 0, e.err
+	case err == io.EOF && n > 0:
+		e.err = err
+		return n, nil
+	}
+	e.err = err
+	return n, err
+}
+
+// calm makes an error of a panic, with which the connection ends instead of the process.
+type calm struct {
+	io.ReadCloser
+	log *slog.Logger
+}
+
+func (c *calm) Read(p []byte) (n int, err error) {
+	defer c.recovered(&err)
+	return c.ReadCloser.Read(p)
+}
+
+func (c *calm) WriteTo(w io.Writer) (n int64, err error) {
+	defer c.recovered(&err)
+	if wt, ok := c.ReadCloser.(io.WriterTo); ok {
+		return wt.WriteTo(w)
+	}
+	return io.Copy(w, struct{ io.Reader }{c.ReadCloser})
+}
+
+func (c *calm) Close() (err error) {
+	defer c.recovered(&err)
+	return c.ReadCloser.Close()
+}
+
+func (c *calm) recovered(err *error) {
+	if r := recover(); r != nil {
+		c.log.Error("panic while an object was sent", "panic", r, "stack", string(debug.Stack()))
+		*err = errPanic
+	}
+}
+
+var errPanic = mesh.Errorf(mesh.Internal, "the object could not be sent")

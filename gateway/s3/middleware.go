@@ -1,0 +1,250 @@
+package s3
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v3"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3api/utils"
+	"github.com/versity/versitygw/s3err"
+
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// A record is what is noted of a request while it is served.
+type record struct {
+	begin  time.Time
+	action string // S3's name for it; "" until versitygw says
+}
+
+const recordKey = "stratos-record"
+
+func recordOf(c fiber.Ctx) *record {
+	r, _ := c.Locals(recordKey).(*record)
+	return r
+}
+
+// handle is the first handler of a request, and the last.
+func (s *Server) handle(c fiber.Ctx) (err error) {
+	r := &record{begin: time.Now()}
+	c.Locals(recordKey, r)
+	if nc, ok := c.RequestCtx().Conn().(interface{ enter(phase) }); ok {
+		nc.enter(inBody)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic while a request was served", "request", utils.RequestID(c), "panic", p, "stack", string(debug.Stack()))
+			err = answer(c, s3err.GetAPIError(s3err.ErrInternalError))
+		}
+		s.finish(c, r)
+	}()
+	if refused := s.refuse(c); refused != nil {
+		return answer(c, refused)
+	}
+	if err := c.Next(); err != nil { // versitygw answers by itself; fiber's own errors would go to the terminal
+		s.log.Error("a request failed", "request", utils.RequestID(c), "err", err)
+		return answer(c, s3err.GetAPIError(s3err.ErrInternalError))
+	}
+	return nil
+}
+
+// refuse tells what speaks against a request before it is known whose it is.
+func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
+	if !s.clients.admit(clientOf(c.RequestCtx().RemoteAddr())) {
+		return s3err.GetAPIError(s3err.ErrSlowDown)
+	}
+	uri := c.Request().URI()
+	path, err := url.PathUnescape(string(uri.PathOriginal()))
+	if err != nil || !writable(path) || !escaped(uri.QueryString()) {
+		return s3err.GetAPIError(s3err.ErrInvalidURI)
+	}
+	source := c.Get("X-Amz-Copy-Source")
+	if from, err := url.QueryUnescape(source); err != nil || !writable(from) {
+		return s3err.GetInvalidArgumentErr(s3err.InvalidArgCopySourceEncoding, strings.Clone(source))
+	}
+	for name, value := range c.Request().Header.All() {
+		if header := strings.ToLower(string(name)); encrypts(header, string(value)) {
+			return s3err.GetNotImplementedErr(header, "")
+		}
+	}
+	length := c.Request().Header.ContentLength()
+	if length == -1 { // Transfer-Encoding: chunked
+		return s3err.GetAPIError(s3err.ErrMissingContentLength)
+	}
+	_, key := s.target(string(uri.Host()), path)
+	if len(key) > mesh.MaxKeyLen {
+		return s3err.GetKeyTooLongErr(int64(len(key)), mesh.MaxKeyLen)
+	}
+	switch kind, limit := s.expects(c, key, source); {
+	case kind == buffered && length > limit:
+		return s3err.GetMaxMessageLengthExceeded(int64(limit))
+	case kind == object && c.Request().BodyStream() != nil:
+		b := &body{r: c.Request().BodyStream(), left: length}
+		if p := c.Get("X-Amz-Content-Sha256"); strings.HasPrefix(p, "STREAMING-AWS4-") {
+			b.frames = &frames{trailer: strings.HasSuffix(p, "-TRAILER")}
+		}
+		utils.ContextKeyBodyReader.Set(c, io.Reader(b))
+	}
+	return nil
+}
+
+// writable tells whether a path can be a key: UTF-8, and nothing that would break a line or a string somewhere.
+func writable(path string) bool {
+	return utf8.ValidString(path) && !strings.ContainsAny(path, "\x00\r\n")
+}
+
+// escaped tells whether every percent sign of a query is followed by two hexadecimal digits.
+func escaped(query []byte) bool {
+	for {
+		i := bytes.IndexByte(query, '%')
+		if i < 0 {
+			return true
+		}
+		if len(query) < i+3 || !isHex(query[i+1:i+3]) {
+			return false
+		}
+		query = query[i+3:]
+	}
+}
+
+// encrypts tells whether a header asks for an encryption that we do not have and must not claim to. Everything is
+// encrypted anyway, so that AES256 is true.
+func encrypts(header, value string) bool {
+	const sse = "x-amz-server-side-encryption"
+	return strings.HasPrefix(header, sse+"-customer-") || strings.HasPrefix(header, "x-amz-copy-source-server-side-encryption-customer-") ||
+		header == sse && value != "AES256"
+}
+
+// target splits a decoded path into bucket and key as versitygw's router will.
+func (s *Server) target(host, path string) (bucket, key string) {
+	path = strings.TrimPrefix(path, "/")
+	if s.opts.Domain != "" {
+		if bucket, _, ok := strings.Cut(host, "."+s.opts.Domain); ok && bucket != "" {
+			return bucket, path
+		}
+	}
+	bucket, key, _ = strings.Cut(path, "/")
+	return bucket, key
+}
+
+type bodyKind uint8
+
+const (
+	buffered bodyKind = iota // versitygw reads it into memory before it asks whether the request is allowed
+	object                   // an object or a part: streamed
+	form                     // a form upload: streamed, by versitygw's own parser
+)
+
+// documents are what a PUT on an object may be besides its content.
+var documents = []string{"acl", "tagging", "retention", "legal-hold"}
+
+// expects tells how a request's body is read, and the most that it may have when it is kept in memory.
+func (s *Server) expects(c fiber.Ctx, key, source string) (bodyKind, int) {
+	q := c.Request().URI().QueryArgs()
+	switch {
+	case c.Method() == http.MethodPut && strings.Trim(key, "/") != "" && source == "":
+		for _, d := range documents {
+			if q.Has(d) {
+				return buffered, s.opts.ConfigBytes
+			}
+		}
+		return object, 0
+	case c.Method() == http.MethodPost && key == "" && !q.Has("delete") && c.Get("X-Amz-Content-Sha256") == "":
+		return form, 0
+	case c.Method() == http.MethodPost && (q.Has("delete") || q.Has("uploadId")):
+		return buffered, s.opts.ListBytes
+	}
+	return buffered, s.opts.ConfigBytes
+}
+
+// answer writes an error of S3's.
+func answer(c fiber.Ctx, e s3err.S3Error) error {
+	id, host := utils.EnsureRequestIDs(c)
+	c.Response().Header.SetContentType(fiber.MIMEApplicationXML)
+	return c.Status(e.StatusCode()).Send(e.XMLBody(id, host))
+}
+
+// finish completes the answer and notes it.
+func (s *Server) finish(c fiber.Ctx, r *record) {
+	h := &c.Response().Header
+	// An object's type is its uploader's choice, and by path style all buckets share one origin: no browser shall run
+	// one's script with the rights of another's pages, nor take a text for a script.
+	h.Set("Content-Security-Policy", "sandbox")
+	h.Set("X-Content-Type-Options", "nosniff")
+	status := c.Response().StatusCode()
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	if c.Method() == http.MethodPut && status == http.StatusOK && c.Get("X-Amz-Server-Side-Encryption") != "" {
+		h.Set("X-Amz-Server-Side-Encryption", "AES256")
+	}
+	s.meter.request(r.action, status, time.Since(r.begin))
+	s.access.write(c, r, status)
+}
+
+// failed answers what fasthttp could not read as a request, in place of fiber's handler, which runs the whole chain for it.
+func (s *Server) failed(c *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	var timeout interface{ Timeout() bool }
+	var e s3err.S3Error = s3err.GetAPIError(s3err.ErrCannotParseHTTPRequest)
+	switch {
+	case errors.As(err, &small):
+		e = s3err.GetRequestHeaderSectionTooLargeErr(s.opts.HeaderBytes)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		e = errRequestTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF): // fasthttp reads the first 8 KiB of a body by itself
+		e = s3err.GetAPIError(s3err.ErrIncompleteBody)
+	}
+	c.Response.Reset()
+	c.SetStatusCode(e.StatusCode())
+	c.SetContentType(fiber.MIMEApplicationXML)
+	c.SetBody(e.XMLBody(utils.NewS3RequestID(), ""))
+	s.meter.request("", e.StatusCode(), 0)
+}
+
+// clients bounds how many requests each client address makes: a bucket of ClientBurst tokens that fills at ClientRate.
+type clients struct {
+	rate, burst float64
+	now         func() time.Time
+
+	mu      sync.Mutex
+	buckets *lru.Cache[netip.Addr, bucket]
+}
+
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+func newClients(o Options) (*clients, error) {
+	b, err := lru.New[netip.Addr, bucket](o.Clients)
+	return &clients{rate: float64(o.ClientRate), burst: float64(o.ClientBurst), now: time.Now, buckets: b}, err
+}
+
+func (l *clients) admit(a netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	b, ok := l.buckets.Get(a)
+	if !ok {
+		b = bucket{l.burst, now}
+	}
+	b.tokens, b.at = min(l.burst, b.tokens+now.Sub(b.at).Seconds()*l.rate), now
+	admitted := b.tokens >= 1
+	if admitted {
+		b.tokens--
+	}
+	l.buckets.Add(a, b)
+	return admitted
+}
