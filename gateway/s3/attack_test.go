@@ -199,6 +199,13 @@ func TestSmuggling(t *testing.T) {
 	if len(w.be.objects) != 0 {
 		t.Error("something was stored")
 	}
+	// A body of unknown length that would be read into memory.
+	r := request{method: "POST", path: "/photos", query: "delete", key: "ALICE", body: "5\r\n<a/>x\r\n0\r\n\r\n"}
+	r.tamper = func(s string) string { return strings.Replace(s, "Content-Length: 15", "Transfer-Encoding: chunked", 1) }
+	if !strings.Contains(r.String(), "chunked") {
+		t.Fatal(r.String())
+	}
+	w.expect("a chunked document", w.do(r), 411, "MissingContentLength")
 }
 
 // Narrow keys: what they open, and the neighbour whose name begins alike.
