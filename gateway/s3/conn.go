@@ -52,6 +52,9 @@ func (l *listener) Accept() (net.Conn, error) {
 			c.cut()
 			continue
 		}
+		if t, ok := socketOf(nc).(*net.TCPConn); ok {
+			boundUnsent(t, max(16<<10, l.opts.moves()/2))
+		}
 		if _, ok := nc.(handshaker); ok {
 			return secureConn{c}, nil
 		}
@@ -206,7 +209,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write goes in pieces of which a client at BodyRate takes several within BodyStall.
 func (c *conn) Write(p []byte) (written int, err error) {
-	piece := max(4<<10, int(c.l.opts.BodyStall.Seconds()*float64(c.l.opts.BodyRate))/8)
+	piece := max(4<<10, c.l.opts.moves()/8)
 	for {
 		begin := time.Now()
 		c.mu.Lock()
@@ -251,11 +254,14 @@ func (c *conn) Close() error {
 
 // cut closes without TLS's farewell, which waits for a client that does not read.
 func (c *conn) cut() {
-	if t, ok := c.Conn.(*tls.Conn); ok {
-		_ = t.NetConn().Close()
-		return
+	_ = socketOf(c.Conn).Close()
+}
+
+func socketOf(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
 	}
-	_ = c.Conn.Close()
+	return c
 }
 
 // A handshaker is what fasthttp takes for TLS.

@@ -65,11 +65,14 @@ func (g *guarded) owner(ctx context.Context, bucket string) (mesh.Account, error
 	return mesh.ParseAccount(acl.Owner)
 }
 
-// PutObject checks what is only known of a form upload once its fields were read: the key's bytes, and that the access
-// key covers it. It counts the body, because an anonymous upload goes past our own reader.
+// PutObject checks what is only known of a form upload once its fields were read: the key's bytes and length, and that
+// the access key covers it. It counts the body, because an anonymous upload goes past our own reader.
 func (g *guarded) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
 	if in.Bucket == nil || in.Key == nil || !writable(*in.Key) {
 		return s3response.PutObjectOutput{}, s3err.GetAPIError(s3err.ErrInvalidURI)
+	}
+	if n := len(*in.Key); n > mesh.MaxKeyLen {
+		return s3response.PutObjectOutput{}, s3err.GetKeyTooLongErr(int64(n), mesh.MaxKeyLen)
 	}
 	if a, ok := ctx.Value("account").(auth.Account); ok && a.SessionToken != "" {
 		k, err := g.iam.lookup(a.SessionToken)

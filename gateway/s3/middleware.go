@@ -18,6 +18,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/stratosmesh/stratos/mesh"
 )
 
 // A record is what is noted of a request while it is served.
@@ -50,7 +52,11 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 	if refused := s.refuse(c); refused != nil {
 		return answer(c, refused)
 	}
-	return c.Next()
+	if err := c.Next(); err != nil { // versitygw answers by itself; fiber's own errors would go to the terminal
+		s.log.Error("a request failed", "request", utils.RequestID(c), "err", err)
+		return answer(c, s3err.GetAPIError(s3err.ErrInternalError))
+	}
+	return nil
 }
 
 // refuse tells what speaks against a request before it is known whose it is.
@@ -77,6 +83,9 @@ func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
 		return s3err.GetAPIError(s3err.ErrMissingContentLength)
 	}
 	_, key := s.target(string(uri.Host()), path)
+	if len(key) > mesh.MaxKeyLen {
+		return s3err.GetKeyTooLongErr(int64(len(key)), mesh.MaxKeyLen)
+	}
 	switch kind, limit := s.expects(c, key, source); {
 	case kind == buffered && length > limit:
 		return s3err.GetMaxMessageLengthExceeded(int64(limit))
@@ -194,6 +203,8 @@ func (s *Server) failed(c *fasthttp.RequestCtx, err error) {
 		e = s3err.GetRequestHeaderSectionTooLargeErr(s.opts.HeaderBytes)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		e = errRequestTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF): // fasthttp reads the first 8 KiB of a body by itself
+		e = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}
 	c.Response.Reset()
 	c.SetStatusCode(e.StatusCode())

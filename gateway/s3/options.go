@@ -18,7 +18,8 @@ type Options struct {
 
 	// HeaderBytes is the most that the lines before a body may have together. Default 8 KiB, as S3 has it.
 	HeaderBytes int
-	// HeaderTime is how long a client may take for them, and for the TLS handshake before the first. Default 10 s.
+	// HeaderTime is how long a client may take for them and the first 8 KiB of a body, and for the TLS handshake before
+	// the first. Default 10 s.
 	HeaderTime time.Duration
 	// BodyRate, in bytes a second, is what a client must send or take on average. Default 16 KiB: a bad mobile link.
 	BodyRate int
@@ -65,6 +66,9 @@ type Options struct {
 	// Ready tells whether the gateway can serve. nil: always.
 	Ready func() error
 }
+
+// moves is how many bytes a client at BodyRate moves within BodyStall.
+func (o Options) moves() int { return int(o.BodyStall.Seconds() * float64(o.BodyRate)) }
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Region == "" {

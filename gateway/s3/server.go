@@ -68,14 +68,12 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 	if g.iam, err = newIAM(s.ctx, keys, g.owner, log, opts); err != nil {
 		return nil, err
 	}
-	// versitygw has a user who may do everything. Without a name it is whoever signs with empty keys; nobody learns these.
-	root := middlewares.RootUserConfig{Access: rand.Text() + rand.Text(), Secret: rand.Text() + rand.Text()}
 	with := []s3api.Option{s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithMiddleware("/", s.handle),
 		s3api.WithConcurrencyLimiter(2*opts.Connections, opts.Requests)} // of connections, ours counts; see listener
 	if opts.Domain != "" {
 		with = append(with, s3api.WithHostStyle(opts.Domain))
 	}
-	front, err := s3api.New(g, root, opts.Region, g.iam, nil, nil, nil, s.meter, with...)
+	front, err := s3api.New(g, newRoot(), opts.Region, g.iam, nil, nil, nil, s.meter, with...)
 	if err != nil {
 		return nil, fmt.Errorf("s3: making the front: %w", err)
 	}
@@ -93,6 +91,12 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 	s.http.ErrorHandler = s.failed
 	s.http.Logger = quiet{log}
 	return s, nil
+}
+
+// newRoot names versitygw's user who may do everything. Without a name it would be whoever signs with empty keys; these
+// nobody learns.
+func newRoot() middlewares.RootUserConfig {
+	return middlewares.RootUserConfig{Access: rand.Text() + rand.Text(), Secret: rand.Text() + rand.Text()}
 }
 
 // appOf takes the application out of versitygw's server, which would serve it only on listeners of its own making,
