@@ -461,4 +461,3 @@ func TestS3Garbage(t *testing.T) {
 		t.Error(err)
 	}
 }
-
