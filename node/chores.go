@@ -96,6 +96,16 @@ func (n *Node) askClaims(ctx context.Context, claims []traffic.Claim) error {
 	return nil
 }
 
+// settlement is the transaction that hands in claims. It is another one each time: the log, which may not have known yet what
+// the tickets gave, answers the same transaction once only.
+func (n *Node) settlement(claims []traffic.Claim) []byte {
+	m := &wirepb.Settlement{Node: n.identity.ID[:], AtMs: n.now().UnixMilli()}
+	for _, c := range claims {
+		m.Receipts = append(m.Receipts, c.Receipt)
+	}
+	return wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_SETTLEMENT, Message: signed.Seal(n.domain, n.nodeKey, sign.Settlement, m)})
+}
+
 // settlements hands in receipts. The log skips what it cannot credit, or not yet; what it credited is asked for.
 func (n *Node) settlements(ctx context.Context) error {
 	return n.every(ctx, time.Duration(n.config.SettleEvery), "handing in receipts", func(ctx context.Context) error {
@@ -103,12 +113,7 @@ func (n *Node) settlements(ctx context.Context) error {
 		if err != nil || len(claims) == 0 {
 			return err
 		}
-		m := &wirepb.Settlement{Node: n.identity.ID[:]}
-		for _, c := range claims {
-			m.Receipts = append(m.Receipts, c.Receipt)
-		}
-		tx := wire.Encode(&wirepb.Tx{Kind: wirepb.TxKind_TX_SETTLEMENT, Message: signed.Seal(n.domain, n.nodeKey, sign.Settlement, m)})
-		if _, err := n.directory.current().Submit(ctx, tx); err != nil && mesh.KindOf(err) == mesh.Internal {
+		if _, err := n.directory.current().Submit(ctx, n.settlement(claims)); err != nil && mesh.KindOf(err) == mesh.Internal {
 			return err // the receipts stay for the next time
 		}
 		for batch := range slices.Chunk(claims, maxClaimQuestions) {

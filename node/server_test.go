@@ -411,3 +411,15 @@ func TestUnsolicited(t *testing.T) {
 	}
 	s.empty()
 }
+
+// What was handed in and not credited is handed in again, as another transaction: the log answers the same one as it did before.
+func TestHandingInAgain(t *testing.T) {
+	s := serveNode(t)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	first := s.settlement(nil)
+	now = now.Add(time.Second)
+	if again := s.settlement(nil); bytes.Equal(first, again) {
+		t.Error("receipts are handed in a second time by the same transaction")
+	}
+}

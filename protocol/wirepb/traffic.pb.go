@@ -460,7 +460,8 @@ func (x *Ack) GetSession() []byte {
 type Settlement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Receipts      []*Signed              `protobuf:"bytes,2,rep,name=receipts,proto3" json:"receipts,omitempty"` // at most 1024
+	Receipts      []*Signed              `protobuf:"bytes,2,rep,name=receipts,proto3" json:"receipts,omitempty"`      // at most 1024
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the node's clock: handing in the same receipts again is another message, and is looked at again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +508,13 @@ func (x *Settlement) GetReceipts() []*Signed {
 		return x.Receipts
 	}
 	return nil
+}
+
+func (x *Settlement) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
 }
 
 // WriteRequest begins the body of a write; see protocol/transfer for what follows.
@@ -875,11 +883,12 @@ const file_traffic_proto_rawDesc = "" +
 	"\x03Ack\x12\x14\n" +
 	"\x05slice\x18\x01 \x01(\fR\x05slice\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\x04R\x06length\x12\x18\n" +
-	"\asession\x18\x03 \x01(\fR\asession\"U\n" +
+	"\asession\x18\x03 \x01(\fR\asession\"j\n" +
 	"\n" +
 	"Settlement\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x123\n" +
-	"\breceipts\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\breceipts\"\x85\x01\n" +
+	"\breceipts\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\breceipts\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\"\x85\x01\n" +
 	"\fWriteRequest\x12/\n" +
 	"\x06ticket\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06ticket\x12\x14\n" +
 	"\x05slice\x18\x02 \x01(\fR\x05slice\x12\x16\n" +
