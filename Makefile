@@ -28,7 +28,7 @@ need:
 test: build lint test-unit test-chain test-network
 	@echo "make test: all passed"
 
-RACE := ./internal/... ./mesh/... ./protocol/... ./meta/... ./node/... ./client/...
+RACE := ./internal/... ./mesh/... ./protocol/... ./meta/... ./node/... ./client/... ./gateway/...
 
 test-unit:
 	$(GO) test -race $(RACE)
@@ -60,7 +60,7 @@ bench: build
 
 lint: need
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	$(GO) vet ./client/... ./cmd/stratos/... ./devnet/... ./internal/... ./mesh/... ./meta/... ./node/... ./protocol/... ./sim/... ./bench/...
+	$(GO) vet ./client/... ./cmd/stratos/... ./devnet/... ./gateway/... ./internal/... ./mesh/... ./meta/... ./node/... ./protocol/... ./sim/... ./bench/...
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')

@@ -201,7 +201,9 @@ func TestSmuggling(t *testing.T) {
 	}
 	// A body of unknown length that would be read into memory.
 	r := request{method: "POST", path: "/photos", query: "delete", key: "ALICE", body: "5\r\n<a/>x\r\n0\r\n\r\n"}
-	r.tamper = func(s string) string { return strings.Replace(s, "Content-Length: 15", "Transfer-Encoding: chunked", 1) }
+	r.tamper = func(s string) string {
+		return strings.Replace(s, "Content-Length: 15", "Transfer-Encoding: chunked", 1)
+	}
 	if !strings.Contains(r.String(), "chunked") {
 		t.Fatal(r.String())
 	}
