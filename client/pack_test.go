@@ -169,7 +169,7 @@ func TestPackHoldsWhatWasPut(t *testing.T) {
 	if err := errors.Join(putAll(t, p, d, sizes)...); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(d.stored); n < 7 || n > 30 {
+	if n := len(d.stored); n < 6 || n > 30 { // one may have come alone, and is in none
 		t.Errorf("about 100 MiB in objects that came together took %d segments", n)
 	}
 }
