@@ -38,6 +38,7 @@ type Line struct {
 	Taken, CarriedIn, Settled, Returned, CarriedOut, Clipped mesh.Noz
 	Reward, Tax, Nodes, Authorities, Chain, Remainder        *big.Int
 	Pool                                                     economy.Pool // before the reward
+	Sharers                                                  int64        // authorities that shared their part
 }
 
 // ReadLine asks for an epoch's line.
@@ -53,6 +54,7 @@ func ReadLine(ctx context.Context, v Value, e mesh.Epoch) (*Line, error) {
 	for i, to := range []**big.Int{&l.Reward, &l.Tax, &l.Nodes, &l.Authorities, &l.Chain, &l.Remainder, &l.Pool.Deposits, &l.Pool.Prepaid, &l.Pool.Remaining} {
 		*to = out[6+i].(*big.Int)
 	}
+	l.Sharers = int64(out[15].(uint32))
 	return l, nil
 }
 
@@ -186,7 +188,7 @@ func (a *auditor) settle(ctx context.Context, e mesh.Epoch, wallets bool) error 
 	if !wallets || settled == nil {
 		return nil
 	}
-	return a.wallets(ctx, e, line, split, settled, int64(out[5].(uint32)))
+	return a.wallets(ctx, e, line, split, settled)
 }
 
 // compare checks what balances were debited.
@@ -277,7 +279,7 @@ func (a *auditor) operator(ctx context.Context, n mesh.NodeID) (to mesh.Account,
 }
 
 // wallets compares what each operator earned.
-func (a *auditor) wallets(ctx context.Context, e mesh.Epoch, line *Line, split economy.Split, settled map[mesh.NodeID]mesh.Noz, authorities int64) error {
+func (a *auditor) wallets(ctx context.Context, e mesh.Epoch, line *Line, split economy.Split, settled map[mesh.NodeID]mesh.Noz) error {
 	want := map[mesh.Account]*big.Int{}
 	earn := func(to mesh.Account, wei *big.Int) {
 		if want[to] == nil {
@@ -301,12 +303,12 @@ func (a *auditor) wallets(ctx context.Context, e mesh.Epoch, line *Line, split e
 		return err
 	}
 	present := out[0].([][20]byte)
-	if int64(len(present)) != authorities {
+	if int64(len(present)) != line.Sharers {
 		a.finding.Unchecked = append(a.finding.Unchecked, fmt.Sprintf("epoch %d: wallets, for the authorities are others now", e))
 		return nil
 	}
-	each := new(big.Int).Quo(split.Authorities, big.NewInt(max(authorities, 1)))
-	a.same(e, "part of the authorities", line.Authorities, new(big.Int).Mul(each, big.NewInt(authorities)))
+	each := new(big.Int).Quo(split.Authorities, big.NewInt(max(line.Sharers, 1)))
+	a.same(e, "part of the authorities", line.Authorities, new(big.Int).Mul(each, big.NewInt(line.Sharers)))
 	for _, id := range present {
 		out, err := a.value.Query(ctx, abi.Register(), "authority", id)
 		if err != nil {

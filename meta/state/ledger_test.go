@@ -404,3 +404,25 @@ func TestSilentAuthority(t *testing.T) {
 	w.ok(settlement(n, u.receipt("l", n, 1<<20)))
 	w.check()
 }
+
+// A node that was credited nothing yet must not take that for a lease which is gone: it would never claim again.
+func TestNothingCreditedIsAnAnswer(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	w.ok(u.lease("a", oz, time.Hour))
+	claim := func(label string) []byte {
+		id := leaseID(label)
+		r := w.m.Reader()
+		defer r.Close()
+		b, err := r.Answer(&wirepb.Question{Question: &wirepb.Question_Claim{Claim: &wirepb.Claim{Lease: id[:], Node: w.nodes[0].id[:]}}}, u.pub(), w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if len(claim("a")) == 0 {
+		t.Error("nothing credited of an open lease is answered as no lease")
+	}
+	if len(claim("none")) != 0 {
+		t.Error("a lease that is not there has an answer")
+	}
+}

@@ -139,7 +139,7 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		}
 		c := new(statepb.Counter)
 		r.get(key(claimKey, q.Claim.GetLease(), q.Claim.GetNode()), c)
-		return &wirepb.ClaimAnswer{Total: c.Value}, nil
+		return &wirepb.ClaimAnswer{Total: c.Value, Lease: true}, nil
 	case *wirepb.Question_Node:
 		n := new(statepb.Node)
 		if !r.get(key(nodeKey, q.Node), n) {

@@ -3417,9 +3417,11 @@ func (x *Claim) GetNode() []byte {
 	return nil
 }
 
+// ClaimAnswer answers a claim; empty bytes when there is no such lease any more, which nothing credited yet must not look like.
 type ClaimAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Total         uint64                 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	Lease         bool                   `protobuf:"varint,2,opt,name=lease,proto3" json:"lease,omitempty"` // true
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3459,6 +3461,13 @@ func (x *ClaimAnswer) GetTotal() uint64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *ClaimAnswer) GetLease() bool {
+	if x != nil {
+		return x.Lease
+	}
+	return false
 }
 
 type ReducedAnswer struct {
@@ -4517,9 +4526,10 @@ const file_meta_proto_rawDesc = "" +
 	"\tsignature\x18\x02 \x01(\fR\tsignature\"1\n" +
 	"\x05Claim\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\fR\x04node\"#\n" +
+	"\x04node\x18\x02 \x01(\fR\x04node\"9\n" +
 	"\vClaimAnswer\x12\x14\n" +
-	"\x05total\x18\x01 \x01(\x04R\x05total\"+\n" +
+	"\x05total\x18\x01 \x01(\x04R\x05total\x12\x14\n" +
+	"\x05lease\x18\x02 \x01(\bR\x05lease\"+\n" +
 	"\rReducedAnswer\x12\x1a\n" +
 	"\bsegments\x18\x01 \x03(\fR\bsegments\"$\n" +
 	"\fUploadAnswer\x12\x14\n" +

@@ -50,7 +50,7 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 			}
 			return []any{l.Taken, l.CarriedIn, l.Settled, l.Returned, l.CarriedOut, l.Clipped, l.Reward.BigInt(), l.Tax.BigInt(),
 				l.Nodes.BigInt(), l.Authorities.BigInt(), l.Chain.BigInt(), l.Remainder.BigInt(),
-				l.PoolDeposits.BigInt(), l.PoolPrepaid.BigInt(), l.PoolRemaining.BigInt()}, nil
+				l.PoolDeposits.BigInt(), l.PoolPrepaid.BigInt(), l.PoolRemaining.BigInt(), l.Sharers}, nil
 		},
 		"params": func(c precompile.Call) ([]any, error) {
 			p, err := k.params.Get(c.Ctx)

@@ -256,6 +256,7 @@ func (k *Keeper) payAuthorities(ctx context.Context, w *potpb.Work, part *big.In
 	if err != nil || len(present) == 0 {
 		return paid, err
 	}
+	w.Line.Sharers = uint32(len(present))
 	each := new(big.Int).Quo(part, big.NewInt(int64(len(present))))
 	for _, a := range present {
 		if err := k.earn(ctx, w, mesh.Account(a.Operator), each); err != nil {
