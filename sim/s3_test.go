@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/meta/state"
 )
 
 // An accessKey is what `stratos keys create --format json` prints.
@@ -415,24 +416,23 @@ func TestS3Garbage(t *testing.T) {
 	ctx, r, k := t.Context(), random(t), newAccessKey(t)
 	c, watch := k.client(k.Endpoint), shared.client(t, "alice", 0, client.Options{})
 	s3Bucket(t, c, "s3-garbage")
-	segments := func() uint64 {
+	group := func() client.GroupInfo {
 		g, err := watch.Group(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return g.Segments
+		return g
 	}
-	quiet := func() (n uint64) { // when nothing leaves any more
-		n = segments()
+	settled := func() (n uint64) { // the segments, when all that was replaced so far has left
+		last := group().Epoch + state.LeaveEpochs + 1
 		until(t, "what was replaced has left", func() (bool, error) {
-			before := n
-			pause(ctx, 11*time.Second) // more than an epoch
-			n = segments()
-			return n == before, nil
+			g := group()
+			n = g.Segments
+			return g.Epoch > last, nil
 		})
 		return n
 	}
-	before := quiet()
+	before := settled()
 	for range 3 {
 		if _, err := s3Put(ctx, c, "s3-garbage", "same", content(r, 300_000)); err != nil {
 			t.Fatal(err)
@@ -445,7 +445,7 @@ func TestS3Garbage(t *testing.T) {
 	if _, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: bytes.NewReader(content(r, 5<<20))}); err != nil {
 		t.Fatal(err)
 	}
-	if during := segments(); during < before+4 {
+	if during := group().Segments; during < before+4 {
 		t.Fatalf("%d segments, %d before: nothing was written", during, before)
 	}
 	if _, err := c.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId}); err != nil {
@@ -454,7 +454,7 @@ func TestS3Garbage(t *testing.T) {
 	if _, err := c.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String("s3-garbage"), Delete: &types.Delete{Objects: []types.ObjectIdentifier{{Key: aws.String("same")}}}}); err != nil {
 		t.Fatal(err)
 	}
-	if after := quiet(); after != before {
+	if after := settled(); after != before {
 		t.Errorf("%d segments, %d before", after, before)
 	}
 	if _, err := c.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String("s3-garbage")}); err != nil {
