@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"strconv"
@@ -107,12 +108,19 @@ func kill9(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// occupy VARIABLE listens on a port until the script ends.
+// occupy VARIABLE listens on a port until the script ends, the first of a block that no network draws: among the ports
+// that the system draws from, an outgoing connection may hold another one of the block.
 func occupy(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Defer(func() { l.Close() })
-	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	for port := 9000; ; port -= 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if errors.Is(err, syscall.EADDRINUSE) && port > 8100 {
+			continue
+		}
+		ts.Check(err)
+		ts.Defer(func() { l.Close() })
+		ts.Setenv(args[0], strconv.Itoa(port))
+		return
+	}
 }
 
 // awaitlock waits until a supervisor has taken the home.
