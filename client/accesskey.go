@@ -124,3 +124,54 @@ func (r *Keyring) Open(ctx context.Context, name string) (*AccessKey, error) {
 	}
 	return nil, none
 }
+
+// Bucket returns what everybody may know of a bucket: whose it is, whether it is public, and under which access key it is
+// served. NotFound when there is none.
+func (r *Keyring) Bucket(ctx context.Context, name string) (*Bucket, error) {
+	if err := mesh.CheckBucket(name); err != nil {
+		return nil, err
+	}
+	answers, _, err := r.group.Ask(ctx, group.Strong, bucketQuestion(name))
+	if err != nil {
+		return nil, err
+	}
+	b := new(wirepb.BucketAnswer)
+	if found, err := group.Decode(answers[0], b); err != nil || !found {
+		return nil, orElse(err, noBucket(name))
+	}
+	return bucketOf(b)
+}
+
+// A ServedBucket is a bucket that is served under an access key sealed to the gateway.
+type ServedBucket struct {
+	Name      string
+	AccessKey string
+	Sections  []uint32 // kinds of its configuration
+}
+
+// Served returns the buckets that are served under access keys sealed to the gateway.
+func (r *Keyring) Served(ctx context.Context) (all []ServedBucket, err error) {
+	page := &wirepb.ServedPage{Limit: servedPage}
+	for {
+		answers, _, err := r.group.Ask(ctx, group.Strong, &wirepb.Question{Question: &wirepb.Question_Served{Served: page}})
+		if err != nil {
+			return nil, err
+		}
+		a := new(wirepb.ServedAnswer)
+		if _, err := group.Decode(answers[0], a); err != nil {
+			return nil, err
+		}
+		for _, b := range a.Buckets {
+			all = append(all, ServedBucket{b.Bucket, b.AccessKey, b.Sections})
+		}
+		if a.NextKey == "" {
+			return all, nil
+		}
+		if a.NextKey < page.AfterKey || a.NextKey == page.AfterKey && a.NextBucket <= page.AfterBucket {
+			return nil, mesh.Errorf(mesh.Corrupt, "the list of served buckets does not go on")
+		}
+		page = &wirepb.ServedPage{AfterKey: a.NextKey, AfterBucket: a.NextBucket, Limit: servedPage}
+	}
+}
+
+const servedPage = 1000 // the most that is answered at once

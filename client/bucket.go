@@ -33,6 +33,7 @@ type Bucket struct {
 	Versioning Versioning
 	Locking    bool
 	Sections   map[uint32][32]byte // SHA-256 of each part of its configuration, by kind; see Client.Section
+	Serving    string              // access key under which gateways serve those who show none of the owner's; "" none
 }
 
 func bucketOf(b *wirepb.BucketAnswer) (*Bucket, error) {
@@ -40,7 +41,7 @@ func bucketOf(b *wirepb.BucketAnswer) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Bucket{b.Name, owner, b.Public, time.UnixMilli(b.CreatedMs), b.Objects, b.Bytes, b.Versions, Versioning(b.Versioning), b.Locking, map[uint32][32]byte{}}
+	out := &Bucket{b.Name, owner, b.Public, time.UnixMilli(b.CreatedMs), b.Objects, b.Bytes, b.Versions, Versioning(b.Versioning), b.Locking, map[uint32][32]byte{}, b.Serving}
 	for _, s := range b.Sections {
 		if out.Sections[s.Kind], err = mesh.FromBytes[[32]byte](s.Body); err != nil {
 			return nil, err
@@ -81,10 +82,11 @@ type BucketChange struct {
 	Versioning Versioning        // NeverVersioned: as it is
 	Locking    bool              // from now on, and for good
 	Sections   map[uint32][]byte // by kind, 1 to 16; an empty one is removed
+	Serving    string            // an access key of the account's; see Bucket
 }
 
 func (b BucketChange) message(name string, action uint32) *wirepb.Bucket {
-	m := &wirepb.Bucket{Name: name, Action: action, AtMs: time.Now().UnixMilli(), Id: randomID(), Versioning: uint32(b.Versioning), Locking: b.Locking}
+	m := &wirepb.Bucket{Name: name, Action: action, AtMs: time.Now().UnixMilli(), Id: randomID(), Versioning: uint32(b.Versioning), Locking: b.Locking, Serving: b.Serving}
 	for kind := uint32(1); kind <= index.MaxSections; kind++ {
 		if body, ok := b.Sections[kind]; ok {
 			m.Sections = append(m.Sections, &wirepb.Section{Kind: kind, Body: body})

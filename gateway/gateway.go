@@ -170,6 +170,10 @@ func (k keys) Key(ctx context.Context, id string) (*s3.Key, error) {
 	return &s3.Key{ID: a.Name, Secret: a.Secret, Access: a.Access}, nil
 }
 
+func (k keys) Bucket(ctx context.Context, name string) (*client.Bucket, error) {
+	return k.ring.Bucket(ctx, name)
+}
+
 // lookEvery is how often a gateway asks whether the authorities answer.
 const lookEvery = 2 * time.Second
 

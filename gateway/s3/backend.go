@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
 	"github.com/stratosmesh/stratos/client"
@@ -31,15 +32,20 @@ type BackendOptions struct {
 	Lease mesh.Noz
 	// OpTime bounds an operation that moves no object. Default 60 s.
 	OpTime time.Duration
-	// Public is under whose access public buckets are read by nobody in particular. nil: they are not.
-	Public *client.Access
+}
+
+// A Directory is where a backend looks up access keys, and what everybody may know of a bucket.
+type Directory interface {
+	Keys
+	// Bucket returns a bucket; an error of kind NotFound says that there is none.
+	Bucket(ctx context.Context, name string) (*client.Bucket, error)
 }
 
 // A Backend is the mesh as versitygw asks for it. Each access key works through a client of its own, so that the mesh sees, and
 // charges, who asks. Close it.
 type Backend struct {
 	backend.BackendUnsupported
-	keys Keys
+	keys Directory
 	opts BackendOptions
 	log  *slog.Logger
 	own  *lifecycle.Group
@@ -47,23 +53,35 @@ type Backend struct {
 	stop context.CancelFunc
 
 	sections *lru.Cache[[32]byte, []byte] // parts of buckets' configuration, by their hash
+	facts    *lru.Cache[string, fact]     // of buckets
 
 	mu       sync.Mutex
 	sessions *lru.Cache[string, *session]
 }
 
-// maxSections is how many parts of buckets' configuration are kept.
-const maxSections = 1024
+const (
+	maxSections = 1024             // parts of buckets' configuration that are kept
+	maxFacts    = 4096             // buckets of which it is kept whose they are
+	factTime    = 10 * time.Second // that it is believed
+)
+
+// A fact is what everybody may know of a bucket.
+type fact struct {
+	owner   mesh.Account
+	serving string
+	until   time.Time
+}
 
 // A session is an access key at work.
 type session struct {
+	id     string // of the access key
 	client *client.Client
 	users  int
 	gone   bool // of the cache; closed when the last user is
 }
 
-// NewBackend returns a backend that finds access keys in keys.
-func NewBackend(keys Keys, log *slog.Logger, o BackendOptions) (*Backend, error) {
+// NewBackend returns a backend that finds access keys and buckets in keys.
+func NewBackend(keys Directory, log *slog.Logger, o BackendOptions) (*Backend, error) {
 	if len(o.Authorities) == 0 {
 		return nil, mesh.Errorf(mesh.Invalid, "s3: a gateway without authorities")
 	}
@@ -77,6 +95,9 @@ func NewBackend(keys Keys, log *slog.Logger, o BackendOptions) (*Backend, error)
 	b := &Backend{keys: keys, opts: o, log: log, own: lifecycle.New(ctx), ctx: ctx, stop: stop}
 	var err error
 	if b.sections, err = lru.New[[32]byte, []byte](maxSections); err != nil {
+		return nil, err
+	}
+	if b.facts, err = lru.New[string, fact](maxFacts); err != nil {
 		return nil, err
 	}
 	b.sessions, err = lru.NewWithEvict(o.Sessions, func(_ string, s *session) { // called with mu held
@@ -132,38 +153,106 @@ type op struct {
 	request *fasthttp.RequestCtx // nil in tests
 }
 
-// begin finds the client of the request's access key. end it.
-func (b *Backend) begin(ctx context.Context) (*op, error) {
-	id, access := "", b.opts.Public
-	if a, ok := ctx.Value("account").(auth.Account); ok && a.Access != "" {
-		id, access = strings.Clone(a.SessionToken), nil
+// begin finds the client under which a request acts on a bucket, "" when it is about none. The owner's requests act under
+// their own access key. Others act under the one by which the owner has the bucket served, because what policy and access
+// list allow them is the owner's word, and the owner's to pay; the front has asked both. end it.
+func (b *Backend) begin(ctx context.Context, bucket string) (*op, error) {
+	request, _ := ctx.(*fasthttp.RequestCtx)
+	if request != nil && !signed(ctx) && request.UserValue(string(utils.ContextKeyPublicBucket)) == nil {
+		return nil, s3err.GetAPIError(s3err.ErrAccessDenied) // the front did not ask
 	}
-	if id == "" && access == nil {
-		return nil, s3err.GetAPIError(s3err.ErrAccessDenied)
-	}
+	return b.act(ctx, bucket)
+}
+
+// signed tells whether a request showed an access key.
+func signed(ctx context.Context) bool {
+	a, ok := ctx.Value("account").(auth.Account)
+	return ok && a.Access != ""
+}
+
+// act is begin for what the front reads in order to decide what is allowed.
+func (b *Backend) act(ctx context.Context, bucket string) (*op, error) {
 	o := &op{backend: b}
 	o.request, _ = ctx.(*fasthttp.RequestCtx)
 	o.Context, o.cancel = context.WithCancel(b.ctx)
+	id, account := "", ""
+	if a, ok := ctx.Value("account").(auth.Account); ok && a.Access != "" {
+		id, account = strings.Clone(a.SessionToken), a.Access
+	}
+	if bucket != "" && mesh.CheckBucket(bucket) == nil {
+		f, err := b.fact(o, strings.Clone(bucket), id != "")
+		if err != nil && (id == "" || mesh.KindOf(err) != mesh.NotFound) {
+			o.cancel()
+			return nil, o.fail("asking whose a bucket is", err, noSuchBucket(bucket))
+		}
+		if err == nil && f.serving != "" && f.owner.String() != account {
+			s, err := b.session(o, f.serving)
+			if err == nil && s.client.Access().Account() == f.owner {
+				o.session, o.Client = s, s.client
+				return o, nil
+			}
+			if err == nil {
+				b.leave(s)
+			}
+			b.facts.Remove(bucket) // the key was withdrawn, or is not for this gateway
+		}
+	}
+	if id == "" {
+		o.cancel()
+		return nil, s3err.GetAPIError(s3err.ErrAccessDenied)
+	}
+	s, err := b.session(o, id)
+	if err != nil {
+		o.cancel()
+		return nil, s3Error(b.log, "opening a session", err, meaning{mesh.NotFound: s3err.GetInvalidAccessKeyIdErr(id), mesh.Denied: s3err.GetInvalidAccessKeyIdErr(id)})
+	}
+	o.session, o.Client = s, s.client
+	return o, nil
+}
+
+// fact returns what everybody may know of a bucket. Whose it is may be known from before; where that is not enough, because
+// the bucket was not served then, it is asked again.
+func (b *Backend) fact(ctx context.Context, bucket string, owned bool) (fact, error) {
+	f, ok := b.facts.Get(bucket)
+	if ok && time.Now().Before(f.until) && (owned || f.serving != "") {
+		return f, nil
+	}
+	v, err := b.keys.Bucket(ctx, bucket)
+	if err != nil {
+		return fact{}, err
+	}
+	f = fact{v.Owner, v.Serving, time.Now().Add(factTime)}
+	b.facts.Add(bucket, f)
+	return f, nil
+}
+
+// session returns the session of an access key, with one user more. leave it.
+func (b *Backend) session(ctx context.Context, id string) (*session, error) {
 	b.mu.Lock()
 	s, ok := b.sessions.Get(id)
 	if ok {
 		s.users++
 	}
 	b.mu.Unlock()
-	if !ok {
-		var err error
-		if s, err = b.open(o, id, access); err != nil {
-			o.cancel()
-			return nil, s3Error(b.log, "opening a session", err, meaning{mesh.NotFound: s3err.GetInvalidAccessKeyIdErr(id), mesh.Denied: s3err.GetInvalidAccessKeyIdErr(id)})
-		}
+	if ok {
+		return s, nil
 	}
-	o.session, o.Client = s, s.client
-	return o, nil
+	return b.open(ctx, id)
+}
+
+func (b *Backend) leave(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.users--
+	b.closeIdle(s)
 }
 
 // brief is begin for what moves no object.
-func (b *Backend) brief(ctx context.Context) (*op, error) {
-	o, err := b.begin(ctx)
+func (b *Backend) brief(ctx context.Context, bucket string) (*op, error) {
+	return b.bounded(b.begin(ctx, bucket))
+}
+
+func (b *Backend) bounded(o *op, err error) (*op, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -176,23 +265,16 @@ func (b *Backend) brief(ctx context.Context) (*op, error) {
 
 func (o *op) end() {
 	o.cancel()
-	b := o.backend
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	o.session.users--
-	b.closeIdle(o.session)
+	o.backend.leave(o.session)
 }
 
-// open makes a session of an access key, or of the access for public buckets. Its one user is the caller.
-func (b *Backend) open(ctx context.Context, id string, access *client.Access) (*session, error) {
-	if access == nil {
-		k, err := b.keys.Key(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		access = k.Access
+// open makes a session of an access key. Its one user is the caller.
+func (b *Backend) open(ctx context.Context, id string) (*session, error) {
+	k, err := b.keys.Key(ctx, id)
+	if err != nil {
+		return nil, err
 	}
-	c, err := client.New(access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
+	c, err := client.New(k.Access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
 	if err != nil {
 		return nil, err
 	}
@@ -200,11 +282,11 @@ func (b *Backend) open(ctx context.Context, id string, access *client.Access) (*
 	defer b.mu.Unlock()
 	if s, ok := b.sessions.Get(id); ok { // another request was faster
 		s.users++
-		unused := &session{client: c, gone: true}
+		unused := &session{id: id, client: c, gone: true}
 		b.closeIdle(unused)
 		return s, nil
 	}
-	s := &session{client: c, users: 1}
+	s := &session{id: id, client: c, users: 1}
 	b.sessions.Add(id, s)
 	return s, nil
 }
@@ -278,21 +360,28 @@ func (o *op) section(name string, kind uint32) ([]byte, error) {
 
 // setSection changes a part of a bucket's configuration; an empty body removes it.
 func (b *Backend) setSection(ctx context.Context, name string, kind uint32, body []byte) error {
-	return b.change(ctx, name, client.BucketChange{Sections: map[uint32][]byte{kind: append([]byte(nil), body...)}})
-}
-
-func (b *Backend) change(ctx context.Context, name string, c client.BucketChange) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer o.end()
-	return o.fail("configuring a bucket", o.ChangeBucket(o, strings.Clone(name), c), noSuchBucket(name))
+	return o.configure("configuring a bucket", strings.Clone(name), client.BucketChange{Sections: map[uint32][]byte{kind: append([]byte(nil), body...)}})
+}
+
+// configure changes a bucket. From then on it is served under the access key that did so: what it allows others, it allows
+// them as long as that key is good.
+func (o *op) configure(what, name string, c client.BucketChange) error {
+	c.Serving = o.session.id
+	err := o.ChangeBucket(o, name, c)
+	if err == nil {
+		o.backend.facts.Remove(name)
+	}
+	return o.fail(what, err, noSuchBucket(name))
 }
 
 // sectionOr returns a part of a bucket's configuration, or an error when it is not set.
 func (b *Backend) sectionOr(ctx context.Context, name string, kind uint32, none error) ([]byte, error) {
-	o, err := b.brief(ctx)
+	o, err := b.bounded(b.act(ctx, name))
 	if err != nil {
 		return nil, err
 	}

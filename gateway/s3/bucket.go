@@ -20,7 +20,7 @@ import (
 
 // ListBuckets lists the account's buckets that the key covers.
 func (b *Backend) ListBuckets(ctx context.Context, in s3response.ListBucketsInput) (out s3response.ListAllMyBucketsResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, "")
 	if err != nil {
 		return out, err
 	}
@@ -45,7 +45,7 @@ func (b *Backend) ListBuckets(ctx context.Context, in s3response.ListBucketsInpu
 
 // HeadBucket tells whether a bucket is there.
 func (b *Backend) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.HeadBucketOutput, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -56,13 +56,13 @@ func (b *Backend) HeadBucket(ctx context.Context, in *s3.HeadBucketInput) (*s3.H
 
 // CreateBucket makes a bucket with its access list, ownership, tags and locking at once.
 func (b *Backend) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer o.end()
 	name := text(in.Bucket)
-	with := client.BucketChange{Sections: map[uint32][]byte{sectionACL: slices.Clone(acl)}}
+	with := client.BucketChange{Serving: o.session.id, Sections: map[uint32][]byte{sectionACL: slices.Clone(acl)}}
 	if in.ObjectOwnership != "" {
 		with.Sections[sectionOwnership] = []byte(in.ObjectOwnership)
 	}
@@ -81,6 +81,7 @@ func (b *Backend) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, ac
 		with.Locking, with.Versioning, with.Sections[sectionLock] = true, client.Versioned, config
 	}
 	err = o.MakeBucketWith(o, name, false, with)
+	b.facts.Remove(name)
 	if mesh.KindOf(err) == mesh.Conflict && err != nil {
 		if v, err := o.Bucket(o, name); err == nil && v.Owner == o.Access().Account() {
 			return s3err.GetBucketErr(s3err.ErrBucketAlreadyOwnedByYou, name)
@@ -92,7 +93,7 @@ func (b *Backend) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, ac
 
 // DeleteBucket removes an empty bucket.
 func (b *Backend) DeleteBucket(ctx context.Context, name string) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (b *Backend) DeleteBucket(ctx context.Context, name string) error {
 // GetBucketAcl is a bucket's access list. One that was not made through S3 belongs to its owner alone, and a public one may be
 // read by everybody.
 func (b *Backend) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
-	o, err := b.brief(ctx)
+	o, err := b.bounded(b.act(ctx, text(in.Bucket)))
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (b *Backend) PutBucketAcl(ctx context.Context, name string, data []byte) er
 
 // PutBucketVersioning switches versioning on, or suspends it.
 func (b *Backend) PutBucketVersioning(ctx context.Context, name string, status types.BucketVersioningStatus) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -159,12 +160,12 @@ func (b *Backend) PutBucketVersioning(ctx context.Context, name string, status t
 		}
 		change.Versioning = client.Suspended
 	}
-	return o.fail("switching versioning", o.ChangeBucket(o, v.Name, change), noSuchBucket(v.Name))
+	return o.configure("switching versioning", v.Name, change)
 }
 
 // GetBucketVersioning tells whether a bucket has versioning.
 func (b *Backend) GetBucketVersioning(ctx context.Context, name string) (out s3response.GetBucketVersioningOutput, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, name)
 	if err != nil {
 		return out, err
 	}
@@ -265,7 +266,7 @@ func (b *Backend) DeleteBucketTagging(ctx context.Context, name string) error {
 
 // PutObjectLockConfiguration switches locking on, for good, and says how new versions are locked.
 func (b *Backend) PutObjectLockConfiguration(ctx context.Context, name string, config []byte) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -278,7 +279,7 @@ func (b *Backend) PutObjectLockConfiguration(ctx context.Context, name string, c
 		return s3err.GetAPIError(s3err.ErrObjectLockConfigurationNotAllowed)
 	}
 	change := client.BucketChange{Locking: true, Sections: map[uint32][]byte{sectionLock: slices.Clone(config)}}
-	return o.fail("configuring locks", o.ChangeBucket(o, v.Name, change), noSuchBucket(v.Name))
+	return o.configure("configuring locks", v.Name, change)
 }
 
 // GetObjectLockConfiguration returns how new versions are locked.

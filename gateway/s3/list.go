@@ -105,7 +105,7 @@ func begin(bucket, prefix, delimiter, marker string) client.ListQuery {
 
 // ListObjects lists objects in the older way.
 func (b *Backend) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (out s3response.ListObjectsResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -131,7 +131,7 @@ func (b *Backend) ListObjects(ctx context.Context, in *s3.ListObjectsInput) (out
 
 // ListObjectsV2 lists objects.
 func (b *Backend) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) (out s3response.ListObjectsV2Result, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -172,7 +172,7 @@ func (b *Backend) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input) 
 
 // ListObjectVersions lists versions and markers, the newest of a key first.
 func (b *Backend) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersionsInput) (out s3response.ListVersionsResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}

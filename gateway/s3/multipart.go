@@ -51,7 +51,7 @@ func parseUpload(id string) (mesh.UploadID, error) {
 
 // CreateMultipartUpload begins an upload in parts.
 func (b *Backend) CreateMultipartUpload(ctx context.Context, in s3response.CreateMultipartUploadInput) (out s3response.InitiateMultipartUploadResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -135,7 +135,7 @@ func (o *op) putPart(m *client.Multipart, number int, bytes *intake) (s summary,
 
 // UploadPart writes a part.
 func (b *Backend) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (b *Backend) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 
 // UploadPartCopy writes a part from what another object holds.
 func (b *Backend) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (out s3response.CopyPartResult, err error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -185,7 +185,12 @@ func (b *Backend) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput
 	if err != nil {
 		return out, err
 	}
-	from, found, err := o.lookObject(fromBucket, fromKey, fromVersion)
+	src, err := b.begin(ctx, fromBucket)
+	if err != nil {
+		return out, err
+	}
+	defer src.end()
+	from, found, err := src.lookObject(fromBucket, fromKey, fromVersion)
 	if err != nil {
 		return out, err
 	}
@@ -204,7 +209,7 @@ func (b *Backend) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput
 	if length > maxCopy {
 		return out, s3err.GetCopySourceObjectTooLargeErr(maxCopy)
 	}
-	r, err := o.Open(o, found, uint64(offset), uint64(length))
+	r, err := src.Open(src, found, uint64(offset), uint64(length))
 	if err != nil {
 		return out, o.fail("reading an object", err)
 	}
@@ -229,7 +234,7 @@ func (b *Backend) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput
 
 // ListParts lists the parts of an open upload.
 func (b *Backend) ListParts(ctx context.Context, in *s3.ListPartsInput) (out s3response.ListPartsResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -272,7 +277,7 @@ const maxUploads = 10_000
 
 // ListMultipartUploads lists the open uploads of a bucket.
 func (b *Backend) ListMultipartUploads(ctx context.Context, in *s3.ListMultipartUploadsInput) (out s3response.ListMultipartUploadsResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -334,7 +339,7 @@ func (b *Backend) ListMultipartUploads(ctx context.Context, in *s3.ListMultipart
 
 // AbortMultipartUpload drops an upload with its parts.
 func (b *Backend) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return err
 	}
@@ -355,7 +360,7 @@ const minPart = 5 << 20
 
 // CompleteMultipartUpload makes an object of an upload's parts.
 func (b *Backend) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return out, "", err
 	}

@@ -150,7 +150,7 @@ func (o *op) isForm() bool { return o.request != nil && string(o.request.Method(
 
 // PutObject writes an object.
 func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -272,7 +272,7 @@ func lockOf(found *client.Object) (mode types.ObjectLockMode, until *time.Time, 
 
 // HeadObject tells what an object is.
 func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.HeadObjectOutput, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +323,7 @@ func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 
 // GetObject gives an object's bytes.
 func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -407,7 +407,7 @@ func (r *output) Close() error {
 
 // GetObjectAcl says that an object is its bucket's owner's.
 func (b *Backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -422,7 +422,7 @@ func (b *Backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*
 
 // CopyObject gives an object a second name; bytes move only where they must.
 func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (out s3response.CopyObjectOutput, err error) {
-	o, err := b.begin(ctx)
+	o, err := b.begin(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -432,7 +432,12 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 		return out, err
 	}
 	bucket, key := text(in.Bucket), text(in.Key)
-	from, found, err := o.lookObject(fromBucket, fromKey, fromVersion)
+	src, err := b.begin(ctx, fromBucket)
+	if err != nil {
+		return out, err
+	}
+	defer src.end()
+	from, found, err := src.lookObject(fromBucket, fromKey, fromVersion)
 	if err != nil {
 		return out, err
 	}
@@ -487,11 +492,12 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 	if opts.Lock, err = o.lock(to, in.ObjectLockMode, in.ObjectLockRetainUntilDate, in.ObjectLockLegalHoldStatus); err != nil {
 		return out, err
 	}
-	// The checksum stays the object's; another one, or that of an object in parts, is computed from its bytes.
-	rehash := in.ChecksumAlgorithm != "" && in.ChecksumAlgorithm != s.Algorithm || found.Parts > 0 || len(found.Summary) == 0
+	// The checksum stays the object's; another one, or that of an object in parts, is computed from its bytes. What is read
+	// under another key than it is written is sealed anew.
+	rehash := src.session != o.session || in.ChecksumAlgorithm != "" && in.ChecksumAlgorithm != s.Algorithm || found.Parts > 0 || len(found.Summary) == 0
 	var made *client.Object
 	if rehash {
-		made, s, err = o.copyBytes(found, mesh.Path{Bucket: bucket, Key: key}, in.ChecksumAlgorithm, s, opts)
+		made, s, err = o.copyBytes(src, found, mesh.Path{Bucket: bucket, Key: key}, in.ChecksumAlgorithm, s, opts)
 	} else {
 		opts.Summary = s.encode()
 		made, err = o.CopyWith(o, found, mesh.Path{Bucket: bucket, Key: key}, opts)
@@ -509,12 +515,12 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 // maxCopy is S3's bound on what one copy may move.
 const maxCopy = 5 << 30
 
-// copyBytes copies an object by reading and writing it, with a checksum of the whole.
-func (o *op) copyBytes(found *client.Object, to mesh.Path, algorithm types.ChecksumAlgorithm, was summary, opts client.PutOptions) (*client.Object, summary, error) {
+// copyBytes copies an object that src sees by reading and writing it, with a checksum of the whole.
+func (o *op) copyBytes(src *op, found *client.Object, to mesh.Path, algorithm types.ChecksumAlgorithm, was summary, opts client.PutOptions) (*client.Object, summary, error) {
 	if algorithm == "" && was.Type == types.ChecksumTypeFullObject {
 		algorithm = was.Algorithm
 	}
-	r, err := o.Open(o, found, 0, found.Size)
+	r, err := src.Open(src, found, 0, found.Size)
 	if err != nil {
 		return nil, was, err
 	}
@@ -536,7 +542,7 @@ func (o *op) copyBytes(found *client.Object, to mesh.Path, algorithm types.Check
 
 // DeleteObject removes an object or a version.
 func (b *Backend) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return nil, err
 	}
@@ -601,7 +607,7 @@ const maxDeletes = 1000
 
 // DeleteObjects removes many objects, each by itself.
 func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (out s3response.DeleteResult, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}
@@ -664,7 +670,7 @@ func each(n, most int, f func(i int)) {
 
 // GetObjectAttributes tells of an object what is asked for.
 func (b *Backend) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttributesInput) (out s3response.GetObjectAttributesResponse, err error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, text(in.Bucket))
 	if err != nil {
 		return out, err
 	}

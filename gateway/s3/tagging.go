@@ -34,7 +34,7 @@ func urlTags(tags map[string]string) string {
 
 // GetObjectTagging returns an object's tags.
 func (b *Backend) GetObjectTagging(ctx context.Context, bucket, key, version string) (map[string]string, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (b *Backend) GetObjectTagging(ctx context.Context, bucket, key, version str
 
 // PutObjectTagging changes them.
 func (b *Backend) PutObjectTagging(ctx context.Context, bucket, key, version string, tags map[string]string) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (o *op) locked(bucket, key, version string) (*client.Object, error) {
 
 // PutObjectRetention changes until when a version is locked.
 func (b *Backend) PutObjectRetention(ctx context.Context, bucket, key, version string, retention []byte) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (b *Backend) PutObjectRetention(ctx context.Context, bucket, key, version s
 
 // GetObjectRetention tells until when a version is locked.
 func (b *Backend) GetObjectRetention(ctx context.Context, bucket, key, version string) ([]byte, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (b *Backend) GetObjectRetention(ctx context.Context, bucket, key, version s
 
 // PutObjectLegalHold holds a version, or lets it go.
 func (b *Backend) PutObjectLegalHold(ctx context.Context, bucket, key, version string, status bool) error {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (b *Backend) PutObjectLegalHold(ctx context.Context, bucket, key, version s
 
 // GetObjectLegalHold tells whether a version is on hold.
 func (b *Backend) GetObjectLegalHold(ctx context.Context, bucket, key, version string) (*bool, error) {
-	o, err := b.brief(ctx)
+	o, err := b.brief(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (s *step) changeAccessKey(m *wirepb.AccessKey, by mesh.PublicKey, msg *wire
 		if !exists || string(old.Account) != string(session.Account) {
 			return mesh.Errorf(mesh.NotFound, "the account has no access key %s", m.Name)
 		}
-		s.delete(k)
+		s.dropAccessKey(m.Name)
 		s.delete(key(accessTime, msKey(old.ExpiresMs), []byte(m.Name)))
 		return nil
 	}
@@ -45,10 +45,83 @@ func (s *step) changeAccessKey(m *wirepb.AccessKey, by mesh.PublicKey, msg *wire
 	}
 	s.put(k, &statepb.AccessKey{Key: msg, Account: session.Account, ExpiresMs: m.ExpiresMs})
 	s.putBytes(key(accessTime, msKey(m.ExpiresMs), []byte(m.Name)), nil)
+	for _, to := range m.Sealed {
+		s.putBytes(key(sealedKey, to.Gateway, []byte(m.Name)), nil)
+	}
 	return nil
+}
+
+// dropAccessKey forgets an access key, all but its place in accessTime.
+func (s *step) dropAccessKey(name string) {
+	k, old, m := key(accessKey, []byte(name)), new(statepb.AccessKey), new(wirepb.AccessKey)
+	if !s.get(k, old) || !s.decode(k, old.Key.GetBody(), m) {
+		return
+	}
+	for _, to := range m.Sealed {
+		s.delete(key(sealedKey, to.Gateway, []byte(name)))
+	}
+	s.delete(k)
+}
+
+// serve notes under which access key of its owner's a bucket is served; none when name is empty.
+func (s *step) serve(bucket string, b *statepb.Bucket, name string) error {
+	if name != "" {
+		k := new(statepb.AccessKey)
+		if !s.get(key(accessKey, []byte(name)), k) || string(k.Account) != string(b.Owner) {
+			return mesh.Errorf(mesh.NotFound, "the account has no access key %s", name)
+		}
+		s.putBytes(servedKeyOf(name, bucket), nil)
+	}
+	if b.Serving != "" && b.Serving != name {
+		s.delete(servedKeyOf(b.Serving, bucket))
+	}
+	b.Serving = name
+	return nil
+}
+
+func servedKeyOf(name, bucket string) []byte {
+	return key(servedKey, []byte(name), []byte{0}, []byte(bucket))
+}
+
+// served answers which buckets are served under access keys that are sealed to a gateway.
+func (r *Reader) served(q *wirepb.ServedPage, gateway mesh.PublicKey) (*wirepb.ServedAnswer, error) {
+	if q.Limit == 0 || q.Limit > MaxListing {
+		return nil, mesh.Errorf(mesh.Invalid, "a page of %d buckets, want 1 to %d", q.Limit, MaxListing)
+	}
+	out, walked := new(wirepb.ServedAnswer), 0
+	keys := key(sealedKey, gateway[:])
+	r.scan(append(keys[:len(keys):len(keys)], q.AfterKey...), after(keys), func(k, _ []byte) bool {
+		name := string(k[len(keys):])
+		buckets := servedKeyOf(name, "")
+		from := buckets
+		if name == q.AfterKey {
+			from = append(servedKeyOf(name, q.AfterBucket), 0)
+		}
+		full := false
+		r.scan(from, after(buckets), func(k, _ []byte) bool {
+			b, bucket := new(statepb.Bucket), string(k[len(buckets):])
+			if r.get(key(bucketKey, []byte(bucket)), b) {
+				served := &wirepb.ServedBucket{AccessKey: name, Bucket: bucket}
+				for _, c := range b.Sections {
+					served.Sections = append(served.Sections, c.Kind)
+				}
+				out.Buckets = append(out.Buckets, served)
+				out.NextBucket = bucket
+			}
+			full = len(out.Buckets) == int(q.Limit)
+			return !full
+		})
+		out.NextKey = name
+		walked++
+		return !full && walked < maxListed
+	})
+	if len(out.Buckets) < int(q.Limit) && walked < maxListed {
+		out.NextKey, out.NextBucket = "", ""
+	}
+	return out, nil
 }
 
 // sweepAccessKeys forgets a bounded number of access keys that have expired.
 func (s *step) sweepAccessKeys() {
-	s.take(key(accessTime), key(accessTime, msKey(s.tip.TimeMs)), func(k []byte) { s.delete(key(accessKey, k[9:])) })
+	s.take(key(accessTime), key(accessTime, msKey(s.tip.TimeMs)), func(k []byte) { s.dropAccessKey(string(k[9:])) })
 }

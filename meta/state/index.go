@@ -45,7 +45,7 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 		}
 		s.delete(k)
 		s.delete(owned)
-		return nil
+		return s.serve(m.Name, b, "")
 	case index.ChangeBucket:
 		return s.configureBucket(b, m, session, msg)
 	}
@@ -59,13 +59,18 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 	return s.configureBucket(&statepb.Bucket{Owner: session.Account, Public: m.Public, CreatedMs: s.tip.TimeMs, CreatedHeight: s.tip.Height}, m, session, msg)
 }
 
-// configureBucket writes a bucket with what a message says of its versioning, locking and sections.
+// configureBucket writes a bucket with what a message says of its versioning, locking, sections and serving.
 func (s *step) configureBucket(b *statepb.Bucket, m *wirepb.Bucket, session *statepb.Session, msg *wirepb.Signed) error {
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
 		return err
 	}
 	if err := configure(b, m); err != nil {
 		return err
+	}
+	if m.Serving != "" {
+		if err := s.serve(m.Name, b, m.Serving); err != nil {
+			return err
+		}
 	}
 	for _, c := range m.Sections {
 		if k := sectionKeyOf(m.Name, c.Kind); len(c.Body) > 0 {

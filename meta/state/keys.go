@@ -14,6 +14,8 @@ const (
 	sessionKey   = 's' // session key 32 -> Session
 	accessKey    = 'K' // name -> AccessKey
 	accessTime   = 'J' // expiry ms 8 | name -> empty
+	sealedKey    = 'W' // gateway 32 | name -> empty: access keys that are sealed to it
+	servedKey    = 'Y' // access key 00 bucket -> empty: buckets that are served under it
 	revokedKey   = 'r' // account 20 | link 16 -> empty
 	spentKey     = 'x' // account 20 | link 16 -> Counter: noz leased under the link's budget
 	countedKey   = 'y' // lease 16 -> Session: the account and the budgets that the lease was counted under, if any

@@ -191,6 +191,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			return nil, nil
 		}
 		return &wirepb.AccessKeyAnswer{Key: k.Key, Account: k.Account}, nil
+	case *wirepb.Question_Served:
+		return r.served(q.Served, asker)
 	case *wirepb.Question_KeepList:
 		return r.keepList(q.KeepList)
 	case *wirepb.Question_Group:
@@ -340,18 +342,15 @@ func (r *Reader) bucket(name string, asker mesh.PublicKey, nowMs int64) (proto.M
 		return nil, nil
 	}
 	if _, err := r.Allow(asker, grant.List, name, "", nowMs); err != nil {
-		if _, err := r.Session(asker, nowMs); err != nil {
-			return nil, err
-		}
-		// A session with narrower rights must know whether what it may touch is public.
-		return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public}, nil
+		// A session with narrower rights must know whether what it may touch is public, and a gateway whose it is.
+		return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public, Serving: b.Serving}, nil
 	}
 	return bucketAnswer(name, b), nil
 }
 
 func bucketAnswer(name string, b *statepb.Bucket) *wirepb.BucketAnswer {
 	return &wirepb.BucketAnswer{Name: name, Owner: b.Owner, Public: b.Public, CreatedMs: b.CreatedMs, Objects: b.Objects, Bytes: b.Bytes,
-		Versioning: b.Versioning, Locking: b.Locking, Versions: b.Versions, Sections: b.Sections}
+		Versioning: b.Versioning, Locking: b.Locking, Versions: b.Versions, Sections: b.Sections, Serving: b.Serving}
 }
 
 func (r *Reader) buckets(asker mesh.PublicKey, nowMs int64) (proto.Message, error) {

@@ -18,13 +18,8 @@ const (
 
 // CheckAccessKey checks an access key's message by itself.
 func CheckAccessKey(k *wirepb.AccessKey) error {
-	if len(k.Name) < MinKeyName || len(k.Name) > MaxKeyName {
-		return mesh.Errorf(mesh.Invalid, "an access key's name has %d characters, want %d to %d", len(k.Name), MinKeyName, MaxKeyName)
-	}
-	for _, c := range []byte(k.Name) {
-		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return mesh.Errorf(mesh.Invalid, "an access key's name has other characters than letters and digits")
-		}
+	if err := checkKeyName(k.Name); err != nil {
+		return err
 	}
 	if k.Action != PublishKey && k.Action != WithdrawKey || (k.Action == PublishKey) != (len(k.Sealed) > 0) || len(k.Sealed) > MaxGateways {
 		return mesh.Errorf(mesh.Invalid, "an access key for %d gateways, at most %d, is malformed", len(k.Sealed), MaxGateways)
@@ -35,4 +30,16 @@ func CheckAccessKey(k *wirepb.AccessKey) error {
 		}
 	}
 	return checkID(k.Id, "an access key")
+}
+
+func checkKeyName(name string) error {
+	if len(name) < MinKeyName || len(name) > MaxKeyName {
+		return mesh.Errorf(mesh.Invalid, "an access key's name has %d characters, want %d to %d", len(name), MinKeyName, MaxKeyName)
+	}
+	for _, c := range []byte(name) {
+		if (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return mesh.Errorf(mesh.Invalid, "an access key's name has other characters than letters and digits")
+		}
+	}
+	return nil
 }

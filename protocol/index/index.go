@@ -95,8 +95,10 @@ func CheckBucket(b *wirepb.Bucket) error {
 		return mesh.Errorf(mesh.Invalid, "the bucket action %d does not exist", b.Action)
 	case b.Versioning > Suspended || b.Locking && b.Versioning == Suspended:
 		return mesh.Errorf(mesh.Invalid, "a bucket's versioning is malformed")
-	case b.Action == DeleteBucket && (b.Versioning != 0 || b.Locking || len(b.Sections) != 0):
+	case b.Action == DeleteBucket && (b.Versioning != 0 || b.Locking || len(b.Sections) != 0 || b.Serving != ""):
 		return mesh.Errorf(mesh.Invalid, "a bucket is deleted and configured in one message")
+	case b.Serving != "" && checkKeyName(b.Serving) != nil:
+		return checkKeyName(b.Serving)
 	case len(b.Sections) > MaxSections:
 		return mesh.Errorf(mesh.Invalid, "%d sections of a bucket, at most %d", len(b.Sections), MaxSections)
 	}

@@ -33,6 +33,7 @@ type Bucket struct {
 	Versioning    uint32                 `protobuf:"varint,7,opt,name=versioning,proto3" json:"versioning,omitempty"`                     // as it is 0, on 1, suspended 2
 	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`                           // versions can be locked from now on; needs versioning, and is never taken back
 	Sections      []*Section             `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`                          // that replace those of the same kind
+	Serving       string                 `protobuf:"bytes,10,opt,name=serving,proto3" json:"serving,omitempty"`                           // access key of the owner's under which gateways serve those who show none of the owner's; empty: as it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +129,13 @@ func (x *Bucket) GetSections() []*Section {
 		return x.Sections
 	}
 	return nil
+}
+
+func (x *Bucket) GetServing() string {
+	if x != nil {
+		return x.Serving
+	}
+	return ""
 }
 
 // Section is a part of a bucket's configuration, which the log keeps and does not read. It is in the clear.
@@ -1464,7 +1472,7 @@ var File_index_proto protoreflect.FileDescriptor
 
 const file_index_proto_rawDesc = "" +
 	"\n" +
-	"\vindex.proto\x12\x0fstratos.wire.v1\"\x83\x02\n" +
+	"\vindex.proto\x12\x0fstratos.wire.v1\"\x9d\x02\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x16\n" +
@@ -1477,7 +1485,9 @@ const file_index_proto_rawDesc = "" +
 	"versioning\x18\a \x01(\rR\n" +
 	"versioning\x12\x18\n" +
 	"\alocking\x18\b \x01(\bR\alocking\x124\n" +
-	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\"1\n" +
+	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\x12\x18\n" +
+	"\aserving\x18\n" +
+	" \x01(\tR\aserving\"1\n" +
 	"\aSection\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"\xba\x05\n" +

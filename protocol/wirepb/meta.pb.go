@@ -913,6 +913,7 @@ type Question struct {
 	//	*Question_Uploads
 	//	*Question_Section
 	//	*Question_AccessKey
+	//	*Question_Served
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1144,6 +1145,15 @@ func (x *Question) GetAccessKey() string {
 	return ""
 }
 
+func (x *Question) GetServed() *ServedPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Served); ok {
+			return x.Served
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1232,6 +1242,10 @@ type Question_AccessKey struct {
 	AccessKey string `protobuf:"bytes,21,opt,name=access_key,json=accessKey,proto3,oneof"` // by its name; answered to everybody
 }
 
+type Question_Served struct {
+	Served *ServedPage `protobuf:"bytes,22,opt,name=served,proto3,oneof"`
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1273,6 +1287,8 @@ func (*Question_Uploads) isQuestion_Question() {}
 func (*Question_Section) isQuestion_Question() {}
 
 func (*Question_AccessKey) isQuestion_Question() {}
+
+func (*Question_Served) isQuestion_Question() {}
 
 type ObjectName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1624,6 +1640,67 @@ func (x *SectionName) GetKind() uint32 {
 	return 0
 }
 
+// ServedPage asks for the buckets that are served under access keys sealed to the asker, by access key and then by name.
+type ServedPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AfterKey      string                 `protobuf:"bytes,1,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"` // exclusive, with after_bucket
+	AfterBucket   string                 `protobuf:"bytes,2,opt,name=after_bucket,json=afterBucket,proto3" json:"after_bucket,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServedPage) Reset() {
+	*x = ServedPage{}
+	mi := &file_meta_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServedPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServedPage) ProtoMessage() {}
+
+func (x *ServedPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServedPage.ProtoReflect.Descriptor instead.
+func (*ServedPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ServedPage) GetAfterKey() string {
+	if x != nil {
+		return x.AfterKey
+	}
+	return ""
+}
+
+func (x *ServedPage) GetAfterBucket() string {
+	if x != nil {
+		return x.AfterBucket
+	}
+	return ""
+}
+
+func (x *ServedPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 // KeepListPage asks which slices a node must keep.
 type KeepListPage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1636,7 +1713,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1725,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1738,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -1701,7 +1778,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1790,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1803,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1797,7 +1874,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1886,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1899,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -1865,7 +1942,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1877,7 +1954,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1890,7 +1967,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -1975,13 +2052,14 @@ type BucketAnswer struct {
 	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`
 	Versions      uint64                 `protobuf:"varint,9,opt,name=versions,proto3" json:"versions,omitempty"` // besides the current ones: older ones, and markers
 	Sections      []*Section             `protobuf:"bytes,10,rep,name=sections,proto3" json:"sections,omitempty"` // with SHA-256 in the place of the body
+	Serving       string                 `protobuf:"bytes,11,opt,name=serving,proto3" json:"serving,omitempty"`   // access key; see Bucket
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2071,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2084,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -2079,6 +2157,13 @@ func (x *BucketAnswer) GetSections() []*Section {
 	return nil
 }
 
+func (x *BucketAnswer) GetServing() string {
+	if x != nil {
+		return x.Serving
+	}
+	return ""
+}
+
 type ListingAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Objects       []*ListedObject        `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
@@ -2091,7 +2176,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2188,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2201,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -2164,7 +2249,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2261,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2274,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -2266,7 +2351,7 @@ type AccessKeyAnswer struct {
 
 func (x *AccessKeyAnswer) Reset() {
 	*x = AccessKeyAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2363,7 @@ func (x *AccessKeyAnswer) String() string {
 func (*AccessKeyAnswer) ProtoMessage() {}
 
 func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2376,7 @@ func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyAnswer.ProtoReflect.Descriptor instead.
 func (*AccessKeyAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AccessKeyAnswer) GetKey() *Signed {
@@ -2308,6 +2393,126 @@ func (x *AccessKeyAnswer) GetAccount() []byte {
 	return nil
 }
 
+type ServedAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Buckets       []*ServedBucket        `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
+	NextKey       string                 `protobuf:"bytes,2,opt,name=next_key,json=nextKey,proto3" json:"next_key,omitempty"` // where to go on; empty when that was all
+	NextBucket    string                 `protobuf:"bytes,3,opt,name=next_bucket,json=nextBucket,proto3" json:"next_bucket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServedAnswer) Reset() {
+	*x = ServedAnswer{}
+	mi := &file_meta_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServedAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServedAnswer) ProtoMessage() {}
+
+func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServedAnswer.ProtoReflect.Descriptor instead.
+func (*ServedAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ServedAnswer) GetBuckets() []*ServedBucket {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+func (x *ServedAnswer) GetNextKey() string {
+	if x != nil {
+		return x.NextKey
+	}
+	return ""
+}
+
+func (x *ServedAnswer) GetNextBucket() string {
+	if x != nil {
+		return x.NextBucket
+	}
+	return ""
+}
+
+type ServedBucket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AccessKey     string                 `protobuf:"bytes,1,opt,name=access_key,json=accessKey,proto3" json:"access_key,omitempty"`
+	Bucket        string                 `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	Sections      []uint32               `protobuf:"varint,3,rep,packed,name=sections,proto3" json:"sections,omitempty"` // kinds of its configuration, ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServedBucket) Reset() {
+	*x = ServedBucket{}
+	mi := &file_meta_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServedBucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServedBucket) ProtoMessage() {}
+
+func (x *ServedBucket) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
+func (*ServedBucket) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ServedBucket) GetAccessKey() string {
+	if x != nil {
+		return x.AccessKey
+	}
+	return ""
+}
+
+func (x *ServedBucket) GetBucket() string {
+	if x != nil {
+		return x.Bucket
+	}
+	return ""
+}
+
+func (x *ServedBucket) GetSections() []uint32 {
+	if x != nil {
+		return x.Sections
+	}
+	return nil
+}
+
 type PartsAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Parts         []*ListedPart          `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"`
@@ -2319,7 +2524,7 @@ type PartsAnswer struct {
 
 func (x *PartsAnswer) Reset() {
 	*x = PartsAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2536,7 @@ func (x *PartsAnswer) String() string {
 func (*PartsAnswer) ProtoMessage() {}
 
 func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2549,7 @@ func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
 func (*PartsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PartsAnswer) GetParts() []*ListedPart {
@@ -2379,7 +2584,7 @@ type ListedPart struct {
 
 func (x *ListedPart) Reset() {
 	*x = ListedPart{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2596,7 @@ func (x *ListedPart) String() string {
 func (*ListedPart) ProtoMessage() {}
 
 func (x *ListedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2609,7 @@ func (x *ListedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
 func (*ListedPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListedPart) GetNumber() uint32 {
@@ -2438,7 +2643,7 @@ type UploadsAnswer struct {
 
 func (x *UploadsAnswer) Reset() {
 	*x = UploadsAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2655,7 @@ func (x *UploadsAnswer) String() string {
 func (*UploadsAnswer) ProtoMessage() {}
 
 func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2668,7 @@ func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
 func (*UploadsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UploadsAnswer) GetUploads() []*ListedUpload {
@@ -2490,7 +2695,7 @@ type ListedUpload struct {
 
 func (x *ListedUpload) Reset() {
 	*x = ListedUpload{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2707,7 @@ func (x *ListedUpload) String() string {
 func (*ListedUpload) ProtoMessage() {}
 
 func (x *ListedUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2720,7 @@ func (x *ListedUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
 func (*ListedUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListedUpload) GetUpload() *Signed {
@@ -2544,7 +2749,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2761,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2774,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -2615,7 +2820,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2832,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2845,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -2713,7 +2918,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2930,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2943,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -2841,7 +3046,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3058,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3071,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -2885,7 +3090,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3102,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3115,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -2930,7 +3135,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3147,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3160,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -2986,7 +3191,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2998,7 +3203,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3011,7 +3216,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -3065,7 +3270,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3282,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3295,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -3117,7 +3322,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3334,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3347,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -3220,7 +3425,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3437,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3450,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -3278,7 +3483,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3495,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3508,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -3323,7 +3528,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3540,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3553,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -3375,7 +3580,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3592,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3605,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -3428,7 +3633,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3645,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3658,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -3479,7 +3684,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3696,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3709,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -3523,7 +3728,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3740,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3753,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -3568,7 +3773,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3785,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3798,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -3622,7 +3827,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3634,7 +3839,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3647,7 +3852,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -3684,7 +3889,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +3901,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +3914,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -3756,7 +3961,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3973,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3986,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -3843,7 +4048,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3855,7 +4060,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3868,7 +4073,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{51}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -3896,7 +4101,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3908,7 +4113,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3921,7 +4126,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{52}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -3957,7 +4162,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4174,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4187,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{53}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -4025,7 +4230,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4242,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4255,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{54}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -4091,7 +4296,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4103,7 +4308,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4116,7 +4321,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{55}
+	return file_meta_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -4136,7 +4341,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4353,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4366,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{56}
+	return file_meta_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -4180,7 +4385,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4397,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4410,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{57}
+	return file_meta_proto_rawDescGZIP(), []int{60}
 }
 
 type JoinAnswer struct {
@@ -4218,7 +4423,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4230,7 +4435,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4243,7 +4448,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{58}
+	return file_meta_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -4321,7 +4526,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xa9\x06\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xe0\x06\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -4345,7 +4550,8 @@ const file_meta_proto_rawDesc = "" +
 	"\auploads\x18\x13 \x01(\v2\x1c.stratos.wire.v1.UploadsPageH\x00R\auploads\x128\n" +
 	"\asection\x18\x14 \x01(\v2\x1c.stratos.wire.v1.SectionNameH\x00R\asection\x12\x1f\n" +
 	"\n" +
-	"access_key\x18\x15 \x01(\tH\x00R\taccessKeyB\n" +
+	"access_key\x18\x15 \x01(\tH\x00R\taccessKey\x125\n" +
+	"\x06served\x18\x16 \x01(\v2\x1b.stratos.wire.v1.ServedPageH\x00R\x06servedB\n" +
 	"\n" +
 	"\bquestion\"P\n" +
 	"\n" +
@@ -4374,7 +4580,12 @@ const file_meta_proto_rawDesc = "" +
 	"\x05limit\x18\x05 \x01(\rR\x05limit\"9\n" +
 	"\vSectionName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x12\n" +
-	"\x04kind\x18\x02 \x01(\rR\x04kind\"N\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\"b\n" +
+	"\n" +
+	"ServedPage\x12\x1b\n" +
+	"\tafter_key\x18\x01 \x01(\tR\bafterKey\x12!\n" +
+	"\fafter_bucket\x18\x02 \x01(\tR\vafterBucket\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"N\n" +
 	"\fKeepListPage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\fR\x05after\x12\x14\n" +
@@ -4404,7 +4615,7 @@ const file_meta_proto_rawDesc = "" +
 	"\vsealed_tags\x18\t \x01(\fR\n" +
 	"sealedTags\x12\x16\n" +
 	"\x06latest\x18\n" +
-	" \x01(\bR\x06latest\"\xab\x02\n" +
+	" \x01(\bR\x06latest\"\xc5\x02\n" +
 	"\fBucketAnswer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x16\n" +
@@ -4419,7 +4630,8 @@ const file_meta_proto_rawDesc = "" +
 	"\alocking\x18\b \x01(\bR\alocking\x12\x1a\n" +
 	"\bversions\x18\t \x01(\x04R\bversions\x124\n" +
 	"\bsections\x18\n" +
-	" \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\"\x96\x01\n" +
+	" \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\x12\x18\n" +
+	"\aserving\x18\v \x01(\tR\aserving\"\x96\x01\n" +
 	"\rListingAnswer\x127\n" +
 	"\aobjects\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ListedObjectR\aobjects\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\x12\x1c\n" +
@@ -4439,7 +4651,17 @@ const file_meta_proto_rawDesc = "" +
 	"\x06latest\x18\t \x01(\bR\x06latest\"V\n" +
 	"\x0fAccessKeyAnswer\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\fR\aaccount\"\x8d\x01\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\"\x83\x01\n" +
+	"\fServedAnswer\x127\n" +
+	"\abuckets\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ServedBucketR\abuckets\x12\x19\n" +
+	"\bnext_key\x18\x02 \x01(\tR\anextKey\x12\x1f\n" +
+	"\vnext_bucket\x18\x03 \x01(\tR\n" +
+	"nextBucket\"a\n" +
+	"\fServedBucket\x12\x1d\n" +
+	"\n" +
+	"access_key\x18\x01 \x01(\tR\taccessKey\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x1a\n" +
+	"\bsections\x18\x03 \x03(\rR\bsections\"\x8d\x01\n" +
 	"\vPartsAnswer\x121\n" +
 	"\x05parts\x18\x01 \x03(\v2\x1b.stratos.wire.v1.ListedPartR\x05parts\x12\x1c\n" +
 	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12-\n" +
@@ -4622,7 +4844,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -4644,102 +4866,107 @@ var file_meta_proto_goTypes = []any{
 	(*PartsPage)(nil),         // 17: stratos.wire.v1.PartsPage
 	(*UploadsPage)(nil),       // 18: stratos.wire.v1.UploadsPage
 	(*SectionName)(nil),       // 19: stratos.wire.v1.SectionName
-	(*KeepListPage)(nil),      // 20: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 21: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 22: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 23: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 24: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 25: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 26: stratos.wire.v1.ListedObject
-	(*AccessKeyAnswer)(nil),   // 27: stratos.wire.v1.AccessKeyAnswer
-	(*PartsAnswer)(nil),       // 28: stratos.wire.v1.PartsAnswer
-	(*ListedPart)(nil),        // 29: stratos.wire.v1.ListedPart
-	(*UploadsAnswer)(nil),     // 30: stratos.wire.v1.UploadsAnswer
-	(*ListedUpload)(nil),      // 31: stratos.wire.v1.ListedUpload
-	(*AccountAnswer)(nil),     // 32: stratos.wire.v1.AccountAnswer
-	(*LeaseAnswer)(nil),       // 33: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 34: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 35: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 36: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 37: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 38: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 39: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 40: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 41: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 42: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 43: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 44: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 45: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 46: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 47: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 48: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 49: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 50: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 51: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 52: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 53: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 54: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 55: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 56: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 57: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 58: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 59: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 60: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 61: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 62: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 63: stratos.wire.v1.Lock
-	(*Section)(nil),           // 64: stratos.wire.v1.Section
+	(*ServedPage)(nil),        // 20: stratos.wire.v1.ServedPage
+	(*KeepListPage)(nil),      // 21: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 22: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 23: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 24: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 25: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 26: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 27: stratos.wire.v1.ListedObject
+	(*AccessKeyAnswer)(nil),   // 28: stratos.wire.v1.AccessKeyAnswer
+	(*ServedAnswer)(nil),      // 29: stratos.wire.v1.ServedAnswer
+	(*ServedBucket)(nil),      // 30: stratos.wire.v1.ServedBucket
+	(*PartsAnswer)(nil),       // 31: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 32: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 33: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 34: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 35: stratos.wire.v1.AccountAnswer
+	(*LeaseAnswer)(nil),       // 36: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 37: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 38: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 39: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 40: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 41: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 42: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 43: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 44: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 45: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 46: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 47: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 48: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 49: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 50: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 51: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 52: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 53: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 54: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 55: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 56: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 57: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 58: stratos.wire.v1.NodeAddress
+	(*Applied)(nil),           // 59: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 60: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 61: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 62: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 63: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 64: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 65: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 66: stratos.wire.v1.Lock
+	(*Section)(nil),           // 67: stratos.wire.v1.Section
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	60, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	60, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	63, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	63, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
 	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	61, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	64, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
 	15, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	21, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	22, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
 	16, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	20, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	44, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	21, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	47, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
 	17, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
 	18, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
 	19, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	60, // 18: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	62, // 19: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	63, // 20: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	64, // 21: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	26, // 22: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	60, // 23: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	29, // 24: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	60, // 25: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	60, // 26: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	62, // 27: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	31, // 28: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	60, // 29: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	34, // 30: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	24, // 31: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	38, // 32: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	42, // 33: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	43, // 34: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	60, // 35: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	62, // 36: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	50, // 37: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	51, // 38: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	52, // 39: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	60, // 40: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	60, // 41: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	54, // 42: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	55, // 43: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	20, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
+	63, // 19: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	65, // 20: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	66, // 21: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	67, // 22: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	27, // 23: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	63, // 24: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	30, // 25: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	32, // 26: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	63, // 27: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	63, // 28: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	65, // 29: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	34, // 30: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	63, // 31: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	37, // 32: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	25, // 33: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	41, // 34: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	45, // 35: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	46, // 36: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	63, // 37: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	65, // 38: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	53, // 39: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	54, // 40: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	55, // 41: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	63, // 42: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	63, // 43: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	57, // 44: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	58, // 45: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -4773,6 +5000,7 @@ func file_meta_proto_init() {
 		(*Question_Uploads)(nil),
 		(*Question_Section)(nil),
 		(*Question_AccessKey)(nil),
+		(*Question_Served)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4780,7 +5008,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   59,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

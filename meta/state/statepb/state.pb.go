@@ -417,6 +417,7 @@ type Bucket struct {
 	Sections      []*wirepb.Section      `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`  // by kind, with SHA-256 in the place of the body
 	Uploads       uint64                 `protobuf:"varint,10,opt,name=uploads,proto3" json:"uploads,omitempty"`  // multipart uploads that are open
 	CreatedHeight int64                  `protobuf:"varint,11,opt,name=created_height,json=createdHeight,proto3" json:"created_height,omitempty"`
+	Serving       string                 `protobuf:"bytes,12,opt,name=serving,proto3" json:"serving,omitempty"` // access key; see wire.Bucket
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +527,13 @@ func (x *Bucket) GetCreatedHeight() int64 {
 		return x.CreatedHeight
 	}
 	return 0
+}
+
+func (x *Bucket) GetServing() string {
+	if x != nil {
+		return x.Serving
+	}
+	return ""
 }
 
 // Object is a version of an object, or a marker that it was deleted.
@@ -1523,7 +1531,7 @@ const file_state_proto_rawDesc = "" +
 	"last_epoch\x18\b \x01(\x04R\tlastEpoch\x12\x1a\n" +
 	"\ballotted\x18\t \x01(\x04R\ballotted\x12\x12\n" +
 	"\x04open\x18\n" +
-	" \x01(\bR\x04open\"\xd2\x02\n" +
+	" \x01(\bR\x04open\"\xec\x02\n" +
 	"\x06Bucket\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12\x1d\n" +
@@ -1539,7 +1547,8 @@ const file_state_proto_rawDesc = "" +
 	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\x12\x18\n" +
 	"\auploads\x18\n" +
 	" \x01(\x04R\auploads\x12%\n" +
-	"\x0ecreated_height\x18\v \x01(\x03R\rcreatedHeight\"\x99\x02\n" +
+	"\x0ecreated_height\x18\v \x01(\x03R\rcreatedHeight\x12\x18\n" +
+	"\aserving\x18\f \x01(\tR\aserving\"\x99\x02\n" +
 	"\x06Object\x12-\n" +
 	"\x05entry\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x05entry\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x16\n" +
