@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 )
 
 func TestHeaderBytes(t *testing.T) {
@@ -131,7 +131,7 @@ func TestRequestsAtOnce(t *testing.T) {
 }
 
 func TestClientRate(t *testing.T) {
-	w := newWorld(t, Options{ClientRate: 1, ClientBurst: 3})
+	w := newWorld(t, Options{Limits: guard.Limits{ClientRate: 1, ClientBurst: 3}})
 	c := w.dial()
 	r := bufio.NewReader(c)
 	for i := range 4 {
@@ -148,45 +148,6 @@ func TestClientRate(t *testing.T) {
 	}
 }
 
-func TestClients(t *testing.T) {
-	l, err := newClients(Options{ClientRate: 10, ClientBurst: 5, Clients: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Unix(0, 0)
-	l.now = func() time.Time { return now }
-	a, b, c := netip.MustParseAddr("1.1.1.1"), netip.MustParseAddr("2.2.2.2"), netip.MustParseAddr("3.3.3.3")
-	admitted := func(who netip.Addr, n int) (count int) {
-		for range n {
-			if l.admit(who) {
-				count++
-			}
-		}
-		return count
-	}
-	if n := admitted(a, 9); n != 5 {
-		t.Errorf("a burst of 5: %d", n)
-	}
-	if n := admitted(b, 9); n != 5 {
-		t.Errorf("another client: %d", n)
-	}
-	now = now.Add(250 * time.Millisecond)
-	if n := admitted(a, 9); n != 2 {
-		t.Errorf("10 a second for 250 ms: %d", n)
-	}
-	now = now.Add(time.Hour)
-	if n := admitted(a, 9); n != 5 {
-		t.Errorf("after an hour: %d", n)
-	}
-	admitted(c, 1) // b is forgotten, the table holds two
-	if l.buckets.Len() != 2 {
-		t.Errorf("%d clients are remembered", l.buckets.Len())
-	}
-	if n := admitted(a, 9); n != 0 {
-		t.Errorf("a, who is remembered: %d", n)
-	}
-}
-
 // A body that nobody allowed is not read to its end.
 func TestRefusedBodiesAreNotRead(t *testing.T) {
 	w := newWorld(t, Options{})
@@ -200,7 +161,7 @@ func TestRefusedBodiesAreNotRead(t *testing.T) {
 		}
 	}()
 	w.expect("unknown key", readAnswer(bufio.NewReader(c), "PUT"), 403, "InvalidAccessKeyId")
-	if n := w.s.listener.received.Load(); n > 4<<20 {
+	if n := w.s.listener.Received.Load(); n > 4<<20 {
 		t.Errorf("%d bytes were read", n)
 	}
 }

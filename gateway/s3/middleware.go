@@ -5,20 +5,18 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v3"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -39,9 +37,7 @@ func recordOf(c fiber.Ctx) *record {
 func (s *Server) handle(c fiber.Ctx) (err error) {
 	r := &record{begin: time.Now()}
 	c.Locals(recordKey, r)
-	if nc, ok := c.RequestCtx().Conn().(interface{ enter(phase) }); ok {
-		nc.enter(inBody)
-	}
+	guard.Enter(c.RequestCtx().Conn(), guard.InBody)
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while a request was served", "request", utils.RequestID(c), "panic", p, "stack", string(debug.Stack()))
@@ -61,7 +57,7 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 
 // refuse tells what speaks against a request before it is known whose it is.
 func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
-	if !s.clients.admit(clientOf(c.RequestCtx().RemoteAddr())) {
+	if !s.clients.Admit(guard.ClientOf(c.RequestCtx().RemoteAddr())) {
 		return s3err.GetAPIError(s3err.ErrSlowDown)
 	}
 	uri := c.Request().URI()
@@ -211,40 +207,4 @@ func (s *Server) failed(c *fasthttp.RequestCtx, err error) {
 	c.SetContentType(fiber.MIMEApplicationXML)
 	c.SetBody(e.XMLBody(utils.NewS3RequestID(), ""))
 	s.meter.request("", e.StatusCode(), 0)
-}
-
-// clients bounds how many requests each client address makes: a bucket of ClientBurst tokens that fills at ClientRate.
-type clients struct {
-	rate, burst float64
-	now         func() time.Time
-
-	mu      sync.Mutex
-	buckets *lru.Cache[netip.Addr, bucket]
-}
-
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-func newClients(o Options) (*clients, error) {
-	b, err := lru.New[netip.Addr, bucket](o.Clients)
-	return &clients{rate: float64(o.ClientRate), burst: float64(o.ClientBurst), now: time.Now, buckets: b}, err
-}
-
-func (l *clients) admit(a netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	b, ok := l.buckets.Get(a)
-	if !ok {
-		b = bucket{l.burst, now}
-	}
-	b.tokens, b.at = min(l.burst, b.tokens+now.Sub(b.at).Seconds()*l.rate), now
-	admitted := b.tokens >= 1
-	if admitted {
-		b.tokens--
-	}
-	l.buckets.Add(a, b)
-	return admitted
 }

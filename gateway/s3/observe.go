@@ -16,6 +16,7 @@ import (
 	"github.com/versity/versitygw/metrics"
 	"github.com/versity/versitygw/s3api/utils"
 
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -27,7 +28,7 @@ type meter struct {
 
 var _ metrics.Manager = (*meter)(nil)
 
-func newMeter(r *prometheus.Registry, l *listener) (*meter, error) {
+func newMeter(r *prometheus.Registry, l *guard.Listener) (*meter, error) {
 	m := &meter{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_s3_requests_total", Help: "Requests answered."}, []string{"action", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stratos_s3_request_seconds", Help: "Time until the answer began.",
@@ -37,10 +38,10 @@ func newMeter(r *prometheus.Registry, l *listener) (*meter, error) {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(v.Load()) })
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.seconds,
-		count("stratos_s3_received_bytes_total", "Bytes from clients, headers included, without TLS.", &l.received),
-		count("stratos_s3_sent_bytes_total", "Bytes to clients, headers included, without TLS.", &l.sent),
-		count("stratos_s3_refused_connections_total", "Connections beyond the limits.", &l.refused),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stratos_s3_connections", Help: "Connections open."}, func() float64 { return float64(l.open()) }),
+		count("stratos_s3_received_bytes_total", "Bytes from clients, headers included, without TLS.", &l.Received),
+		count("stratos_s3_sent_bytes_total", "Bytes to clients, headers included, without TLS.", &l.Sent),
+		count("stratos_s3_refused_connections_total", "Connections beyond the limits.", &l.Refused),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stratos_s3_connections", Help: "Connections open."}, func() float64 { return float64(l.Open()) }),
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, mesh.Errorf(mesh.Conflict, "s3: the registry already has a gateway: %w", err)

@@ -25,6 +25,7 @@ import (
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
 
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -32,9 +33,9 @@ import (
 type Server struct {
 	opts     Options
 	log      *slog.Logger
-	listener *listener
+	listener *guard.Listener
 	http     *fasthttp.Server
-	clients  *clients
+	clients  *guard.Clients
 	meter    *meter
 	access   accessLog
 	ctx      context.Context // of questions for keys
@@ -53,9 +54,9 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: log, listener: newListener(l, opts), access: accessLog{w: opts.AccessLog}}
+	s := &Server{opts: opts, log: log, listener: guard.NewListener(l, opts.Limits), access: accessLog{w: opts.AccessLog}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.clients, err = newClients(opts); err != nil {
+	if s.clients, err = guard.NewClients(opts.Limits); err != nil {
 		return nil, err
 	}
 	if s.meter, err = newMeter(opts.Registry, s.listener); err != nil {
@@ -128,26 +129,36 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { served <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-served:
-		s.listener.cut()
+		s.listener.Cut()
 		return fmt.Errorf("s3: serving: %w", err)
 	case <-ctx.Done():
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Grace)
 	defer cancel()
 	if s.http.ShutdownWithContext(last) != nil {
-		s.log.Warn("requests were cut off", "connections", s.listener.open(), "after", s.opts.Grace)
-		s.listener.cut()
+		s.log.Warn("requests were cut off", "connections", s.listener.Open(), "after", s.opts.Grace)
+		s.listener.Cut()
 		s.drained(s.opts.Grace)
 	}
 	<-served
 	return nil
 }
 
+// entered is fasthttp's ConnState hook. The state of a new connection is set already.
+func entered(nc net.Conn, s fasthttp.ConnState) {
+	switch s {
+	case fasthttp.StateActive:
+		guard.Enter(nc, guard.InHeader)
+	case fasthttp.StateIdle:
+		guard.Enter(nc, guard.Idle)
+	}
+}
+
 // drained waits until the last handler is back; one that hangs in its backend is left to it.
 func (s *Server) drained(atMost time.Duration) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(atMost); s.listener.open() > 0 && time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(atMost); s.listener.Open() > 0 && time.Now().Before(end); <-tick.C {
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/versity/versitygw/s3api"
 
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -38,7 +39,7 @@ func TestVersitygwStillHasItsApp(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, o := range []Options{{HeaderBytes: -1}, {ClientBurst: -1}, {Grace: -1}} {
+	for _, o := range []Options{{HeaderBytes: -1}, {Limits: guard.Limits{ClientBurst: -1}}, {Grace: -1}} {
 		if _, err := o.withDefaults(); mesh.KindOf(err) != mesh.Invalid {
 			t.Errorf("%+v: %v", o, err)
 		}

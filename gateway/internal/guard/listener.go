@@ -1,4 +1,4 @@
-package s3
+package guard
 
 import (
 	"crypto/tls"
@@ -8,33 +8,31 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
-// A listener hands out connections that hold their client to Options: a request's header within a time, bodies at a
-// rate in both directions, a pause between requests. fasthttp's own deadlines are points in time, which a body of hours
-// cannot have, and its answer to a connection too many is written, with a TLS handshake before it, by the goroutine
-// that accepts all others.
-type listener struct {
+// A Listener hands out connections that hold their client to Limits: a request's header within a time, bodies at a rate in
+// both directions, a pause between requests. A server's own deadlines are points in time, which a body of hours cannot have.
+// Connections beyond the limits are closed unanswered.
+type Listener struct {
 	net.Listener
-	opts           Options
-	received, sent atomic.Int64 // bytes of plaintext
-	refused        atomic.Int64 // connections
+	limits         Limits
+	Received, Sent atomic.Int64 // bytes of plaintext
+	Refused        atomic.Int64 // connections
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
 	clients map[netip.Addr]int
 }
 
-func newListener(l net.Listener, o Options) *listener {
-	return &listener{Listener: l, opts: o, conns: map[*conn]struct{}{}, clients: map[netip.Addr]int{}}
+// NewListener puts limits, complete ones, before a listener, which may speak TLS.
+func NewListener(l net.Listener, limits Limits) *Listener {
+	return &Listener{Listener: l, limits: limits, conns: map[*conn]struct{}{}, clients: map[netip.Addr]int{}}
 }
 
 // acceptPause is how long Accept waits after an error that passes, such as no file descriptor left.
 const acceptPause = 50 * time.Millisecond
 
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
 		var passing interface{ Temporary() bool }
@@ -45,15 +43,15 @@ func (l *listener) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		}
-		c := &conn{Conn: nc, l: l, client: clientOf(nc.RemoteAddr()), phase: inHeader, until: time.Now().Add(l.opts.HeaderTime)}
-		c.read.credit, c.write.credit = l.opts.BodyStall, l.opts.BodyStall
+		c := &conn{Conn: nc, l: l, client: ClientOf(nc.RemoteAddr()), phase: InHeader, until: time.Now().Add(l.limits.HeaderTime)}
+		c.read.credit, c.write.credit = l.limits.BodyStall, l.limits.BodyStall
 		if !l.admit(c) {
-			l.refused.Add(1)
+			l.Refused.Add(1)
 			c.cut()
 			continue
 		}
 		if t, ok := socketOf(nc).(*net.TCPConn); ok {
-			boundUnsent(t, max(16<<10, l.opts.moves()/2))
+			boundUnsent(t, max(16<<10, l.limits.moves()/2))
 		}
 		if _, ok := nc.(handshaker); ok {
 			return secureConn{c}, nil
@@ -62,10 +60,10 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) admit(c *conn) bool {
+func (l *Listener) admit(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.conns) >= l.opts.Connections || l.clients[c.client] >= l.opts.ClientConnections {
+	if len(l.conns) >= l.limits.Connections || l.clients[c.client] >= l.limits.ClientConnections {
 		return false
 	}
 	l.conns[c] = struct{}{}
@@ -73,7 +71,7 @@ func (l *listener) admit(c *conn) bool {
 	return true
 }
 
-func (l *listener) forget(c *conn) {
+func (l *Listener) forget(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)
@@ -82,14 +80,15 @@ func (l *listener) forget(c *conn) {
 	}
 }
 
-func (l *listener) open() int {
+// Open is how many connections there are.
+func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)
 }
 
-// cut ends every connection, whatever goes on there.
-func (l *listener) cut() {
+// Cut ends every connection, whatever goes on there.
+func (l *Listener) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
@@ -97,8 +96,8 @@ func (l *listener) cut() {
 	}
 }
 
-// clientOf is who a connection counts for: an IPv4 address, or the /64 that one customer has of IPv6.
-func clientOf(a net.Addr) netip.Addr {
+// ClientOf is who a connection counts for: an IPv4 address, or the /64 that one customer has of IPv6.
+func ClientOf(a net.Addr) netip.Addr {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {
 		return netip.Addr{} // a Unix socket: all its clients are one
@@ -112,63 +111,59 @@ func clientOf(a net.Addr) netip.Addr {
 	return addr
 }
 
-type phase uint8
+// A Phase is what a connection is waited for in.
+type Phase uint8
 
+// A connection begins InHeader.
 const (
-	inHeader phase = iota // from the first byte, or from accepting, until the header is complete
-	inBody                // the request is being served
-	idle                  // between requests
+	InHeader Phase = iota // from the first byte, or from accepting, until the header is complete
+	InBody                // the request is being served
+	Idle                  // between requests
 )
 
 // A side is one direction of a connection.
 type side struct {
 	credit time.Duration // how long the client may keep us waiting now; grows by what it moves, at most to BodyStall
-	outer  time.Time     // what fasthttp or versitygw set as a deadline
+	outer  time.Time     // what the server set as a deadline
 }
 
 // A conn is used by one goroutine at a time, but for deadlines and Close.
 type conn struct {
 	net.Conn
-	l      *listener
+	l      *Listener
 	client netip.Addr
 	closed sync.Once
 
 	mu          sync.Mutex
-	phase       phase
-	until       time.Time // end of inHeader and idle
+	phase       Phase
+	until       time.Time // end of InHeader and Idle
 	read, write side
 }
 
-// enter is told by fasthttp, and for inBody by the first of our handlers, what comes next.
-func (c *conn) enter(p phase) {
+// Enter tells a connection that a Listener handed out what comes next.
+func Enter(nc net.Conn, p Phase) {
+	if c, ok := nc.(interface{ enter(Phase) }); ok {
+		c.enter(p)
+	}
+}
+
+func (c *conn) enter(p Phase) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.phase = p
 	switch p {
-	case inHeader:
-		c.until = time.Now().Add(c.l.opts.HeaderTime)
-	case idle:
-		c.until = time.Now().Add(c.l.opts.IdleTime)
-	case inBody:
-		c.read.credit, c.write.credit = c.l.opts.BodyStall, c.l.opts.BodyStall
-	}
-}
-
-// entered is fasthttp's ConnState hook. The state of a new connection is set already.
-func entered(nc net.Conn, s fasthttp.ConnState) {
-	if c, ok := nc.(interface{ enter(phase) }); ok {
-		switch s {
-		case fasthttp.StateActive:
-			c.enter(inHeader)
-		case fasthttp.StateIdle:
-			c.enter(idle)
-		}
+	case InHeader:
+		c.until = time.Now().Add(c.l.limits.HeaderTime)
+	case Idle:
+		c.until = time.Now().Add(c.l.limits.IdleTime)
+	case InBody:
+		c.read.credit, c.write.credit = c.l.limits.BodyStall, c.l.limits.BodyStall
 	}
 }
 
 func (c *conn) readDeadline() time.Time {
 	d := c.until
-	if c.phase == inBody {
+	if c.phase == InBody {
 		d = time.Now().Add(c.read.credit)
 	}
 	return earlier(d, c.read.outer)
@@ -189,8 +184,8 @@ func earlier(own, outer time.Time) time.Time {
 func (c *conn) spent(s *side, begin time.Time, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	earned := time.Duration(float64(n) / float64(c.l.opts.BodyRate) * float64(time.Second))
-	s.credit = min(s.credit-time.Since(begin)+earned, c.l.opts.BodyStall)
+	earned := time.Duration(float64(n) / float64(c.l.limits.BodyRate) * float64(time.Second))
+	s.credit = min(s.credit-time.Since(begin)+earned, c.l.limits.BodyStall)
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -203,13 +198,13 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.spent(&c.read, begin, n)
-	c.l.received.Add(int64(n))
+	c.l.Received.Add(int64(n))
 	return n, err
 }
 
 // Write goes in pieces of which a client at BodyRate takes several within BodyStall.
 func (c *conn) Write(p []byte) (written int, err error) {
-	piece := max(4<<10, c.l.opts.moves()/8)
+	piece := max(4<<10, c.l.limits.moves()/8)
 	for {
 		begin := time.Now()
 		c.mu.Lock()
@@ -220,7 +215,7 @@ func (c *conn) Write(p []byte) (written int, err error) {
 		}
 		n, err := c.Conn.Write(p[:min(piece, len(p))])
 		c.spent(&c.write, begin, n)
-		c.l.sent.Add(int64(n))
+		c.l.Sent.Add(int64(n))
 		written, p = written+n, p[n:]
 		if err != nil || len(p) == 0 {
 			return written, err
@@ -264,7 +259,7 @@ func socketOf(c net.Conn) net.Conn {
 	return c
 }
 
-// A handshaker is what fasthttp takes for TLS.
+// A handshaker is what a server takes for TLS.
 type handshaker interface {
 	Handshake() error
 	ConnectionState() tls.ConnectionState
