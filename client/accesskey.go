@@ -22,25 +22,52 @@ import (
 type AccessKey struct {
 	Name   string
 	Secret string
-	Access *Access
+	Access *Access // nil while a share's password is missing; see Unlock
+	Share  bool    // for a link to a page, not for programs
+
+	payload keyPayload
+	owner   mesh.Account
+	domain  sign.Domain
 }
 
 // keyPayload is what is sealed to a gateway.
 type keyPayload struct {
 	Name   string `json:"name"`
 	Secret string `json:"secret"`
-	Access string `json:"access"`
+	Access string `json:"access,omitempty"`
+	Share  bool   `json:"share,omitempty"`
+	Salt   []byte `json:"salt,omitempty"`   // 16 bytes, of a share with a password
+	Locked []byte `json:"locked,omitempty"` // its access, sealed under the password's key
 }
 
 // PublishKey makes an access key for gateways out of an access and puts it on the log until that expires. It needs an access
 // that may pass rights on.
 func (c *Client) PublishKey(ctx context.Context, a *Access, gateways []mesh.PublicKey) (*AccessKey, error) {
-	k := &AccessKey{Name: "ST" + rand.Text()[:18], Secret: (rand.Text() + rand.Text())[:40], Access: a}
-	plain, err := json.Marshal(keyPayload{k.Name, k.Secret, a.String()})
+	return c.publish(ctx, a, keyPayload{Access: a.String()}, gateways)
+}
+
+// PublishShare makes an access key for a link that anybody may follow who has it, and knows the password unless that is empty.
+func (c *Client) PublishShare(ctx context.Context, a *Access, password string, gateways []mesh.PublicKey) (*AccessKey, error) {
+	p := keyPayload{Share: true, Access: a.String()}
+	if password != "" {
+		var salt [16]byte
+		rand.Read(salt[:])
+		k, err := seal.OfPassword(password, salt)
+		if err != nil {
+			return nil, err
+		}
+		p.Access, p.Salt, p.Locked = "", salt[:], seal.Box(k, seal.Share, salt, []byte(p.Access))
+	}
+	return c.publish(ctx, a, p, gateways)
+}
+
+func (c *Client) publish(ctx context.Context, a *Access, p keyPayload, gateways []mesh.PublicKey) (*AccessKey, error) {
+	p.Name, p.Secret = "ST"+rand.Text()[:18], (rand.Text() + rand.Text())[:40]
+	plain, err := json.Marshal(p)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Internal, "encoding an access key: %w", err)
 	}
-	m := &wirepb.AccessKey{Name: k.Name, Action: index.PublishKey, AtMs: time.Now().UnixMilli(), Id: randomID(), ExpiresMs: a.rights.ExpiresMs}
+	m := &wirepb.AccessKey{Name: p.Name, Action: index.PublishKey, AtMs: time.Now().UnixMilli(), Id: randomID(), ExpiresMs: a.rights.ExpiresMs}
 	for _, g := range gateways {
 		box, err := seal.BoxTo(g, plain)
 		if err != nil {
@@ -49,7 +76,7 @@ func (c *Client) PublishKey(ctx context.Context, a *Access, gateways []mesh.Publ
 		m.Sealed = append(m.Sealed, &wirepb.SealedFor{Gateway: g[:], Box: box})
 	}
 	_, err = c.commit(ctx, wirepb.TxKind_TX_ACCESS_KEY, sign.AccessKey, m)
-	return k, err
+	return &AccessKey{Name: p.Name, Secret: p.Secret, Access: a, Share: p.Share, payload: p}, err
 }
 
 // WithdrawKey takes an access key off the log. Its grant is revoked by Revoke.
@@ -113,16 +140,53 @@ func (r *Keyring) Open(ctx context.Context, name string) (*AccessKey, error) {
 		if err := json.Unmarshal(plain, &p); err != nil {
 			return nil, mesh.Errorf(mesh.Corrupt, "the access key %s: %w", name, err)
 		}
-		access, err := ParseAccess(p.Access)
-		if err != nil {
+		k := &AccessKey{Name: name, Secret: p.Secret, Share: p.Share, payload: p}
+		if p.Name != name || m.Name != name {
+			return nil, mesh.Errorf(mesh.Denied, "the access key %s is not what its name says", name)
+		}
+		if k.owner, err = mesh.FromBytes[mesh.Account](a.Account); err != nil {
 			return nil, err
 		}
-		if p.Name != name || m.Name != name || string(access.rights.Account[:]) != string(a.Account) || access.domain != r.domain {
-			return nil, mesh.Errorf(mesh.Denied, "the access key %s is not what its name or its account says", name)
+		k.domain = r.domain
+		if len(p.Locked) > 0 {
+			return k, nil
 		}
-		return &AccessKey{name, p.Secret, access}, nil
+		k.Access, err = k.parse(p.Access)
+		return k, err
 	}
 	return nil, none
+}
+
+// Unlock opens a share with its password; Denied when it is another.
+func (k *AccessKey) Unlock(password string) (*Access, error) {
+	if k.Access != nil {
+		return k.Access, nil
+	}
+	salt, err := mesh.FromBytes[[16]byte](k.payload.Salt)
+	if err != nil {
+		return nil, err
+	}
+	key, err := seal.OfPassword(password, salt)
+	if err != nil {
+		return nil, err
+	}
+	text, err := seal.OpenBox(key, seal.Share, salt, k.payload.Locked)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Denied, "that is not the password")
+	}
+	return k.parse(string(text))
+}
+
+// parse reads the access inside, which must be of the account whose key this is.
+func (k *AccessKey) parse(text string) (*Access, error) {
+	a, err := ParseAccess(text)
+	if err != nil {
+		return nil, err
+	}
+	if a.rights.Account != k.owner || a.domain != k.domain {
+		return nil, mesh.Errorf(mesh.Denied, "the access key %s is not what its account says", k.Name)
+	}
+	return a, nil
 }
 
 // Bucket returns what everybody may know of a bucket: whose it is, whether it is public, and under which access key it is

@@ -171,7 +171,7 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 	}
 	for i, key := range gateways {
 		name := processName(RoleGateway, i)
-		profile.Gateways = append(profile.Gateways, home.Gateway{Name: name, Key: key, S3: "http://" + hostPort(ports[name]["s3"])})
+		profile.Gateways = append(profile.Gateways, home.Gateway{Name: name, Key: key, S3: "http://" + hostPort(ports[name]["s3"]), HTTP: "http://" + hostPort(ports[name]["http"])})
 	}
 	nodes, err := initAll(n.Nodes, func(i int) (node.Identity, error) { return node.Init(h.Process(RoleNode, i)) })
 	if err != nil {
@@ -259,7 +259,7 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 	}
 	for i := range n.gateways() {
 		name := processName(RoleGateway, i)
-		err := gateway.WriteConfig(h.Process(RoleGateway, i), gateway.Config{Name: name, Network: p.Network, S3: hostPort(ports[name]["s3"]),
+		err := gateway.WriteConfig(h.Process(RoleGateway, i), gateway.Config{Name: name, Network: p.Network, S3: hostPort(ports[name]["s3"]), HTTP: hostPort(ports[name]["http"]),
 			Status: hostPort(ports[name]["status"]), AccessLog: "access.log", Authorities: members})
 		if err != nil {
 			return err
@@ -357,10 +357,10 @@ func (n Network) endpoints() home.Endpoints {
 	url := func(purpose string) string { return fmt.Sprintf("http://%s", hostPort(v[purpose])) }
 	e := home.Endpoints{REST: url("rest"), Eth: url("eth"), CometBFT: url("rpc")}
 	if a, ok := n.portTable()[processName(RoleAuthority, 0)]; ok && n.runs(RoleAuthority) {
-		e.HTTP = "http://" + hostPort(a["http"])
+		e.Status = "http://" + hostPort(a["http"])
 	}
 	if g, ok := n.portTable()[processName(RoleGateway, 0)]; ok {
-		e.S3 = "http://" + hostPort(g["s3"])
+		e.S3, e.HTTP = "http://"+hostPort(g["s3"]), "http://"+hostPort(g["http"])
 	}
 	return e
 }

@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/gateway/http"
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/internal/httpserve"
@@ -35,9 +39,12 @@ type Config struct {
 	Name        string         `json:"name"`
 	Network     mesh.NetworkID `json:"network"`
 	Group       mesh.GroupID   `json:"group"`
-	S3          string         `json:"s3"`               // host:port for S3
-	Status      string         `json:"status"`           // host:port for people and monitors, plain HTTP
-	Domain      string         `json:"domain,omitempty"` // whose sub-domains name buckets
+	S3          string         `json:"s3"`                 // host:port for S3
+	HTTP        string         `json:"http,omitempty"`     // host:port for browsers; "" none
+	Cert        string         `json:"cert,omitempty"`     // PEM file of a certificate chain: S3 and HTTP speak TLS
+	CertKey     string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
+	Status      string         `json:"status"`             // host:port for people and monitors, plain HTTP
+	Domain      string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
 	AccessLog   string         `json:"access_log,omitempty"`
 	Authorities []group.Member `json:"authorities"`
 }
@@ -63,10 +70,16 @@ func Init(home string) (mesh.PublicKey, error) {
 
 // Check tells what in the settings cannot be.
 func (c Config) Check() error {
-	for what, addr := range map[string]string{"S3": c.S3, "status": c.Status} {
+	for what, addr := range map[string]string{"S3": c.S3, "HTTP": c.HTTP, "status": c.Status} {
+		if what == "HTTP" && addr == "" {
+			continue
+		}
 		if host, _, err := net.SplitHostPort(addr); err != nil || host == "" {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26200")
 		}
+	}
+	if c.CertKey != "" && c.Cert == "" {
+		return mesh.Errorf(mesh.Invalid, "the settings name a certificate's key and no certificate")
 	}
 	if len(c.Authorities) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
@@ -109,6 +122,7 @@ type Gateway struct {
 	keyring *client.Keyring
 	backend *s3.Backend
 	s3      *s3.Server
+	http    *http.Server // nil: none
 	status  net.Listener
 	access  *os.File
 
@@ -140,7 +154,8 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	if g.status, err = httpserve.Listen(c.Status); err != nil {
 		return g, err
 	}
-	opts := s3.Options{Domain: c.Domain, Ready: g.ready}
+	registry := prometheus.NewRegistry()
+	opts := s3.Options{Domain: c.Domain, Ready: g.ready, Registry: registry}
 	if c.AccessLog != "" {
 		path := c.AccessLog
 		if !filepath.IsAbs(path) {
@@ -151,12 +166,33 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 		}
 		opts.AccessLog = g.access
 	}
-	l, err := httpserve.Listen(c.S3)
+	var secure *tls.Config
+	if c.Cert != "" {
+		if secure, err = certificate(home, c.Cert, c.CertKey, log); err != nil {
+			return g, err
+		}
+	}
+	l, err := listen(c.S3, secure)
 	if err != nil {
 		return g, err
 	}
-	g.s3, err = s3.New(l, g.backend, keys{g.keyring}, log, opts)
+	if g.s3, err = s3.New(l, g.backend, keys{g.keyring}, log, opts); err != nil || c.HTTP == "" {
+		return g, err
+	}
+	if l, err = listen(c.HTTP, secure); err != nil {
+		return g, err
+	}
+	g.http, err = http.New(l, g.backend, g.keyring, log, http.Options{Domain: c.Domain, Registry: registry, AccessLog: opts.AccessLog})
 	return g, err
+}
+
+// listen takes an address, and speaks TLS on it unless secure is nil.
+func listen(addr string, secure *tls.Config) (net.Listener, error) {
+	l, err := httpserve.Listen(addr)
+	if err != nil || secure == nil {
+		return l, err
+	}
+	return tls.NewListener(l, secure), nil
 }
 
 // keys is a keyring as the S3 front asks it.
@@ -166,6 +202,9 @@ func (k keys) Key(ctx context.Context, id string) (*s3.Key, error) {
 	a, err := k.ring.Open(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if a.Share {
+		return nil, mesh.Errorf(mesh.Denied, "%s is for a link, not for programs", id)
 	}
 	return &s3.Key{ID: a.Name, Secret: a.Secret, Access: a.Access}, nil
 }
@@ -186,6 +225,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		own.Go(func(ctx context.Context) error { return httpserve.Run(ctx, pages, g.status) }),
 		own.Go(g.look),
 	)
+	if g.http != nil {
+		err = errors.Join(err, own.Go(g.http.Run))
+	}
 	return errors.Join(err, own.Wait())
 }
 
@@ -228,6 +270,9 @@ func (g *Gateway) Close() error {
 	var errs []error
 	if g.s3 != nil {
 		errs = append(errs, g.s3.Close())
+	}
+	if g.http != nil {
+		errs = append(errs, g.http.Close())
 	}
 	if g.backend != nil {
 		errs = append(errs, g.backend.Close())

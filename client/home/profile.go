@@ -29,13 +29,15 @@ type Profile struct {
 type Gateway struct {
 	Name string         `json:"name"`
 	Key  mesh.PublicKey `json:"key"`
-	S3   string         `json:"s3"` // URL
+	S3   string         `json:"s3"`             // URL
+	HTTP string         `json:"http,omitempty"` // URL
 }
 
 // Endpoints are URLs. One that is empty is not served.
 type Endpoints struct {
 	S3       string `json:"s3,omitempty"`       // of the first gateway
-	HTTP     string `json:"http,omitempty"`     // status and console, of the first authority
+	HTTP     string `json:"http,omitempty"`     // of the first gateway, for browsers
+	Status   string `json:"status,omitempty"`   // of the first authority: status pages
 	REST     string `json:"rest,omitempty"`     // Cosmos REST
 	Eth      string `json:"eth,omitempty"`      // Ethereum JSON-RPC
 	CometBFT string `json:"cometbft,omitempty"` // CometBFT RPC of the value layer

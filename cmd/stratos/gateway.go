@@ -13,7 +13,7 @@ import (
 )
 
 func newGatewayCommand(e *env) *cobra.Command {
-	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 for tools that people have", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 for tools that people have, HTTP for browsers", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(newGatewayInitCommand(e), &cobra.Command{
 		Use:   "run",
 		Short: "Run the gateway whose folder --home names, until interrupted",
@@ -63,7 +63,14 @@ it too: stratos keys create NAME --format env.`,
 			if err := gateway.WriteConfig(args[0], c); err != nil {
 				return err
 			}
-			g := home.Gateway{Name: c.Name, Key: key, S3: "http://" + c.S3}
+			scheme := "http://"
+			if c.Cert != "" {
+				scheme = "https://"
+			}
+			g := home.Gateway{Name: c.Name, Key: key, S3: scheme + c.S3}
+			if c.HTTP != "" {
+				g.HTTP = scheme + c.HTTP
+			}
 			p.Gateways = append(p.Gateways, g)
 			if err := h.SetProfile(p); err != nil {
 				return err
@@ -76,8 +83,11 @@ it too: stratos keys create NAME --format env.`,
 	f := cmd.Flags()
 	f.StringVar(&c.Name, "name", "gateway", "what its logs and the profile call it")
 	f.StringVar(&c.S3, "s3", "127.0.0.1:26290", "HOST:PORT for S3")
+	f.StringVar(&c.HTTP, "http", "127.0.0.1:26291", "HOST:PORT for browsers: public buckets, sites and shares; empty for none")
+	f.StringVar(&c.Cert, "cert", "", "PEM file of a certificate chain, so that both speak TLS; it is read again when it changes")
+	f.StringVar(&c.CertKey, "cert-key", "", "PEM file of the certificate's key; default the same file")
 	f.StringVar(&c.Status, "status", "127.0.0.1:26292", "HOST:PORT of its status page, for you")
-	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets")
+	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets; other hosts are buckets of that name, for browsers")
 	f.StringVar(&c.AccessLog, "access-log", "", "file for a line a request, in Combined Log Format")
 	return cmd
 }

@@ -42,6 +42,7 @@ type grantRecord struct {
 	AccessKey string `json:"access_key_id,omitempty"`
 	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
 	Endpoint  string `json:"endpoint,omitempty"`
+	URL       string `json:"url,omitempty"` // of a link, only when it was just made
 }
 
 // grantTerms are the flags of commands that make a grant.
@@ -109,14 +110,19 @@ its secret and the grant are sealed to them.`,
 
 func newShareCommand(e *env) *cobra.Command {
 	var g grantTerms
+	var web, protect bool
 	cmd := &cobra.Command{
 		Use:   "share stratos://BUCKET[/PREFIX]",
-		Short: "Make a grant with which another person reads what begins so",
+		Short: "Make a grant, or a link, with which another person reads what begins so",
 		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone. It carries
 the key of the folder in which the path lies: objects beside it in that folder stay refused by the network, but are not
-encrypted against its holder.`,
+encrypted against its holder.
+
+With --web it prints a link for browsers, to pages that the gateways of the profile serve: they can read what it shares. With
+--protect they can once somebody typed the password.`,
 		Example: `  stratos share stratos://films/2026/ --budget 20oz
-  stratos cp --grant TEXT stratos://films/2026/film.mp4 .`,
+  stratos cp --grant TEXT stratos://films/2026/film.mp4 .
+  stratos share stratos://films/2026/ --web --protect --expires 72h`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := mesh.ParsePath(args[0])
@@ -124,60 +130,79 @@ encrypted against its holder.`,
 				return err
 			}
 			g.prefix = p.Bucket + "/" + p.Key
-			return e.makeGrant(cmd, "share-"+time.Now().UTC().Format("20060102-150405.000"), g, grant.Read|grant.List)
+			name := "share-" + time.Now().UTC().Format("20060102-150405.000")
+			switch {
+			case protect && !web:
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "--protect is for links"), "add --web")
+			case web:
+				return e.makeLink(cmd.Context(), name, g, protect)
+			}
+			return e.makeGrant(cmd, name, g, grant.Read|grant.List)
 		},
 	}
+	cmd.Flags().BoolVar(&web, "web", false, "print a link for browsers")
+	cmd.Flags().BoolVar(&protect, "protect", false, "ask for a password that the link asks for, or read it from standard input")
 	g.flags(cmd, 24*time.Hour)
 	return cmd
 }
 
-var grantName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
-
-func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) error {
-	if !grantName.MatchString(name) {
-		return mesh.Errorf(mesh.Invalid, "%q is no name for a key: letters, digits, dots and hyphens, at most 64", name)
-	}
-	if g.expires <= 0 {
-		return mesh.Errorf(mesh.Invalid, "a key that has expired is of no use")
-	}
-	var budget mesh.Noz
-	if g.budget != "" {
+// makeLink makes a grant to read, and a link with it to the pages of the first gateway that has some.
+func (e *env) makeLink(ctx context.Context, name string, g grantTerms, protect bool) error {
+	password := ""
+	if protect {
 		var err error
-		if budget, err = mesh.ParseNoz(g.budget); err != nil {
+		if password, err = e.secretLine(ctx, "Password for the link"); err != nil {
 			return err
 		}
+		if password == "" {
+			return mesh.Errorf(mesh.Invalid, "an empty password protects nothing")
+		}
 	}
-	h, err := e.home()
+	m, err := e.newGrant(ctx, name, g, grant.Read|grant.List)
 	if err != nil {
 		return err
 	}
-	p, err := h.Profile()
+	err = m.publish(ctx, nil, func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
+		return c.PublishShare(ctx, m.shared, password, to)
+	})
 	if err != nil {
 		return err
 	}
-	// Not the session in the home: it ends sooner than a key may be wanted, and revoking it would revoke the key.
-	a, err := e.rootAccess(cmd.Context(), p, g.expires+time.Hour)
-	if err != nil {
-		return err
+	pages := pagesOf(m.profile)
+	if pages == "" {
+		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no gateway of the profile serves pages"), "run one with: stratos gateway init DIR --http HOST:PORT")
 	}
-	shared, id, err := a.Share(client.Terms{Prefix: g.prefix, Operations: operations, Expires: time.Now().Add(g.expires), Budget: budget, Label: name})
-	if err != nil {
-		return err
+	m.rec.URL, m.rec.Endpoint = pages+"/s/"+m.rec.AccessKey+"-"+m.rec.Secret+"/", ""
+	m.rec.Secret = ""
+	return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.URL) })
+}
+
+// pagesOf is where the first gateway of a profile that serves pages does; "" if none does.
+func pagesOf(p *home.Profile) string {
+	for _, g := range p.Gateways {
+		if g.HTTP != "" {
+			return g.HTTP
+		}
 	}
-	r := shared.Rights()
-	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget,
-		Created: time.Now().UTC().Truncate(time.Second), Expires: time.UnixMilli(r.ExpiresMs).UTC()}
-	if err := saveGrant(h, rec, true); err != nil {
+	return ""
+}
+
+var grantName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}$`)
+
+func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) error {
+	m, err := e.newGrant(cmd.Context(), name, g, operations)
+	if err != nil {
 		return err
 	}
 	if g.format == "" || g.format == "grant" {
-		rec.Grant = shared.String()
-		return e.print(rec, func(w io.Writer) { fmt.Fprintln(w, rec.Grant) })
+		m.rec.Grant = m.shared.String()
+		return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.Grant) })
 	}
-	if err := e.publishKey(cmd.Context(), h, p, a, shared, g, rec); err != nil {
+	if err := m.publish(cmd.Context(), g.gateways, nil); err != nil {
 		return err
 	}
 	e.json = e.json || g.format == "json"
+	rec := m.rec
 	return e.print(rec, func(w io.Writer) {
 		if g.format == "rclone" {
 			fmt.Fprintf(w, "[%s]\ntype = s3\nprovider = Other\naccess_key_id = %s\nsecret_access_key = %s\nendpoint = %s\nregion = us-east-1\nforce_path_style = true\n", rec.Name, rec.AccessKey, rec.Secret, rec.Endpoint)
@@ -187,38 +212,91 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 	})
 }
 
-// publishKey makes an access key of a grant, for the gateways that the terms name.
-func (e *env) publishKey(ctx context.Context, h home.Home, p *home.Profile, root, shared *client.Access, g grantTerms, rec *grantRecord) error {
+// A madeGrant is a grant that was just made.
+type madeGrant struct {
+	home         home.Home
+	profile      *home.Profile
+	root, shared *client.Access
+	rec          *grantRecord
+}
+
+// newGrant makes a grant and keeps its record.
+func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operations grant.Operations) (*madeGrant, error) {
+	if !grantName.MatchString(name) {
+		return nil, mesh.Errorf(mesh.Invalid, "%q is no name for a key: letters, digits, dots and hyphens, at most 80", name)
+	}
+	if g.expires <= 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "a key that has expired is of no use")
+	}
+	var budget mesh.Noz
+	if g.budget != "" {
+		var err error
+		if budget, err = mesh.ParseNoz(g.budget); err != nil {
+			return nil, err
+		}
+	}
+	h, err := e.home()
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.Profile()
+	if err != nil {
+		return nil, err
+	}
+	// Not the session in the home: it ends sooner than a key may be wanted, and revoking it would revoke the key.
+	a, err := e.rootAccess(ctx, p, g.expires+time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	shared, id, err := a.Share(client.Terms{Prefix: g.prefix, Operations: operations, Expires: time.Now().Add(g.expires), Budget: budget, Label: name})
+	if err != nil {
+		return nil, err
+	}
+	r := shared.Rights()
+	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget,
+		Created: time.Now().UTC().Truncate(time.Second), Expires: time.UnixMilli(r.ExpiresMs).UTC()}
+	return &madeGrant{h, p, a, shared, rec}, saveGrant(h, rec, true)
+}
+
+// publish makes an access key of the grant for the gateways that are named, all of the profile's if none is, and then calls with,
+// unless that is nil, with a client that has all rights.
+func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error)) (err error) {
 	var to []mesh.PublicKey
-	for _, x := range p.Gateways {
-		if len(g.gateways) > 0 && !slices.Contains(g.gateways, x.Name) {
+	for _, x := range m.profile.Gateways {
+		if len(gateways) > 0 && !slices.Contains(gateways, x.Name) {
 			continue
 		}
 		to = append(to, x.Key)
-		if rec.Endpoint == "" {
-			rec.Endpoint = x.S3
+		if m.rec.Endpoint == "" {
+			m.rec.Endpoint = x.S3
 		}
 	}
-	if len(to) == 0 || len(g.gateways) > len(to) {
+	if len(to) == 0 || len(gateways) > len(to) {
 		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see \"gateways\" in profile.json; make one with: stratos gateway init")
 	}
-	members, err := membersOf(p)
+	members, err := membersOf(m.profile)
 	if err != nil {
 		return err
 	}
-	c, err := client.New(root, members, client.Options{})
+	c, err := client.New(m.root, members, client.Options{})
 	if err != nil {
 		return err
 	}
-	k, err := c.PublishKey(ctx, shared, to)
-	if err := errors.Join(err, c.Close()); err != nil {
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if with == nil {
+		with = func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
+			return c.PublishKey(ctx, m.shared, to)
+		}
+	}
+	k, err := with(c, to)
+	if err != nil {
 		return err
 	}
-	rec.AccessKey = k.Name
-	if err := saveGrant(h, rec, false); err != nil {
+	m.rec.AccessKey = k.Name
+	if err := saveGrant(m.home, m.rec, false); err != nil {
 		return err
 	}
-	rec.Secret = k.Secret
+	m.rec.Secret = k.Secret
 	return nil
 }
 

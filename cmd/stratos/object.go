@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,30 +18,90 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 func newMakeBucketCommand(e *env) *cobra.Command {
 	var public bool
+	var budget string
 	cmd := &cobra.Command{
 		Use:     "mb stratos://BUCKET",
 		Short:   "Create a bucket",
-		Example: "  stratos mb stratos://photos",
+		Example: "  stratos mb stratos://photos\n  stratos mb stratos://site --public --budget 100oz",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := bucketPath(args[0])
 			if err != nil {
 				return err
 			}
-			return e.withClient(cmd.Context(), func(c *client.Client) error {
-				if err := c.MakeBucket(cmd.Context(), p.Bucket, public); err != nil {
-					return err
+			if budget != "" && !public {
+				return mesh.Errorf(mesh.Invalid, "--budget is for public buckets")
+			}
+			if budget != "" {
+				if _, err := mesh.ParseNoz(budget); err != nil {
+					return err // before there is a bucket
 				}
-				return e.print(map[string]any{"bucket": p.Bucket, "public": public}, func(w io.Writer) { fmt.Fprintf(w, "created %s\n", p) })
+			}
+			made := madeBucket{Bucket: p.Bucket, Public: public}
+			err = e.withClient(cmd.Context(), func(c *client.Client) error { return c.MakeBucket(cmd.Context(), p.Bucket, public) })
+			if err == nil && public && e.grant == "" {
+				made.URL, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
+			}
+			if err != nil {
+				return err
+			}
+			return e.print(made, func(w io.Writer) {
+				fmt.Fprintf(w, "created %s\n", p)
+				if made.URL != "" {
+					fmt.Fprintf(w, "everybody sees it at %s\n", made.URL)
+				}
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&public, "public", false, "do not encrypt; anybody may read")
+	cmd.Flags().BoolVar(&public, "public", false, "do not encrypt; anybody may read, in a browser too, on the account's ozone")
+	cmd.Flags().StringVar(&budget, "budget", "", "of a public one: ozone that readers without an account may spend, like 5oz; default: no bound of its own")
 	return cmd
+}
+
+type madeBucket struct {
+	Bucket string `json:"bucket"`
+	Public bool   `json:"public"`
+	URL    string `json:"url,omitempty"` // where browsers see it
+}
+
+// servedFor is how long a key lasts under which a public bucket is served: until somebody revokes it.
+const servedFor = 10 * 365 * 24 * time.Hour
+
+// serveBucket makes the key under which gateways serve a public bucket to those who have none, and returns where; "" when the
+// profile knows no gateway.
+func (e *env) serveBucket(ctx context.Context, bucket, budget string) (string, error) {
+	h, err := e.home()
+	if err != nil {
+		return "", err
+	}
+	p, err := h.Profile()
+	if err != nil || len(p.Gateways) == 0 {
+		return "", err
+	}
+	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor}
+	m, err := e.newGrant(ctx, "public-"+bucket, terms, grant.Read|grant.List)
+	if mesh.KindOf(err) == mesh.Conflict && err != nil { // there was such a bucket before
+		m, err = e.newGrant(ctx, "public-"+bucket+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
+	}
+	if err != nil {
+		return "", err
+	}
+	err = m.publish(ctx, nil, func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
+		k, err := c.PublishKey(ctx, m.shared, to)
+		if err != nil {
+			return nil, err
+		}
+		return k, c.ChangeBucket(ctx, bucket, client.BucketChange{Serving: k.Name})
+	})
+	if err != nil || pagesOf(p) == "" {
+		return "", err
+	}
+	return pagesOf(p) + "/" + bucket + "/", nil
 }
 
 func newRemoveBucketCommand(e *env) *cobra.Command {

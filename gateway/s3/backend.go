@@ -150,7 +150,8 @@ type op struct {
 	backend *Backend
 	session *session
 	cancel  context.CancelFunc
-	request *fasthttp.RequestCtx // nil in tests
+	request *fasthttp.RequestCtx // nil where there is none
+	seen    *client.Bucket       // instead
 }
 
 // begin finds the client under which a request acts on a bucket, "" when it is about none. The owner's requests act under
@@ -185,16 +186,11 @@ func (b *Backend) act(ctx context.Context, bucket string) (*op, error) {
 			o.cancel()
 			return nil, o.fail("asking whose a bucket is", err, noSuchBucket(bucket))
 		}
-		if err == nil && f.serving != "" && f.owner.String() != account {
-			s, err := b.session(o, f.serving)
-			if err == nil && s.client.Access().Account() == f.owner {
+		if err == nil && f.owner.String() != account {
+			if s := b.served(o, bucket, f); s != nil {
 				o.session, o.Client = s, s.client
 				return o, nil
 			}
-			if err == nil {
-				b.leave(s)
-			}
-			b.facts.Remove(bucket) // the key was withdrawn, or is not for this gateway
 		}
 	}
 	if id == "" {
@@ -208,6 +204,22 @@ func (b *Backend) act(ctx context.Context, bucket string) (*op, error) {
 	}
 	o.session, o.Client = s, s.client
 	return o, nil
+}
+
+// served returns the session under which a bucket is served, with one user more; nil when it is not, or not by this gateway.
+func (b *Backend) served(ctx context.Context, bucket string, f fact) *session {
+	if f.serving == "" {
+		return nil
+	}
+	s, err := b.session(ctx, f.serving)
+	if err == nil && s.client.Access().Account() == f.owner {
+		return s
+	}
+	if err == nil {
+		b.leave(s)
+	}
+	b.facts.Remove(bucket) // the key was withdrawn, or is not for this gateway
+	return nil
 }
 
 // fact returns what everybody may know of a bucket. Whose it is may be known from before; where that is not enough, because
@@ -228,16 +240,26 @@ func (b *Backend) fact(ctx context.Context, bucket string, owned bool) (fact, er
 
 // session returns the session of an access key, with one user more. leave it.
 func (b *Backend) session(ctx context.Context, id string) (*session, error) {
-	b.mu.Lock()
-	s, ok := b.sessions.Get(id)
-	if ok {
-		s.users++
-	}
-	b.mu.Unlock()
-	if ok {
+	if s := b.known(id); s != nil {
 		return s, nil
 	}
-	return b.open(ctx, id)
+	k, err := b.keys.Key(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return b.open(id, k.Access)
+}
+
+// known is session for one that is at work; nil when it is not.
+func (b *Backend) known(id string) *session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.sessions.Get(id)
+	if !ok {
+		return nil
+	}
+	s.users++
+	return s
 }
 
 func (b *Backend) leave(s *session) {
@@ -269,12 +291,8 @@ func (o *op) end() {
 }
 
 // open makes a session of an access key. Its one user is the caller.
-func (b *Backend) open(ctx context.Context, id string) (*session, error) {
-	k, err := b.keys.Key(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.New(k.Access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
+func (b *Backend) open(id string, access *client.Access) (*session, error) {
+	c, err := client.New(access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
 	if err != nil {
 		return nil, err
 	}
@@ -300,6 +318,8 @@ func (o *op) bucket(name string) (*client.Bucket, error) {
 		if v, ok := o.request.UserValue(bucketMemo(name)).(*client.Bucket); ok {
 			return v, nil
 		}
+	} else if o.seen != nil && o.seen.Name == name {
+		return o.seen, nil
 	}
 	v, err := o.Bucket(o, name)
 	if err != nil {
@@ -310,7 +330,7 @@ func (o *op) bucket(name string) (*client.Bucket, error) {
 }
 
 func (o *op) remember(v *client.Bucket) {
-	if o.request != nil {
+	if o.seen = v; o.request != nil {
 		o.request.SetUserValue(bucketMemo(v.Name), v)
 	}
 }

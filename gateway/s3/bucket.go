@@ -121,6 +121,10 @@ func (b *Backend) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([
 	if mesh.CheckBucket(name) != nil {
 		return nil, s3err.GetBucketErr(s3err.ErrNoSuchBucket, name)
 	}
+	return o.acl(name)
+}
+
+func (o *op) acl(name string) ([]byte, error) {
 	acl, err := o.section(name, sectionACL)
 	if err != nil || acl != nil {
 		return acl, err

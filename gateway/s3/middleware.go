@@ -186,7 +186,7 @@ func (s *Server) finish(c fiber.Ctx, r *record) {
 		h.Set("X-Amz-Server-Side-Encryption", "AES256")
 	}
 	s.meter.request(r.action, status, time.Since(r.begin))
-	s.access.write(c, r, status)
+	s.logged(c, r, status)
 }
 
 // failed answers what fasthttp could not read as a request, in place of fiber's handler, which runs the whole chain for it.

@@ -1,12 +1,10 @@
 package s3
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -69,49 +67,19 @@ func (m *meter) request(action string, status int, took time.Duration) {
 	m.seconds.WithLabelValues(action).Observe(took.Seconds())
 }
 
-// An accessLog writes a line a request in Combined Log Format:
-//
-//	client - key [time] "method path version" status bytes "referer" "agent"
-//
-// The key is the one that the request named, whether it proved to hold it or not; bytes are what the answer promised.
-type accessLog struct {
-	mu sync.Mutex
-	w  io.Writer // nil: none
-}
-
-func (l *accessLog) write(c fiber.Ctx, r *record, status int) {
-	if l.w == nil {
-		return
-	}
-	key := "-"
-	if a, ok := utils.ContextKeyAccount.Get(c).(auth.Account); ok && a.SessionToken != "" {
+// logged writes a request's line. The key is the one that the request named, whether it proved to hold it or not; bytes are what
+// the answer promised.
+func (s *Server) logged(c fiber.Ctx, r *record, status int) {
+	key := ""
+	if a, ok := utils.ContextKeyAccount.Get(c).(auth.Account); ok {
 		key = a.SessionToken
 	}
-	size := "-"
-	if n := c.Response().Header.ContentLength(); n > 0 {
-		size = strconv.Itoa(n)
-	} else if n := len(c.Response().Body()); n > 0 && !c.Response().IsBodyStream() {
-		size = strconv.Itoa(n)
+	size := int64(c.Response().Header.ContentLength())
+	if size <= 0 && !c.Response().IsBodyStream() {
+		size = int64(len(c.Response().Body()))
 	}
-	line := fmt.Sprintf("%s - %s [%s] \"%s %s %s\" %d %s \"%s\" \"%s\"\n", c.RequestCtx().RemoteIP(), plain(key), r.begin.Format("02/Jan/2006:15:04:05 -0700"),
-		plain(c.Method()), plain(unsigned(string(c.Request().RequestURI()))), plain(string(c.Request().Header.Protocol())),
-		status, size, plain(unsigned(or(c.Get("Referer")))), plain(or(c.Get("User-Agent"))))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.w, line) // a full disk does not stop the gateway
-}
-
-func or(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-// plain makes a text that ends no field and no line.
-func plain(s string) string {
-	q := strconv.QuoteToASCII(s)
-	return q[1 : len(q)-1]
+	s.access.Write(guard.Line{Client: c.RequestCtx().RemoteIP().String(), User: key, Begin: r.begin, Method: c.Method(), URI: unsigned(string(c.Request().RequestURI())),
+		Proto: string(c.Request().Header.Protocol()), Status: status, Bytes: size, Referer: unsigned(c.Get("Referer")), Agent: c.Get("User-Agent")})
 }
 
 // unsigned blots out the signature of a presigned address, which would open the object to the log's readers.

@@ -37,7 +37,7 @@ type Server struct {
 	http     *fasthttp.Server
 	clients  *guard.Clients
 	meter    *meter
-	access   accessLog
+	access   *guard.AccessLog
 	ctx      context.Context // of questions for keys
 	cancel   context.CancelFunc
 
@@ -54,7 +54,7 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: log, listener: guard.NewListener(l, opts.Limits), access: accessLog{w: opts.AccessLog}}
+	s := &Server{opts: opts, log: log, listener: guard.NewListener(l, opts.Limits), access: guard.NewAccessLog(opts.AccessLog)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.clients, err = guard.NewClients(opts.Limits); err != nil {
 		return nil, err

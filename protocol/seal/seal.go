@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"filippo.io/edwards25519"
+	"golang.org/x/crypto/scrypt"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/index"
@@ -148,15 +149,25 @@ func (s *Sealer) OpenFrame(dst, sealed []byte, n uint64, last bool) ([]byte, err
 	return out, nil
 }
 
+// OfPassword makes a key of a password. It takes 32 MiB and a tenth of a second, so that guessing does.
+func OfPassword(password string, salt [16]byte) (k Key, err error) {
+	b, err := scrypt.Key([]byte(password), salt[:], 1<<15, 8, 1, len(k))
+	if err != nil {
+		return k, mesh.Errorf(mesh.Internal, "making a key of a password: %w", err)
+	}
+	return Key(b), nil
+}
+
 // A Use says what is sealed beside an object's frames.
 type Use string
 
 // The uses. Each is sealed under a key of its own, derived from the object's with a salt that is used once: the version
-// for metadata and summary, the upload for what its beginning says, random bytes for tags.
+// for metadata and summary, the upload for what its beginning says, random bytes for tags and shares.
 const (
 	Metadata Use = "metadata"
 	Summary  Use = "summary"
 	Tags     Use = "tags"
+	Share    Use = "share" // a grant, under a password's key
 )
 
 // Box seals what is said about an object. A salt of 16 bytes is used for one text only.

@@ -87,12 +87,20 @@ func Defaults(all ...Default) error {
 }
 
 // Clients bounds how many requests each client address makes: a bucket of ClientBurst tokens that fills at ClientRate.
-type Clients struct {
-	rate, burst float64
+type Clients = Rates[netip.Addr]
+
+// NewClients returns the bounds that complete limits say.
+func NewClients(o Limits) (*Clients, error) {
+	return NewRates[netip.Addr](float64(o.ClientRate), o.ClientBurst, o.Clients)
+}
+
+// Rates bound how often each of many may do something: a bucket of tokens each. They may be used by many goroutines.
+type Rates[K comparable] struct {
+	rate, burst float64 // tokens a second, and at most
 	now         func() time.Time
 
 	mu      sync.Mutex
-	buckets *lru.Cache[netip.Addr, bucket]
+	buckets *lru.Cache[K, bucket]
 }
 
 type bucket struct {
@@ -100,18 +108,19 @@ type bucket struct {
 	at     time.Time
 }
 
-// NewClients returns the bounds that complete limits say.
-func NewClients(o Limits) (*Clients, error) {
-	b, err := lru.New[netip.Addr, bucket](o.Clients)
-	return &Clients{rate: float64(o.ClientRate), burst: float64(o.ClientBurst), now: time.Now, buckets: b}, err
+// NewRates allows rate times a second in the long run, and burst at once. most are remembered; the one that was longest silent is
+// forgotten, and begins anew.
+func NewRates[K comparable](rate float64, burst, most int) (*Rates[K], error) {
+	b, err := lru.New[K, bucket](most)
+	return &Rates[K]{rate: rate, burst: float64(burst), now: time.Now, buckets: b}, err
 }
 
-// Admit tells whether a client may make a request now, and counts it.
-func (l *Clients) Admit(a netip.Addr) bool {
+// Admit tells whether one may do it now, and counts it.
+func (l *Rates[K]) Admit(who K) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	b, ok := l.buckets.Get(a)
+	b, ok := l.buckets.Get(who)
 	if !ok {
 		b = bucket{l.burst, now}
 	}
@@ -120,6 +129,6 @@ func (l *Clients) Admit(a netip.Addr) bool {
 	if admitted {
 		b.tokens--
 	}
-	l.buckets.Add(a, b)
+	l.buckets.Add(who, b)
 	return admitted
 }
