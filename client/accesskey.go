@@ -48,17 +48,33 @@ func (c *Client) PublishKey(ctx context.Context, a *Access, gateways []mesh.Publ
 
 // PublishShare makes an access key for a link that anybody may follow who has it, and knows the password unless that is empty.
 func (c *Client) PublishShare(ctx context.Context, a *Access, password string, gateways []mesh.PublicKey) (*AccessKey, error) {
-	p := keyPayload{Share: true, Access: a.String()}
-	if password != "" {
-		var salt [16]byte
-		rand.Read(salt[:])
-		k, err := seal.OfPassword(password, salt)
-		if err != nil {
-			return nil, err
-		}
-		p.Access, p.Salt, p.Locked = "", salt[:], seal.Box(k, seal.Share, salt, []byte(p.Access))
+	p, err := sharePayload(a, password)
+	if err != nil {
+		return nil, err
 	}
 	return c.publish(ctx, a, p, gateways)
+}
+
+func sharePayload(a *Access, password string) (p keyPayload, err error) {
+	p.Share, p.Access = true, a.String()
+	if password == "" {
+		return p, nil
+	}
+	var salt [16]byte
+	rand.Read(salt[:])
+	k, err := seal.OfPassword(password, salt)
+	p.Access, p.Salt, p.Locked = "", salt[:], seal.Box(k, seal.Share, salt, []byte(p.Access))
+	return p, err
+}
+
+// NewShare is the share that a gateway would find, without a log: for tests of what serves shares.
+func NewShare(a *Access, name, secret, password string) (*AccessKey, error) {
+	p, err := sharePayload(a, password)
+	k := &AccessKey{Name: name, Secret: secret, Share: true, payload: p, owner: a.Account(), domain: a.domain}
+	if password == "" {
+		k.Access = a
+	}
+	return k, err
 }
 
 func (c *Client) publish(ctx context.Context, a *Access, p keyPayload, gateways []mesh.PublicKey) (*AccessKey, error) {

@@ -151,6 +151,9 @@ func (s *Server) folder(w *answer, r *nethttp.Request, v s3.Visit, f folderOf) e
 	if err != nil {
 		return err
 	}
+	if len(names) == 0 && f.key != f.base && !r.URL.Query().Has("after") {
+		return mesh.Errorf(mesh.NotFound, "there is nothing that begins with %q", f.key)
+	}
 	data := pageData{Title: f.title}
 	inner := strings.TrimPrefix(f.key, f.base)
 	inner = inner[:strings.LastIndexByte(inner, '/')+1]

@@ -130,8 +130,14 @@ func (s *Server) cors(w *answer, r *nethttp.Request, v s3.Visit) (done bool, err
 	return true, nil
 }
 
-// escape writes a key as a path.
-func escape(key string) string { return (&url.URL{Path: "/" + key}).EscapedPath()[1:] }
+// escape writes a key as a path behind a slash. One of its own at the beginning would make a host of what follows.
+func escape(key string) string {
+	p := (&url.URL{Path: "/" + key}).EscapedPath()[1:]
+	if strings.HasPrefix(p, "/") {
+		p = "%2F" + p[1:]
+	}
+	return p
+}
 
 func redirect(w *answer, r *nethttp.Request, status int, to string) {
 	w.Header().Set("Location", to)

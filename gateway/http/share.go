@@ -32,7 +32,7 @@ const (
 	maxForm     = 4 << 10   // bytes of a form with a password
 	maxText     = 256 << 10 // bytes of a text that is shown
 	maxUnlocked = 1024      // shares whose password was typed, kept open
-	tries       = 10        // passwords at once, before TryEvery
+	tries       = 5         // passwords at once, before TryEvery
 )
 
 // locks are the shares with passwords.
