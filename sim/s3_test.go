@@ -84,8 +84,8 @@ func s3Get(ctx context.Context, c *s3.Client, bucket, key string, change ...func
 // secondGateway is another gateway in front of the same mesh, made with the commands of the help in a home of its own.
 func secondGateway(t *testing.T, key *accessKey) string {
 	t.Helper()
-	dir, at := filepath.Join(t.TempDir(), "gateway"), free(t, 2)
-	mustCLI(t, "gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1])
+	dir, at := filepath.Join(t.TempDir(), "gateway"), free(t, 3)
+	mustCLI(t, "gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2])
 	*key = newAccessKey(t)
 	runOutside(t, "gateway", "run", "--home", dir)
 	endpoint := "http://" + at[0]

@@ -234,6 +234,15 @@ func (b *Backend) fact(ctx context.Context, bucket string, owned bool) (fact, er
 		return fact{}, err
 	}
 	f = fact{v.Owner, v.Serving, time.Now().Add(factTime)}
+	if f.serving != "" {
+		// What is public the log shows under any session; that the key was withdrawn must end it here.
+		if _, err := b.keys.Key(ctx, f.serving); err != nil {
+			if kind := mesh.KindOf(err); kind != mesh.NotFound && kind != mesh.Denied {
+				return fact{}, err
+			}
+			f.serving = ""
+		}
+	}
 	b.facts.Add(bucket, f)
 	return f, nil
 }
