@@ -30,6 +30,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.left -= n
 	if b.frames != nil && !b.frames.follow(p[:n]) {
 		b.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+		if b.frames.bare {
+			b.err = s3err.GetAPIError(s3err.ErrMalformedTrailer)
+		}
 		return 0, b.err
 	}
 	var timeout net.Error
@@ -61,6 +64,7 @@ type frames struct {
 	line    []byte // of a header or trailer, so far
 	size    int64  // of data, left
 	lines   int    // of the trailer
+	bare    bool   // the last chunk has no trailer, and should
 }
 
 type frameState uint8
@@ -138,6 +142,7 @@ func (f *frames) take(line []byte) bool {
 			f.state = ended
 			return true
 		}
+		f.bare = last && f.lines == 0
 		f.lines++
 		return f.trailer && !last && f.lines <= 2 && (f.lines == 2) == bytes.HasPrefix(line, trailerSignature)
 	}

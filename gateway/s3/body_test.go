@@ -119,7 +119,7 @@ func TestBodies(t *testing.T) {
 		{"forged, a space", forged(" 5;chunk-signature=" + zero + "\r\nEVIL!"), 0, 400, "IncompleteBody"},
 
 		{"signed trailer", signed(true, nil), 0, 200, ""},
-		{"signed trailer, absent", signed(true, func(_ string, f []string) string { return strings.Join(f[:4], "") + "\r\n" }), 0, 400, "IncompleteBody"},
+		{"signed trailer, absent", signed(true, func(_ string, f []string) string { return strings.Join(f[:4], "") + "\r\n" }), 0, 400, "MalformedTrailerError"},
 		{"signed trailer, half", signed(true, func(s string, _ []string) string { return s[:len(s)-40] }), 0, 400, "IncompleteBody"},
 		{"signed trailer, without its signature", signed(true, func(_ string, f []string) string { return strings.Join(f[:5], "") + "\r\n" }), 0, 400, "IncompleteBody"},
 		{"signed trailer, twice", signed(true, func(_ string, f []string) string { return strings.Join(f[:5], "") + f[4] + f[5] + f[6] }), 0, 400, "IncompleteBody"},
@@ -147,6 +147,34 @@ func TestBodies(t *testing.T) {
 	w.expect("anonymous, cut", w.raw(anonymous.String(), true), 400, "IncompleteBody")
 	part := request{method: "PUT", path: "/photos/k", query: "partNumber=1&uploadId=u", key: "ALICE", body: content[:20000], length: len(content)}
 	w.expect("a part, cut", w.raw(part.String(), true), 400, "IncompleteBody")
+}
+
+// A checksum behind the bytes reaches the backend, of objects and of parts, and is none of a part that has none.
+func TestTrailers(t *testing.T) {
+	w := newWorld(t, Options{})
+	crc := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte("content"))))
+	for _, query := range []string{"", "partNumber=1&uploadId=u"} {
+		put := func(payload, body string, header ...string) request {
+			return request{method: "PUT", path: "/photos/k", query: query, key: "ALICE", payload: payload, body: body, header: header}
+		}
+		signed := put("", "")
+		signed.body, _ = chunked(&signed, []string{"content"}, true)
+		for _, c := range []struct {
+			name, want string
+			r          request
+		}{
+			{"none", "", put(unsignedPayload, "content")},
+			{"unsigned", "crc32 " + crc, put(unsignedTrailer, "7\r\ncontent\r\n0\r\nx-amz-checksum-crc32:"+crc+"\r\n\r\n", "x-amz-decoded-content-length: 7", "x-amz-trailer: x-amz-checksum-crc32")},
+			{"signed", "crc32 " + crc, signed},
+		} {
+			w.expect(c.name, w.do(c.r), 200, "")
+			w.be.set(func() {
+				if w.be.trailer != c.want {
+					t.Errorf("%s, %q: %q, want %q", c.name, query, w.be.trailer, c.want)
+				}
+			})
+		}
+	}
 }
 
 // forged is a signed upload of five bytes whose frames the client makes up.
@@ -235,7 +263,7 @@ func TestExact(t *testing.T) {
 			if (err == nil) != c.ok || c.ok && string(b) != c.in {
 				t.Errorf("%q as %d: %q, %v", c.in, c.want, b, err)
 			}
-			if _, again := e.Read(make([]byte, 1)); !c.ok && again != s3err.GetAPIError(s3err.ErrIncompleteBody) {
+			if _, again := e.Read(make([]byte, 1)); !c.ok && again != s3err.GetAPIError(s3err.ErrContentLengthMismatch) {
 				t.Errorf("%q as %d: read again %v", c.in, c.want, again)
 			}
 		}
