@@ -613,8 +613,7 @@ func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) 
 	if _, err := o.bucket(bucket); err != nil {
 		return out, err
 	}
-	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
-	quiet := o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass it on
+	bypass, quiet := o.bypasses(), o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass them on
 	type outcome struct {
 		done *s3.DeleteObjectOutput
 		err  error
