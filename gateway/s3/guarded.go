@@ -84,7 +84,14 @@ func (g *guarded) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 			return s3response.PutObjectOutput{}, s3Error(g.log, "checking a key", err)
 		}
 	}
-	in.Body = exactly(in.Body, in.ContentLength)
+	switch file, err := formFileOf(ctx, in); {
+	case err != nil:
+		return s3response.PutObjectOutput{}, s3Error(g.log, "reading a form", err)
+	case file != nil:
+		in.Body, in.ContentLength = file, nil // which is the form's
+	default:
+		in.Body = exactly(in.Body, in.ContentLength)
+	}
 	return g.Backend.PutObject(ctx, in)
 }
 

@@ -145,9 +145,6 @@ func lockMode(s string) client.LockMode {
 	return client.Governance
 }
 
-// isForm tells a browser's form upload, whose length is that of the form.
-func (o *op) isForm() bool { return o.request != nil && string(o.request.Method()) == "POST" }
-
 // PutObject writes an object.
 func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
 	o, err := b.begin(ctx)
@@ -178,7 +175,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 		algorithm = in.ChecksumAlgorithm
 	}
 	want := int64(-1)
-	if in.ContentLength != nil && !o.isForm() {
+	if in.ContentLength != nil {
 		want = *in.ContentLength
 	}
 	bytes, err := newIntake(in.Body, want, algorithm, value, false)
