@@ -310,7 +310,7 @@ func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+	if in.ChecksumMode == types.ChecksumModeEnabled && sel.length == found.Size {
 		c := s.checksum()
 		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
 		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
@@ -370,7 +370,7 @@ func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+	if in.ChecksumMode == types.ChecksumModeEnabled && sel.length == found.Size {
 		c := s.checksum()
 		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
 		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
