@@ -17,7 +17,7 @@ var errRequestTimeout = s3err.APIError{Code: "RequestTimeout", HTTPStatusCode: 4
 // soon, and versitygw believes signed chunks of which the last was never closed; a body does not.
 type body struct {
 	r      io.Reader
-	left   int     // of Content-Length
+	left   int     // of Content-Length; no more than 0 when there is none
 	frames *frames // nil: not in signed chunks
 	err    error   // sticky
 }

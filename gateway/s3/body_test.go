@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,9 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"net"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -173,6 +177,81 @@ func TestTrailers(t *testing.T) {
 					t.Errorf("%s, %q: %q, want %q", c.name, query, w.be.trailer, c.want)
 				}
 			})
+		}
+	}
+}
+
+// transfer writes a request's body with Transfer-Encoding: chunked, up to where it is cut.
+func transfer(text string, cut bool) string {
+	head, body, _ := strings.Cut(text, "\r\n\r\n")
+	head = regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, "Transfer-Encoding: chunked")
+	var b strings.Builder
+	for part := range slices.Chunk([]byte(body), 9000) {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(part), part)
+	}
+	if !cut {
+		b.WriteString("0\r\n\r\n")
+	}
+	return head + "\r\n\r\n" + b.String()
+}
+
+// S3's own chunks need no Content-Length: they say where the object ends, and what is not whole is not stored.
+func TestTransferChunked(t *testing.T) {
+	w := newWorld(t, Options{})
+	content := strings.Repeat("0123456789abcdef", 2000)
+	crc := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(content))))
+	put := func(payload, body string, header ...string) request {
+		return request{method: "PUT", path: "/photos/k", key: "ALICE", payload: payload, body: body, header: header}
+	}
+	signed := func(chunks []string, trailer bool, frames int) request {
+		r := put("", "")
+		_, all := chunked(&r, chunks, trailer)
+		r.body = strings.Join(all[:len(all)-frames], "")
+		return r
+	}
+	unsigned := func(body string) request {
+		return put(unsignedTrailer, body, fmt.Sprintf("x-amz-decoded-content-length: %d", len(content)), "x-amz-trailer: x-amz-checksum-crc32")
+	}
+	whole := fmt.Sprintf("%x\r\n%s\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n", len(content), content, crc)
+	for _, c := range []struct {
+		name   string
+		r      request
+		cut    bool
+		want   string
+		status int
+		code   string
+	}{
+		{"signed", signed([]string{content}, false, 0), false, content, 200, ""},
+		{"signed, nothing", signed(nil, false, 0), false, "", 200, ""},
+		{"signed trailer", signed([]string{content}, true, 0), false, content, 200, ""},
+		{"unsigned trailer", unsigned(whole), false, content, 200, ""},
+		{"signed, cut", signed([]string{content}, false, 1), true, "", 400, "IncompleteBody"},
+		{"signed, no last chunk", signed([]string{content}, false, 2), false, "", 400, "IncompleteBody"},
+		{"signed trailer, no trailer", signed([]string{content}, true, 3), false, "", 400, "IncompleteBody"},
+		{"unsigned trailer, cut", unsigned(whole[:len(whole)-2]), true, "", 400, "IncompleteBody"},
+		{"unsigned trailer, no last chunk", unsigned(whole[:20000]), false, "", 400, "IncompleteBody"},
+		{"forged, one chunk and no last", forged("5;chunk-signature=" + strings.Repeat("0", 64) + "\r\nEVIL!"), false, "", 400, "IncompleteBody"},
+		{"no length", put(signedChunks, "x"), false, "", 411, "MissingContentLength"},
+		{"no chunks", put(unsignedPayload, content), false, "", 411, "MissingContentLength"},
+		{"a document", request{method: "PUT", path: "/photos/k", query: "tagging", key: "ALICE", payload: signedChunks, body: "x", header: []string{"x-amz-decoded-content-length: 1"}}, false, "", 411, "MissingContentLength"},
+		{"nobody's", request{method: "PUT", path: "/public/k", body: whole, header: []string{"X-Amz-Content-Sha256: " + unsignedTrailer, fmt.Sprint("X-Amz-Decoded-Content-Length: ", len(content))}}, false, "", 411, "MissingContentLength"},
+	} {
+		w.be.set(func() { clear(w.be.objects) })
+		conn := w.dial()
+		go func() {
+			_, _ = io.WriteString(conn, transfer(c.r.String(), c.cut))
+			if c.cut {
+				_ = conn.(*net.TCPConn).CloseWrite()
+			}
+		}()
+		answers := bufio.NewReader(conn)
+		a := readAnswer(answers, "PUT")
+		w.expect(c.name, a, c.status, c.code)
+		if more := readAnswer(answers, "PUT"); more.status != 0 {
+			t.Errorf("%s: answered again: %v", c.name, more)
+		}
+		if got, stored := w.be.object(strings.TrimPrefix(c.r.path, "/")); stored != (c.status == 200) || got != c.want {
+			t.Errorf("%s: stored %v, %d bytes", c.name, stored, len(got))
 		}
 	}
 }
