@@ -123,6 +123,22 @@ func TestBodies(t *testing.T) {
 		{"forged, a space", forged(" 5;chunk-signature=" + zero + "\r\nEVIL!"), 0, 400, "IncompleteBody"},
 
 		{"signed trailer", signed(true, nil), 0, 200, ""},
+		{"signed trailer, LF CR LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n\r\n", 1), 1)
+		}), 0, 200, ""},
+		{"signed trailer, LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF LF CR LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n\n\r\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, CR LF CR LF", signed(true, func(s string, f []string) string { return strings.Replace(s, f[4], f[4]+"\r\n", 1) }), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF CR LF behind the signature", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[5], strings.Replace(f[5], "\r\n", "\n\r\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF CR LF, forged", signed(true, func(_ string, f []string) string {
+			return strings.Join(f[:4], "") + "x-amz-checksum-crc32:AAAAAA==\n\r\n" + f[5] + f[6]
+		}), 0, 400, "BadDigest"},
 		{"signed trailer, absent", signed(true, func(_ string, f []string) string { return strings.Join(f[:4], "") + "\r\n" }), 0, 400, "MalformedTrailerError"},
 		{"signed trailer, half", signed(true, func(s string, _ []string) string { return s[:len(s)-40] }), 0, 400, "IncompleteBody"},
 		{"signed trailer, without its signature", signed(true, func(_ string, f []string) string { return strings.Join(f[:5], "") + "\r\n" }), 0, 400, "IncompleteBody"},
@@ -293,7 +309,7 @@ func TestFramesAreStrict(t *testing.T) {
 		"5;chunk-signature=" + sig + "\n": false, "5;chunk-signature=" + sig + "\r\r\n": false, "5\r\n": false, "\r\n": false,
 		strings.Repeat("0", 300): false,
 	} {
-		if got := (&frames{}).follow([]byte(line)); got != ok {
+		if _, got := (&frames{}).follow([]byte(line)); got != ok {
 			t.Errorf("%q: %v", line, got)
 		}
 	}
@@ -303,18 +319,26 @@ func FuzzFrames(f *testing.F) {
 	r := request{method: "PUT", path: "/b/k", key: "K"}
 	whole, _ := chunked(&r, []string{"hello"}, true)
 	f.Add([]byte(whole), true)
+	f.Add([]byte(strings.Replace(whole, "==\r\n", "==\n\r\n", 1)), true)
 	f.Fuzz(func(t *testing.T, b []byte, trailer bool) {
-		at, one := &frames{trailer: trailer}, &frames{trailer: trailer}
-		all := at.follow(b)
+		at, one, again := &frames{trailer: trailer}, &frames{trailer: trailer}, &frames{trailer: trailer}
+		whole, pieces := bytes.Clone(b), []byte(nil)
+		kept, all := at.follow(whole)
 		each := true
-		for i := range b {
-			each = each && one.follow(b[i:i+1])
+		for i := 0; i < len(b) && each; i++ {
+			var n int
+			p := []byte{b[i]}
+			n, each = one.follow(p)
+			pieces = append(pieces, p[:n]...)
 		}
-		if all != each || all && at.complete() != one.complete() {
+		if all != each || all && (at.complete() != one.complete() || !bytes.Equal(whole[:kept], pieces)) {
 			t.Fatal("the pieces matter")
 		}
 		if all && at.complete() && !bytes.HasSuffix(b, []byte("\r\n")) {
 			t.Fatal("complete without an end")
+		}
+		if n, ok := again.follow(pieces); all && (!ok || again.complete() != at.complete() || n != len(pieces)) {
+			t.Fatal("what goes on is not what was followed")
 		}
 	})
 }
