@@ -149,6 +149,18 @@ func (m *memory) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObj
 	return out, nil
 }
 
+func (m *memory) GetObjectAcl(_ context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.owners[*in.Bucket]
+	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &id}, Grants: []types.Grant{{Permission: types.PermissionFullControl, Grantee: &types.Grantee{ID: &id, Type: types.TypeCanonicalUser}}}}, nil
+}
+
+func (m *memory) GetObjectRetention(context.Context, string, string, string) ([]byte, error) {
+	until := time.Unix(2e9, 0).UTC()
+	return json.Marshal(types.ObjectLockRetention{Mode: types.ObjectLockRetentionModeGovernance, RetainUntilDate: &until})
+}
+
 func (m *memory) CopyObject(context.Context, s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
 	return s3response.CopyObjectOutput{CopyObjectResult: &s3response.CopyObjectResult{}}, nil
 }

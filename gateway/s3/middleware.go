@@ -59,6 +59,7 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 		s.log.Error("a request failed", "request", utils.RequestID(c), "err", err)
 		return answer(c, s3err.GetAPIError(s3err.ErrInternalError))
 	}
+	respell(c)
 	return nil
 }
 
