@@ -15,7 +15,7 @@ func TestTools(t *testing.T) {
 	if os.Getenv("STRATOS_TOOLS") == "" {
 		t.Skip("run by make test-tools")
 	}
-	k := newAccessKey(t)
+	k := newAccessKey(t, "--bypass-locks")
 	r := random(t)
 	dir := t.TempDir()
 	tree := filepath.Join(dir, "tree")
@@ -29,6 +29,14 @@ func TestTools(t *testing.T) {
 	testdata, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var goEnv []string // which go would look for under HOME
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB"} {
+		v, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		goEnv = append(goEnv, name+"="+strings.TrimSpace(string(v)))
 	}
 	// One command a line: in a chain of && only the last one would end the script.
 	for _, c := range []struct{ name, needs, script string }{
@@ -86,6 +94,9 @@ func TestTools(t *testing.T) {
 			cp $TESTDATA/sdk.mjs .
 			npm i --no-audit --no-fund --loglevel=error @aws-sdk/client-s3@3 @aws-sdk/lib-storage@3 > /dev/null
 			node sdk.mjs`},
+		{"minio-go", "go", `
+			cd $TESTDATA/minio
+			go run .`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if strings.Contains(c.script, "&&") {
@@ -95,7 +106,8 @@ func TestTools(t *testing.T) {
 			cmd.Dir = dir
 			cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "TESTDATA=" + testdata, "HOST=" + host,
 				"AWS_ACCESS_KEY_ID=" + k.ID, "AWS_SECRET_ACCESS_KEY=" + k.Secret, "AWS_ENDPOINT_URL=" + k.Endpoint, "AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true"}
-			for _, name := range []string{"npm_config_registry", "NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"} {
+			cmd.Env = append(cmd.Env, goEnv...)
+			for _, name := range []string{"SSL_CERT_FILE", "npm_config_registry", "NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"} {
 				if v := os.Getenv(name); v != "" {
 					cmd.Env = append(cmd.Env, name+"="+v)
 				}

@@ -17,7 +17,7 @@ var errRequestTimeout = s3err.APIError{Code: "RequestTimeout", HTTPStatusCode: 4
 // soon, and versitygw believes signed chunks of which the last was never closed; a body does not.
 type body struct {
 	r      io.Reader
-	left   int     // of Content-Length
+	left   int     // of Content-Length; no more than 0 when there is none
 	frames *frames // nil: not in signed chunks
 	err    error   // sticky
 }
@@ -28,9 +28,15 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	b.left -= n
-	if b.frames != nil && !b.frames.follow(p[:n]) {
-		b.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
-		return 0, b.err
+	if b.frames != nil {
+		var ok bool
+		if n, ok = b.frames.follow(p[:n]); !ok {
+			b.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+			if b.frames.bare {
+				b.err = s3err.GetAPIError(s3err.ErrMalformedTrailer)
+			}
+			return 0, b.err
+		}
 	}
 	var timeout net.Error
 	switch {
@@ -54,13 +60,16 @@ func (b *body) Read(p []byte) (int, error) {
 //	size in hex ";chunk-signature=" 64 hex CR LF data CR LF ... "0;chunk-signature=" 64 hex CR LF [trailer lines] CR LF
 //
 // It reads no more into it than whether it is complete, but that strictly: any line that versitygw might understand
-// otherwise would let a last chunk through whose signature nobody checks.
+// otherwise would let a last chunk through whose signature nobody checks. minio-go ends the trailer's first line with LF CR LF,
+// which S3 takes and versitygw does not: that LF is dropped.
 type frames struct {
 	trailer bool // lines follow the last chunk
 	state   frameState
 	line    []byte // of a header or trailer, so far
 	size    int64  // of data, left
 	lines   int    // of the trailer
+	bare    bool   // the last chunk has no trailer, and should
+	dropped bool   // LF of minio-go's
 }
 
 type frameState uint8
@@ -85,32 +94,39 @@ var (
 
 func (f *frames) complete() bool { return f.state == ended }
 
-// follow takes the next bytes and tells whether the framing holds so far.
-func (f *frames) follow(p []byte) bool {
-	for len(p) > 0 {
-		if f.state == inData {
-			n := min(int64(len(p)), f.size)
-			p, f.size = p[n:], f.size-n
+// follow takes the next bytes, tells whether the framing holds so far, and leaves those that go on in front.
+func (f *frames) follow(p []byte) (kept int, ok bool) {
+	for i := 0; i < len(p); {
+		if f.state == inData { // before anything can be dropped
+			n := min(int64(len(p)-i), f.size)
+			i, kept, f.size = i+int(n), kept+int(n), f.size-n
 			if f.size == 0 {
 				f.state = afterData
 			}
 			continue
 		}
 		if f.state == ended || len(f.line) == maxTrailerLine {
-			return false
+			return kept, false
 		}
-		f.line = append(f.line, p[0])
-		p = p[1:]
-		if f.line[len(f.line)-1] != '\n' {
+		c := p[i]
+		i++
+		if c == '\n' && f.state == inTrailer && f.lines == 0 && !f.dropped && !bytes.HasSuffix(f.line, []byte("\r")) {
+			f.dropped = true
+			continue
+		}
+		f.line = append(f.line, c)
+		p[kept] = c
+		kept++
+		if c != '\n' {
 			continue
 		}
 		line, ok := bytes.CutSuffix(f.line, []byte("\r\n"))
 		f.line = f.line[:0]
 		if !ok || !f.take(line) {
-			return false
+			return kept, false
 		}
 	}
-	return true
+	return kept, true
 }
 
 func (f *frames) take(line []byte) bool {
@@ -138,6 +154,7 @@ func (f *frames) take(line []byte) bool {
 			f.state = ended
 			return true
 		}
+		f.bare = last && f.lines == 0
 		f.lines++
 		return f.trailer && !last && f.lines <= 2 && (f.lines == 2) == bytes.HasPrefix(line, trailerSignature)
 	}

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,6 +11,9 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"net"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -119,7 +123,23 @@ func TestBodies(t *testing.T) {
 		{"forged, a space", forged(" 5;chunk-signature=" + zero + "\r\nEVIL!"), 0, 400, "IncompleteBody"},
 
 		{"signed trailer", signed(true, nil), 0, 200, ""},
-		{"signed trailer, absent", signed(true, func(_ string, f []string) string { return strings.Join(f[:4], "") + "\r\n" }), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF CR LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n\r\n", 1), 1)
+		}), 0, 200, ""},
+		{"signed trailer, LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF LF CR LF", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[4], strings.Replace(f[4], "\r\n", "\n\n\r\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, CR LF CR LF", signed(true, func(s string, f []string) string { return strings.Replace(s, f[4], f[4]+"\r\n", 1) }), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF CR LF behind the signature", signed(true, func(s string, f []string) string {
+			return strings.Replace(s, f[5], strings.Replace(f[5], "\r\n", "\n\r\n", 1), 1)
+		}), 0, 400, "IncompleteBody"},
+		{"signed trailer, LF CR LF, forged", signed(true, func(_ string, f []string) string {
+			return strings.Join(f[:4], "") + "x-amz-checksum-crc32:AAAAAA==\n\r\n" + f[5] + f[6]
+		}), 0, 400, "BadDigest"},
+		{"signed trailer, absent", signed(true, func(_ string, f []string) string { return strings.Join(f[:4], "") + "\r\n" }), 0, 400, "MalformedTrailerError"},
 		{"signed trailer, half", signed(true, func(s string, _ []string) string { return s[:len(s)-40] }), 0, 400, "IncompleteBody"},
 		{"signed trailer, without its signature", signed(true, func(_ string, f []string) string { return strings.Join(f[:5], "") + "\r\n" }), 0, 400, "IncompleteBody"},
 		{"signed trailer, twice", signed(true, func(_ string, f []string) string { return strings.Join(f[:5], "") + f[4] + f[5] + f[6] }), 0, 400, "IncompleteBody"},
@@ -147,6 +167,109 @@ func TestBodies(t *testing.T) {
 	w.expect("anonymous, cut", w.raw(anonymous.String(), true), 400, "IncompleteBody")
 	part := request{method: "PUT", path: "/photos/k", query: "partNumber=1&uploadId=u", key: "ALICE", body: content[:20000], length: len(content)}
 	w.expect("a part, cut", w.raw(part.String(), true), 400, "IncompleteBody")
+}
+
+// A checksum behind the bytes reaches the backend, of objects and of parts, and is none of a part that has none.
+func TestTrailers(t *testing.T) {
+	w := newWorld(t, Options{})
+	crc := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte("content"))))
+	for _, query := range []string{"", "partNumber=1&uploadId=u"} {
+		put := func(payload, body string, header ...string) request {
+			return request{method: "PUT", path: "/photos/k", query: query, key: "ALICE", payload: payload, body: body, header: header}
+		}
+		signed := put("", "")
+		signed.body, _ = chunked(&signed, []string{"content"}, true)
+		for _, c := range []struct {
+			name, want string
+			r          request
+		}{
+			{"none", "", put(unsignedPayload, "content")},
+			{"unsigned", "crc32 " + crc, put(unsignedTrailer, "7\r\ncontent\r\n0\r\nx-amz-checksum-crc32:"+crc+"\r\n\r\n", "x-amz-decoded-content-length: 7", "x-amz-trailer: x-amz-checksum-crc32")},
+			{"signed", "crc32 " + crc, signed},
+		} {
+			w.expect(c.name, w.do(c.r), 200, "")
+			w.be.set(func() {
+				if w.be.trailer != c.want {
+					t.Errorf("%s, %q: %q, want %q", c.name, query, w.be.trailer, c.want)
+				}
+			})
+		}
+	}
+}
+
+// transfer writes a request's body with Transfer-Encoding: chunked, up to where it is cut.
+func transfer(text string, cut bool) string {
+	head, body, _ := strings.Cut(text, "\r\n\r\n")
+	head = regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, "Transfer-Encoding: chunked")
+	var b strings.Builder
+	for part := range slices.Chunk([]byte(body), 9000) {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(part), part)
+	}
+	if !cut {
+		b.WriteString("0\r\n\r\n")
+	}
+	return head + "\r\n\r\n" + b.String()
+}
+
+// S3's own chunks need no Content-Length: they say where the object ends, and what is not whole is not stored.
+func TestTransferChunked(t *testing.T) {
+	w := newWorld(t, Options{})
+	content := strings.Repeat("0123456789abcdef", 2000)
+	crc := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(content))))
+	put := func(payload, body string, header ...string) request {
+		return request{method: "PUT", path: "/photos/k", key: "ALICE", payload: payload, body: body, header: header}
+	}
+	signed := func(chunks []string, trailer bool, frames int) request {
+		r := put("", "")
+		_, all := chunked(&r, chunks, trailer)
+		r.body = strings.Join(all[:len(all)-frames], "")
+		return r
+	}
+	unsigned := func(body string) request {
+		return put(unsignedTrailer, body, fmt.Sprintf("x-amz-decoded-content-length: %d", len(content)), "x-amz-trailer: x-amz-checksum-crc32")
+	}
+	whole := fmt.Sprintf("%x\r\n%s\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n", len(content), content, crc)
+	for _, c := range []struct {
+		name   string
+		r      request
+		cut    bool
+		want   string
+		status int
+		code   string
+	}{
+		{"signed", signed([]string{content}, false, 0), false, content, 200, ""},
+		{"signed, nothing", signed(nil, false, 0), false, "", 200, ""},
+		{"signed trailer", signed([]string{content}, true, 0), false, content, 200, ""},
+		{"unsigned trailer", unsigned(whole), false, content, 200, ""},
+		{"signed, cut", signed([]string{content}, false, 1), true, "", 400, "IncompleteBody"},
+		{"signed, no last chunk", signed([]string{content}, false, 2), false, "", 400, "IncompleteBody"},
+		{"signed trailer, no trailer", signed([]string{content}, true, 3), false, "", 400, "IncompleteBody"},
+		{"unsigned trailer, cut", unsigned(whole[:len(whole)-2]), true, "", 400, "IncompleteBody"},
+		{"unsigned trailer, no last chunk", unsigned(whole[:20000]), false, "", 400, "IncompleteBody"},
+		{"forged, one chunk and no last", forged("5;chunk-signature=" + strings.Repeat("0", 64) + "\r\nEVIL!"), false, "", 400, "IncompleteBody"},
+		{"no length", put(signedChunks, "x"), false, "", 411, "MissingContentLength"},
+		{"no chunks", put(unsignedPayload, content), false, "", 411, "MissingContentLength"},
+		{"a document", request{method: "PUT", path: "/photos/k", query: "tagging", key: "ALICE", payload: signedChunks, body: "x", header: []string{"x-amz-decoded-content-length: 1"}}, false, "", 411, "MissingContentLength"},
+		{"nobody's", request{method: "PUT", path: "/public/k", body: whole, header: []string{"X-Amz-Content-Sha256: " + unsignedTrailer, fmt.Sprint("X-Amz-Decoded-Content-Length: ", len(content))}}, false, "", 411, "MissingContentLength"},
+	} {
+		w.be.set(func() { clear(w.be.objects) })
+		conn := w.dial()
+		go func() {
+			_, _ = io.WriteString(conn, transfer(c.r.String(), c.cut))
+			if c.cut {
+				_ = conn.(*net.TCPConn).CloseWrite()
+			}
+		}()
+		answers := bufio.NewReader(conn)
+		a := readAnswer(answers, "PUT")
+		w.expect(c.name, a, c.status, c.code)
+		if more := readAnswer(answers, "PUT"); more.status != 0 {
+			t.Errorf("%s: answered again: %v", c.name, more)
+		}
+		if got, stored := w.be.object(strings.TrimPrefix(c.r.path, "/")); stored != (c.status == 200) || got != c.want {
+			t.Errorf("%s: stored %v, %d bytes", c.name, stored, len(got))
+		}
+	}
 }
 
 // forged is a signed upload of five bytes whose frames the client makes up.
@@ -186,7 +309,7 @@ func TestFramesAreStrict(t *testing.T) {
 		"5;chunk-signature=" + sig + "\n": false, "5;chunk-signature=" + sig + "\r\r\n": false, "5\r\n": false, "\r\n": false,
 		strings.Repeat("0", 300): false,
 	} {
-		if got := (&frames{}).follow([]byte(line)); got != ok {
+		if _, got := (&frames{}).follow([]byte(line)); got != ok {
 			t.Errorf("%q: %v", line, got)
 		}
 	}
@@ -196,18 +319,26 @@ func FuzzFrames(f *testing.F) {
 	r := request{method: "PUT", path: "/b/k", key: "K"}
 	whole, _ := chunked(&r, []string{"hello"}, true)
 	f.Add([]byte(whole), true)
+	f.Add([]byte(strings.Replace(whole, "==\r\n", "==\n\r\n", 1)), true)
 	f.Fuzz(func(t *testing.T, b []byte, trailer bool) {
-		at, one := &frames{trailer: trailer}, &frames{trailer: trailer}
-		all := at.follow(b)
+		at, one, again := &frames{trailer: trailer}, &frames{trailer: trailer}, &frames{trailer: trailer}
+		whole, pieces := bytes.Clone(b), []byte(nil)
+		kept, all := at.follow(whole)
 		each := true
-		for i := range b {
-			each = each && one.follow(b[i:i+1])
+		for i := 0; i < len(b) && each; i++ {
+			var n int
+			p := []byte{b[i]}
+			n, each = one.follow(p)
+			pieces = append(pieces, p[:n]...)
 		}
-		if all != each || all && at.complete() != one.complete() {
+		if all != each || all && (at.complete() != one.complete() || !bytes.Equal(whole[:kept], pieces)) {
 			t.Fatal("the pieces matter")
 		}
 		if all && at.complete() && !bytes.HasSuffix(b, []byte("\r\n")) {
 			t.Fatal("complete without an end")
+		}
+		if n, ok := again.follow(pieces); all && (!ok || again.complete() != at.complete() || n != len(pieces)) {
+			t.Fatal("what goes on is not what was followed")
 		}
 	})
 }
@@ -235,7 +366,7 @@ func TestExact(t *testing.T) {
 			if (err == nil) != c.ok || c.ok && string(b) != c.in {
 				t.Errorf("%q as %d: %q, %v", c.in, c.want, b, err)
 			}
-			if _, again := e.Read(make([]byte, 1)); !c.ok && again != s3err.GetAPIError(s3err.ErrIncompleteBody) {
+			if _, again := e.Read(make([]byte, 1)); !c.ok && again != s3err.GetAPIError(s3err.ErrContentLengthMismatch) {
 				t.Errorf("%q as %d: read again %v", c.in, c.want, again)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -83,7 +84,14 @@ func (g *guarded) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 			return s3response.PutObjectOutput{}, s3Error(g.log, "checking a key", err)
 		}
 	}
-	in.Body = exactly(in.Body, in.ContentLength)
+	switch file, err := formFileOf(ctx, in); {
+	case err != nil:
+		return s3response.PutObjectOutput{}, s3Error(g.log, "reading a form", err)
+	case file != nil:
+		in.Body, in.ContentLength = file, nil // which is the form's
+	default:
+		in.Body = exactly(in.Body, in.ContentLength)
+	}
 	return g.Backend.PutObject(ctx, in)
 }
 
@@ -101,12 +109,28 @@ func (g *guarded) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 	return out, err
 }
 
-// exactly makes of a reader one that gives want bytes and io.EOF, or an error, and the same again when asked again.
+// exactly makes of a reader one that gives want bytes and io.EOF, or an error, and the same again when asked again. What
+// tells of a checksum behind the bytes still does.
 func exactly(r io.Reader, want *int64) io.Reader {
 	if r == nil || want == nil || *want < 0 {
 		return r
 	}
-	return &exact{r: r, left: *want}
+	e := &exact{r: r, left: *want}
+	if t, ok := r.(middlewares.ChecksumReader); ok {
+		return trailed{e, t}
+	}
+	return e
+}
+
+// trailed is a reader whose bytes have a checksum behind them. Read is exact's.
+type trailed struct {
+	*exact
+	trailer
+}
+
+type trailer interface {
+	Algorithm() string
+	Checksum() string
 }
 
 type exact struct {
@@ -123,7 +147,7 @@ func (e *exact) Read(p []byte) (int, error) {
 	e.left -= int64(n)
 	switch {
 	case e.left < 0 || err == io.EOF && e.left > 0:
-		e.err = s3err.GetAPIError(s3err.ErrIncompleteBody)
+		e.err = s3err.GetAPIError(s3err.ErrContentLengthMismatch)
 		return 0, e.err
 	case err == io.EOF && n > 0:
 		e.err = err

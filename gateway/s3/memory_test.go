@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
@@ -29,6 +30,7 @@ type memory struct {
 	body     func(key string) io.ReadCloser // of GetObject, in place of an object
 	before   func(op, key string)           // called first, when set
 	puts     int
+	trailer  string // that the last body had: algorithm and checksum
 }
 
 func newMemory() *memory {
@@ -107,15 +109,26 @@ func (m *memory) PutObject(_ context.Context, in s3response.PutObjectInput) (s3r
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.trailer = trailerOf(in.Body)
 	m.objects[strings.Clone(*in.Bucket+"/"+*in.Key)] = b
 	m.puts++
 	return s3response.PutObjectOutput{ETag: `"etag"`}, nil
+}
+
+func trailerOf(r io.Reader) string {
+	if t, ok := r.(middlewares.ChecksumReader); ok && t.Algorithm() != "" {
+		return t.Algorithm() + " " + strings.Clone(t.Checksum())
+	}
+	return ""
 }
 
 func (m *memory) UploadPart(_ context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
 	if _, err := io.ReadAll(in.Body); err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trailer = trailerOf(in.Body)
 	tag := `"etag"`
 	return &s3.UploadPartOutput{ETag: &tag}, nil
 }
@@ -134,6 +147,18 @@ func (m *memory) GetObject(_ context.Context, in *s3.GetObjectInput) (*s3.GetObj
 		out.Body = m.body(strings.Clone(*in.Key))
 	}
 	return out, nil
+}
+
+func (m *memory) GetObjectAcl(_ context.Context, in *s3.GetObjectAclInput) (*s3.GetObjectAclOutput, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.owners[*in.Bucket]
+	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &id}, Grants: []types.Grant{{Permission: types.PermissionFullControl, Grantee: &types.Grantee{ID: &id, Type: types.TypeCanonicalUser}}}}, nil
+}
+
+func (m *memory) GetObjectRetention(context.Context, string, string, string) ([]byte, error) {
+	until := time.Unix(2e9, 0).UTC()
+	return json.Marshal(types.ObjectLockRetention{Mode: types.ObjectLockRetentionModeGovernance, RetainUntilDate: &until})
 }
 
 func (m *memory) CopyObject(context.Context, s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {

@@ -45,6 +45,9 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 		}
 		s.finish(c, r)
 	}()
+	if c.Request().Header.ContentLength() == transferChunked {
+		c.Response().Header.SetConnectionClose() // what of the body is not read would be taken for the next request
+	}
 	if refused := s.refuse(c); refused != nil {
 		return answer(c, refused)
 	}
@@ -52,6 +55,7 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 		s.log.Error("a request failed", "request", utils.RequestID(c), "err", err)
 		return answer(c, s3err.GetAPIError(s3err.ErrInternalError))
 	}
+	respell(c)
 	return nil
 }
 
@@ -74,15 +78,19 @@ func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
 			return s3err.GetNotImplementedErr(header, "")
 		}
 	}
-	length := c.Request().Header.ContentLength()
-	if length == -1 { // Transfer-Encoding: chunked
-		return s3err.GetAPIError(s3err.ErrMissingContentLength)
-	}
 	_, key := s.target(string(uri.Host()), path)
 	if len(key) > mesh.MaxKeyLen {
 		return s3err.GetKeyTooLongErr(int64(len(key)), mesh.MaxKeyLen)
 	}
-	switch kind, limit := s.expects(c, key, source); {
+	length := c.Request().Header.ContentLength()
+	kind, limit := s.expects(c, key, source)
+	if length == transferChunked {
+		if kind != object || !endsItself(c) {
+			return s3err.GetAPIError(s3err.ErrMissingContentLength)
+		}
+		length = 0
+	}
+	switch {
 	case kind == buffered && length > limit:
 		return s3err.GetMaxMessageLengthExceeded(int64(limit))
 	case kind == object && c.Request().BodyStream() != nil:
@@ -93,6 +101,15 @@ func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
 		utils.ContextKeyBodyReader.Set(c, io.Reader(b))
 	}
 	return nil
+}
+
+// transferChunked is fasthttp's length of a body with Transfer-Encoding: chunked. S3 takes one whose own chunks say where it
+// ends and how long the object is, and needs a length of any other.
+const transferChunked = -1
+
+// endsItself tells whether a signed request's body comes in chunks of S3's own.
+func endsItself(c fiber.Ctx) bool {
+	return c.Get("Authorization") != "" && strings.HasPrefix(c.Get("X-Amz-Content-Sha256"), "STREAMING-") && c.Get("X-Amz-Decoded-Content-Length") != ""
 }
 
 // writable tells whether a path can be a key: UTF-8, and nothing that would break a line or a string somewhere.

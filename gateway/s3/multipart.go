@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -289,7 +290,7 @@ func (b *Backend) ListMultipartUploads(ctx context.Context, in *s3.ListMultipart
 	out = s3response.ListMultipartUploadsResult{Bucket: bucket, Prefix: *c.name(prefix), Delimiter: *c.name(delimiter), KeyMarker: *c.name(marker), UploadIDMarker: idMarker, MaxUploads: most,
 		EncodingType: string(c.kind())}
 	after, afterID := marker, (*mesh.UploadID)(nil)
-	if idMarker != "" {
+	if marker != "" && idMarker != "" { // alone it says nothing
 		u, err := parseUpload(idMarker)
 		if err != nil {
 			return out, s3err.GetInvalidArgumentErr(s3err.InvalidArgUploadIdMarker, idMarker)
@@ -525,8 +526,10 @@ func assemble(id string, p plan, have []client.Part, want []types.CompletedPart)
 
 // checkPartSum checks what a completion says of a part's checksum.
 func checkPartSum(id string, p plan, w types.CompletedPart, is summary) error {
-	algorithm, value := checksumOfPart(w)
+	algorithm, value, all := checksumOfPart(w)
 	switch {
+	case all != "":
+		return s3err.GetInvalidArgumentErr(s3err.InvalidArgChecksumPart, all)
 	case p.kind == "" && algorithm == "":
 		return nil
 	case p.kind == "":
@@ -544,9 +547,18 @@ func checkPartSum(id string, p plan, w types.CompletedPart, is summary) error {
 	return nil
 }
 
-func checksumOfPart(w types.CompletedPart) (types.ChecksumAlgorithm, string) {
-	return first(named{types.ChecksumAlgorithmCrc32, w.ChecksumCRC32}, named{types.ChecksumAlgorithmCrc32c, w.ChecksumCRC32C}, named{types.ChecksumAlgorithmSha1, w.ChecksumSHA1},
-		named{types.ChecksumAlgorithmSha256, w.ChecksumSHA256}, named{types.ChecksumAlgorithmCrc64nvme, w.ChecksumCRC64NVME}, named{"SHA512", w.ChecksumSHA512}, named{"MD5", w.ChecksumMD5}, named{"XXHASH64", w.ChecksumXXHASH64}, named{"XXHASH3", w.ChecksumXXHASH3}, named{"XXHASH128", w.ChecksumXXHASH128})
+// checksumOfPart returns what a completion says of a part's checksum; all is what it says when that is more than one.
+func checksumOfPart(w types.CompletedPart) (algorithm types.ChecksumAlgorithm, value, all string) {
+	given := slices.DeleteFunc([]named{{types.ChecksumAlgorithmCrc32, w.ChecksumCRC32}, {types.ChecksumAlgorithmCrc32c, w.ChecksumCRC32C}, {types.ChecksumAlgorithmSha1, w.ChecksumSHA1},
+		{types.ChecksumAlgorithmSha256, w.ChecksumSHA256}, {types.ChecksumAlgorithmCrc64nvme, w.ChecksumCRC64NVME}, {"SHA512", w.ChecksumSHA512}, {"MD5", w.ChecksumMD5},
+		{"XXHASH64", w.ChecksumXXHASH64}, {"XXHASH3", w.ChecksumXXHASH3}, {"XXHASH128", w.ChecksumXXHASH128}}, func(n named) bool { return n.value == nil })
+	if len(given) > 1 {
+		for _, n := range given {
+			all += string(n.algorithm) + ":" + *n.value + ";"
+		}
+	}
+	algorithm, value = first(given...)
+	return algorithm, value, all
 }
 
 // wantedChecksum is what a completion says the whole has.

@@ -145,9 +145,6 @@ func lockMode(s string) client.LockMode {
 	return client.Governance
 }
 
-// isForm tells a browser's form upload, whose length is that of the form.
-func (o *op) isForm() bool { return o.request != nil && string(o.request.Method()) == "POST" }
-
 // PutObject writes an object.
 func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
 	o, err := b.begin(ctx, text(in.Bucket))
@@ -178,7 +175,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 		algorithm = in.ChecksumAlgorithm
 	}
 	want := int64(-1)
-	if in.ContentLength != nil && !o.isForm() {
+	if in.ContentLength != nil {
 		want = *in.ContentLength
 	}
 	bytes, err := newIntake(in.Body, want, algorithm, value, false)
@@ -313,7 +310,7 @@ func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+	if in.ChecksumMode == types.ChecksumModeEnabled && sel.length == found.Size {
 		c := s.checksum()
 		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
 		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
@@ -373,7 +370,7 @@ func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
-	if in.ChecksumMode == types.ChecksumModeEnabled && !sel.partial {
+	if in.ChecksumMode == types.ChecksumModeEnabled && sel.length == found.Size {
 		c := s.checksum()
 		out.ChecksumType, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumCRC64NVME, out.ChecksumSHA1, out.ChecksumSHA256 = c.Type, c.CRC32, c.CRC32C, c.CRC64NVME, c.SHA1, c.SHA256
 		out.ChecksumSHA512, out.ChecksumMD5, out.ChecksumXXHASH64, out.ChecksumXXHASH3, out.ChecksumXXHASH128 = c.SHA512, c.MD5, c.XXHASH64, c.XXHASH3, c.XXHASH128
@@ -619,8 +616,7 @@ func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) 
 	if _, err := o.bucket(bucket); err != nil {
 		return out, err
 	}
-	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
-	quiet := o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass it on
+	bypass, quiet := o.bypasses(), o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass them on
 	type outcome struct {
 		done *s3.DeleteObjectOutput
 		err  error

@@ -167,7 +167,10 @@ func (b *intake) finish() (summary, error) {
 		return summary{}, b.err
 	}
 	if b.want >= 0 && b.n != b.want {
-		return summary{}, s3err.GetAPIError(s3err.ErrIncompleteBody)
+		return summary{}, s3err.GetAPIError(s3err.ErrContentLengthMismatch)
+	}
+	if b.trail != nil && b.trail.Checksum() == "" {
+		return summary{}, s3err.GetAPIError(s3err.ErrMalformedTrailer)
 	}
 	s := summary{ETag: hex.EncodeToString(b.md5.Sum(nil)), Algorithm: b.algorithm, Type: types.ChecksumTypeFullObject}
 	if b.trail != nil {

@@ -69,13 +69,25 @@ func (b *Backend) DeleteObjectTagging(ctx context.Context, bucket, key, version 
 	return b.PutObjectTagging(ctx, bucket, key, version, nil)
 }
 
+// bypasses tells whether a request asks to go past locks that are governance's.
+func (o *op) bypasses() bool {
+	return o.request != nil && strings.EqualFold(string(o.request.Request.Header.Peek("X-Amz-Bypass-Governance-Retention")), "true")
+}
+
+// removes tells whether a request removes objects.
+func (o *op) removes() bool {
+	return o.request != nil && (string(o.request.Method()) == "DELETE" || string(o.request.Method()) == "POST")
+}
+
 // locked finds a version in a bucket with locking.
 func (o *op) locked(bucket, key, version string) (*client.Object, error) {
 	v, found, err := o.look(strings.Clone(bucket), strings.Clone(key), strings.Clone(version))
 	switch {
 	case err != nil:
-	case found == nil: // versitygw lets a version that is not there be deleted when it hears this
+	case found == nil && o.removes(): // versitygw lets a version that is not there be deleted when it hears this
 		err = s3err.GetAPIError(s3err.ErrNoSuchKey)
+	case found == nil:
+		err = absent(strings.Clone(key), strings.Clone(version))
 	case found.Marker:
 		err = s3err.GetAPIError(s3err.ErrMethodNotAllowed)
 	}
@@ -100,8 +112,7 @@ func (b *Backend) PutObjectRetention(ctx context.Context, bucket, key, version s
 	if err := json.Unmarshal(retention, &r); err != nil {
 		return o.fail("reading a retention", err)
 	}
-	bypass := o.request != nil && strings.EqualFold(string(o.request.Request.Header.Peek("X-Amz-Bypass-Governance-Retention")), "true")
-	err = o.SetRetention(o, found, lockMode(string(r.Mode)), r.RetainUntilDate.Time, bypass)
+	err = o.SetRetention(o, found, lockMode(string(r.Mode)), r.RetainUntilDate.Time, o.bypasses())
 	return o.fail("locking a version", err, meaning{mesh.Denied: s3err.GetAPIError(s3err.ErrObjectLocked)})
 }
 
