@@ -331,6 +331,7 @@ const (
 	sectionOwnership = 4
 	sectionTags      = 5
 	sectionWebsite   = 6
+	sectionLifecycle = 7
 	sectionLock      = 8
 )
 

@@ -36,6 +36,7 @@ type Server struct {
 	http     *fasthttp.Server
 	clients  *clients
 	meter    *meter
+	front    *guarded // the backend
 	access   accessLog
 	ctx      context.Context // of questions for keys
 	cancel   context.CancelFunc
@@ -62,6 +63,7 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 		return nil, err
 	}
 	g := &guarded{Backend: be, log: log}
+	s.front = g
 	if g.owners, err = lru.New[string, mesh.Account](maxOwners); err != nil {
 		return nil, err
 	}
