@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +79,7 @@ it too: stratos keys create NAME --format env.`,
 	f.StringVar(&c.S3, "s3", "127.0.0.1:26290", "HOST:PORT for S3")
 	f.StringVar(&c.Status, "status", "127.0.0.1:26292", "HOST:PORT of its status page, for you")
 	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets")
+	f.DurationVar((*time.Duration)(&c.LifecycleEvery), "lifecycle-every", 0, "how often buckets' lifecycle rules are carried out (default 1h)")
 	f.StringVar(&c.AccessLog, "access-log", "", "file for a line a request, in Combined Log Format")
 	return cmd
 }

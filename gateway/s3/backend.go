@@ -34,11 +34,13 @@ type BackendOptions struct {
 	OpTime time.Duration
 }
 
-// A Directory is where a backend looks up access keys, and what everybody may know of a bucket.
+// A Directory is where a backend looks up access keys, what everybody may know of a bucket, and which buckets its gateway serves.
 type Directory interface {
 	Keys
 	// Bucket returns a bucket; an error of kind NotFound says that there is none.
 	Bucket(ctx context.Context, name string) (*client.Bucket, error)
+	// Served returns the buckets that are served under access keys sealed to the gateway.
+	Served(ctx context.Context) ([]client.ServedBucket, error)
 }
 
 // A Backend is the mesh as versitygw asks for it. Each access key works through a client of its own, so that the mesh sees, and
