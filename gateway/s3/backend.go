@@ -17,6 +17,7 @@ import (
 	"github.com/versity/versitygw/s3err"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/gateway/s3/expiry"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/group"
@@ -55,7 +56,8 @@ type Backend struct {
 	stop context.CancelFunc
 
 	sections *lru.Cache[[32]byte, []byte] // parts of buckets' configuration, by their hash
-	facts    *lru.Cache[string, fact]     // of buckets
+	rules    *lru.Cache[[32]byte, expiry.Rules]
+	facts    *lru.Cache[string, fact] // of buckets
 
 	mu       sync.Mutex
 	sessions *lru.Cache[string, *session]
@@ -63,6 +65,7 @@ type Backend struct {
 
 const (
 	maxSections = 1024             // parts of buckets' configuration that are kept
+	maxRules    = 64               // buckets' lifecycle rules that are kept as they are read
 	maxFacts    = 4096             // buckets of which it is kept whose they are
 	factTime    = 10 * time.Second // that it is believed
 )
@@ -97,6 +100,9 @@ func NewBackend(keys Directory, log *slog.Logger, o BackendOptions) (*Backend, e
 	b := &Backend{keys: keys, opts: o, log: log, own: lifecycle.New(ctx), ctx: ctx, stop: stop}
 	var err error
 	if b.sections, err = lru.New[[32]byte, []byte](maxSections); err != nil {
+		return nil, err
+	}
+	if b.rules, err = lru.New[[32]byte, expiry.Rules](maxRules); err != nil {
 		return nil, err
 	}
 	if b.facts, err = lru.New[string, fact](maxFacts); err != nil {
@@ -343,6 +349,11 @@ func (o *op) section(name string, kind uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.sectionOf(v, kind)
+}
+
+// sectionOf is section for a bucket that was asked for.
+func (o *op) sectionOf(v *client.Bucket, kind uint32) ([]byte, error) {
 	hash, ok := v.Sections[kind]
 	if !ok {
 		return nil, nil
@@ -350,12 +361,12 @@ func (o *op) section(name string, kind uint32) ([]byte, error) {
 	if body, ok := o.backend.sections.Get(hash); ok {
 		return body, nil
 	}
-	body, err := o.Section(o, name, kind)
+	body, err := o.Section(o, v.Name, kind)
 	if err == nil && sha256.Sum256(body) != hash {
-		err = mesh.Errorf(mesh.Unavailable, "bucket %q was configured meanwhile", name)
+		err = mesh.Errorf(mesh.Unavailable, "bucket %q was configured meanwhile", v.Name)
 	}
 	if err != nil {
-		return nil, o.fail("asking for a bucket's configuration", err, noSuchBucket(name))
+		return nil, o.fail("asking for a bucket's configuration", err, noSuchBucket(v.Name))
 	}
 	o.backend.sections.Add(hash, body)
 	return body, nil

@@ -2,7 +2,10 @@ package s3
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/versity/versitygw/auth"
@@ -11,6 +14,7 @@ import (
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 
+	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/s3/expiry"
 )
 
@@ -118,3 +122,27 @@ func (b *Backend) DeleteBucketLifecycle(ctx context.Context, bucket string) erro
 }
 
 var _ lifecycles = (*Backend)(nil)
+
+// showExpiry says in the answer when a current version expires by its bucket's rules, and by which. Where these cannot be had
+// now, the answer goes without.
+func (o *op) showExpiry(b *client.Bucket, key string, size uint64, modified time.Time, tags map[string]string) {
+	hash, ok := b.Sections[sectionLifecycle]
+	if !ok || o.request == nil {
+		return
+	}
+	rules, ok := o.backend.rules.Get(hash)
+	if !ok {
+		document, err := o.sectionOf(b, sectionLifecycle)
+		if err == nil {
+			rules, _, err = expiry.Parse(document)
+		}
+		if err != nil {
+			o.backend.log.Warn("lifecycle rules cannot be shown", "bucket", b.Name, "err", err)
+			return
+		}
+		o.backend.rules.Add(hash, rules)
+	}
+	if at, id, ok := rules.Expiry(expiry.Version{Key: key, Size: size, Modified: modified, Latest: true}, tags); ok {
+		o.request.Response.Header.Set("X-Amz-Expiration", fmt.Sprintf("expiry-date=%q, rule-id=%q", at.Format(http.TimeFormat), url.QueryEscape(id)))
+	}
+}
