@@ -42,6 +42,7 @@ func TestLifecycleRights(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.keys.add("READS", share(t, w.alice, client.Terms{Operations: grant.Read | grant.List}))
 	w.keys.add("WRITES", share(t, w.alice, client.Terms{Operations: grant.Read | grant.List | grant.Write | grant.Delete}))
+	w.keys.add("CONFIGURES", share(t, w.alice, client.Terms{Operations: grant.Read | grant.List | grant.Write | grant.Buckets}))
 	w.keys.add("FOLDER", share(t, w.alice, client.Terms{Prefix: "photos/a/", Operations: grant.All &^ grant.Delegate}))
 	w.keys.add("OTHER", share(t, w.alice, client.Terms{Prefix: "photos2/", Operations: grant.All &^ grant.Delegate}))
 	bob, alice := w.bob.Account().String(), w.alice.Account().String()
@@ -63,6 +64,7 @@ func TestLifecycleRights(t *testing.T) {
 		{name: "the owner, whom a policy denies", key: "ALICE", policy: strings.Replace(allow(`{"AWS":"`+alice+`"}`, `"s3:PutLifecycleConfiguration"`), "Allow", "Deny", 1), write: "AccessDenied"},
 		{name: "a key that reads", key: "READS", write: "AccessDenied"},
 		{name: "a key that writes objects", key: "WRITES", write: "AccessDenied"},
+		{name: "a key that configures and may not delete", key: "CONFIGURES", write: "AccessDenied"},
 		{name: "a key for a folder", key: "FOLDER", write: "AccessDenied", read: "AccessDenied"},
 		{name: "a key for another bucket", key: "OTHER", write: "AccessDenied", read: "AccessDenied"},
 		{name: "another account", key: "BOB", write: "AccessDenied", read: "AccessDenied"},
@@ -208,6 +210,11 @@ func TestLifecycleRoundTrip(t *testing.T) {
 	w.expect("by host", byHost, 200, "")
 	if !strings.Contains(byHost.header.Get("Content-Type"), "xml") || !strings.Contains(byHost.body, "<ID>z</ID>") {
 		t.Errorf("by host: %v %s", byHost.header, byHost.body)
+	}
+	for key, want := range map[string]int{"ALICE": 200, "BOB": 403} {
+		r := request{path: "/photos", query: "lifecycle=", key: key}
+		a := w.raw("GET "+r.presigned(time.Minute)+" HTTP/1.1\r\nHost: h\r\n\r\n", false)
+		w.expect("presigned by "+key, a, want, map[int]string{403: "AccessDenied"}[want])
 	}
 	if _, err := api.DeleteBucketLifecycle(ctx, &s3.DeleteBucketLifecycleInput{Bucket: bucket}); err != nil {
 		t.Fatal(err)
