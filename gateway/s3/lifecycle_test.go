@@ -216,6 +216,14 @@ func TestLifecycleRoundTrip(t *testing.T) {
 		a := w.raw("GET "+r.presigned(time.Minute)+" HTTP/1.1\r\nHost: h\r\n\r\n", false)
 		w.expect("presigned by "+key, a, want, map[int]string{403: "AccessDenied"}[want])
 	}
+	w.be.set(func() {
+		w.be.cors = []byte(`<CORSConfiguration><CORSRule><AllowedOrigin>https://pages.test</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>`)
+	})
+	page := w.do(request{path: "/photos", query: "lifecycle", key: "ALICE", header: []string{"Origin: https://pages.test"}})
+	if page.status != 200 || page.header.Get("Access-Control-Allow-Origin") != "https://pages.test" {
+		t.Errorf("a page of the bucket's: %v, %v", page, page.header)
+	}
+	w.be.set(func() { w.be.cors = nil })
 	if _, err := api.DeleteBucketLifecycle(ctx, &s3.DeleteBucketLifecycleInput{Bucket: bucket}); err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type memory struct {
 	before   func(op, key string)           // called first, when set
 	puts     int
 	rules    map[string][]byte // lifecycle documents
+	cors     []byte            // of every bucket, when set
 }
 
 func newMemory() *memory {
@@ -76,6 +77,11 @@ func (m *memory) GetObjectLockConfiguration(context.Context, string) ([]byte, er
 }
 
 func (m *memory) GetBucketCors(context.Context, string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cors != nil {
+		return m.cors, nil
+	}
 	return nil, s3err.GetAPIError(s3err.ErrNoSuchCORSConfiguration)
 }
 
