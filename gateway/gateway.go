@@ -36,17 +36,30 @@ import (
 
 // Config is how a gateway is set up; it lies in its home as gateway.json.
 type Config struct {
-	Name        string         `json:"name"`
-	Network     mesh.NetworkID `json:"network"`
-	Group       mesh.GroupID   `json:"group"`
-	S3          string         `json:"s3"`                 // host:port for S3
-	HTTP        string         `json:"http,omitempty"`     // host:port for browsers; "" none
-	Cert        string         `json:"cert,omitempty"`     // PEM file of a certificate chain: S3 and HTTP speak TLS
-	CertKey     string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
-	Status      string         `json:"status"`             // host:port for people and monitors, plain HTTP
-	Domain      string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
-	AccessLog   string         `json:"access_log,omitempty"`
-	Authorities []group.Member `json:"authorities"`
+	Name      string         `json:"name"`
+	Network   mesh.NetworkID `json:"network"`
+	Group     mesh.GroupID   `json:"group"`
+	S3        string         `json:"s3"`                 // host:port for S3
+	HTTP      string         `json:"http,omitempty"`     // host:port for browsers; "" none
+	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain: S3 and HTTP speak TLS
+	CertKey   string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
+	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
+	Domain    string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
+	AccessLog string         `json:"access_log,omitempty"`
+	// LifecycleEvery is how often buckets' lifecycle rules are carried out; 0 is the default, an hour.
+	LifecycleEvery duration       `json:"lifecycle_every,omitempty"`
+	Authorities    []group.Member `json:"authorities"`
+}
+
+// duration is a time.Duration that JSON writes as "1h0m0s".
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = duration(v)
+	return err
 }
 
 // Files in a gateway's home.
@@ -83,6 +96,9 @@ func (c Config) Check() error {
 	}
 	if len(c.Authorities) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
+	}
+	if every := time.Duration(c.LifecycleEvery); every < 0 || every > 0 && every < time.Second {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "lifecycle rules every %v", every), "use a second or more, or 0 for the default")
 	}
 	return nil
 }
@@ -123,6 +139,7 @@ type Gateway struct {
 	backend *s3.Backend
 	s3      *s3.Server
 	http    *http.Server // nil: none
+	sweeper *s3.Sweeper
 	status  net.Listener
 	access  *os.File
 
@@ -155,6 +172,9 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 		return g, err
 	}
 	registry := prometheus.NewRegistry()
+	if g.sweeper, err = s3.NewSweeper(g.backend, log, s3.SweepOptions{Every: time.Duration(c.LifecycleEvery), Registry: registry}); err != nil {
+		return g, err
+	}
 	opts := s3.Options{Domain: c.Domain, Ready: g.ready, Registry: registry}
 	if c.AccessLog != "" {
 		path := c.AccessLog
@@ -213,6 +233,8 @@ func (k keys) Bucket(ctx context.Context, name string) (*client.Bucket, error) {
 	return k.ring.Bucket(ctx, name)
 }
 
+func (k keys) Served(ctx context.Context) ([]client.ServedBucket, error) { return k.ring.Served(ctx) }
+
 // lookEvery is how often a gateway asks whether the authorities answer.
 const lookEvery = 2 * time.Second
 
@@ -224,6 +246,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		own.Go(g.s3.Run),
 		own.Go(func(ctx context.Context) error { return httpserve.Run(ctx, pages, g.status) }),
 		own.Go(g.look),
+		own.Go(g.sweeper.Run),
 	)
 	if g.http != nil {
 		err = errors.Join(err, own.Go(g.http.Run))

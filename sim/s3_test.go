@@ -84,8 +84,14 @@ func s3Get(ctx context.Context, c *s3.Client, bucket, key string, change ...func
 // secondGateway is another gateway in front of the same mesh, made with the commands of the help in a home of its own.
 func secondGateway(t *testing.T, key *accessKey) string {
 	t.Helper()
-	dir, at := filepath.Join(t.TempDir(), "gateway"), free(t, 3)
-	mustCLI(t, "gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2])
+	return gatewayIn(t, filepath.Join(t.TempDir(), "gateway"), key)
+}
+
+// gatewayIn is a gateway in a new home, made with more arguments, and an access key that it and the others know.
+func gatewayIn(t *testing.T, dir string, key *accessKey, args ...string) string {
+	t.Helper()
+	at := free(t, 3)
+	mustCLI(t, append([]string{"gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2]}, args...)...)
 	*key = newAccessKey(t)
 	runOutside(t, "gateway", "run", "--home", dir)
 	endpoint := "http://" + at[0]

@@ -51,6 +51,11 @@ func TestTools(t *testing.T) {
 			$s3 s3api get-object --bucket tool-aws --key moved --range bytes=0-9 head > /dev/null
 			test $(stat -c %s head) = 10
 			$s3 s3 presign s3://tool-aws/moved | xargs curl -sf | cmp - tree/large
+			echo '{"Rules": [{"ID": "r", "Filter": {"Prefix": "t/"}, "Status": "Enabled", "Expiration": {"Days": 3}}]}' > rules.json
+			$s3 s3api put-bucket-lifecycle-configuration --bucket tool-aws --lifecycle-configuration file://rules.json
+			$s3 s3api get-bucket-lifecycle-configuration --bucket tool-aws > rules-back.json
+			/usr/bin/python3 -c 'import json; a, b = json.load(open("rules.json")), json.load(open("rules-back.json")); assert a == b, b'
+			$s3 s3api delete-bucket-lifecycle --bucket tool-aws
 			$s3 s3 rm --recursive --quiet s3://tool-aws
 			$s3 s3 rb s3://tool-aws`},
 		{"rclone", "rclone", `

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -88,6 +89,7 @@ it too: stratos keys create NAME --format env.`,
 	f.StringVar(&c.CertKey, "cert-key", "", "PEM file of the certificate's key; default the same file")
 	f.StringVar(&c.Status, "status", "127.0.0.1:26292", "HOST:PORT of its status page, for you")
 	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets; other hosts are buckets of that name, for browsers")
+	f.DurationVar((*time.Duration)(&c.LifecycleEvery), "lifecycle-every", 0, "how often buckets' lifecycle rules are carried out (default 1h)")
 	f.StringVar(&c.AccessLog, "access-log", "", "file for a line a request, in Combined Log Format")
 	return cmd
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/versity/versitygw/s3err"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/gateway/s3/expiry"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/group"
@@ -34,11 +35,13 @@ type BackendOptions struct {
 	OpTime time.Duration
 }
 
-// A Directory is where a backend looks up access keys, and what everybody may know of a bucket.
+// A Directory is where a backend looks up access keys, what everybody may know of a bucket, and which buckets its gateway serves.
 type Directory interface {
 	Keys
 	// Bucket returns a bucket; an error of kind NotFound says that there is none.
 	Bucket(ctx context.Context, name string) (*client.Bucket, error)
+	// Served returns the buckets that are served under access keys sealed to the gateway.
+	Served(ctx context.Context) ([]client.ServedBucket, error)
 }
 
 // A Backend is the mesh as versitygw asks for it. Each access key works through a client of its own, so that the mesh sees, and
@@ -53,7 +56,8 @@ type Backend struct {
 	stop context.CancelFunc
 
 	sections *lru.Cache[[32]byte, []byte] // parts of buckets' configuration, by their hash
-	facts    *lru.Cache[string, fact]     // of buckets
+	rules    *lru.Cache[[32]byte, expiry.Rules]
+	facts    *lru.Cache[string, fact] // of buckets
 
 	mu       sync.Mutex
 	sessions *lru.Cache[string, *session]
@@ -61,6 +65,7 @@ type Backend struct {
 
 const (
 	maxSections = 1024             // parts of buckets' configuration that are kept
+	maxRules    = 64               // buckets' lifecycle rules that are kept as they are read
 	maxFacts    = 4096             // buckets of which it is kept whose they are
 	factTime    = 10 * time.Second // that it is believed
 )
@@ -95,6 +100,9 @@ func NewBackend(keys Directory, log *slog.Logger, o BackendOptions) (*Backend, e
 	b := &Backend{keys: keys, opts: o, log: log, own: lifecycle.New(ctx), ctx: ctx, stop: stop}
 	var err error
 	if b.sections, err = lru.New[[32]byte, []byte](maxSections); err != nil {
+		return nil, err
+	}
+	if b.rules, err = lru.New[[32]byte, expiry.Rules](maxRules); err != nil {
 		return nil, err
 	}
 	if b.facts, err = lru.New[string, fact](maxFacts); err != nil {
@@ -152,6 +160,7 @@ type op struct {
 	cancel  context.CancelFunc
 	request *fasthttp.RequestCtx // nil where there is none
 	seen    *client.Bucket       // instead
+	foreign bool                 // of another account than the bucket's owner
 }
 
 // begin finds the client under which a request acts on a bucket, "" when it is about none. The owner's requests act under
@@ -188,7 +197,7 @@ func (b *Backend) act(ctx context.Context, bucket string) (*op, error) {
 		}
 		if err == nil && f.owner.String() != account {
 			if s := b.served(o, bucket, f); s != nil {
-				o.session, o.Client = s, s.client
+				o.session, o.Client, o.foreign = s, s.client, id != ""
 				return o, nil
 			}
 		}
@@ -360,6 +369,7 @@ const (
 	sectionOwnership = 4
 	sectionTags      = 5
 	sectionWebsite   = 6
+	sectionLifecycle = 7
 	sectionLock      = 8
 )
 
@@ -369,6 +379,11 @@ func (o *op) section(name string, kind uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.sectionOf(v, kind)
+}
+
+// sectionOf is section for a bucket that was asked for.
+func (o *op) sectionOf(v *client.Bucket, kind uint32) ([]byte, error) {
 	hash, ok := v.Sections[kind]
 	if !ok {
 		return nil, nil
@@ -376,12 +391,12 @@ func (o *op) section(name string, kind uint32) ([]byte, error) {
 	if body, ok := o.backend.sections.Get(hash); ok {
 		return body, nil
 	}
-	body, err := o.Section(o, name, kind)
+	body, err := o.Section(o, v.Name, kind)
 	if err == nil && sha256.Sum256(body) != hash {
-		err = mesh.Errorf(mesh.Unavailable, "bucket %q was configured meanwhile", name)
+		err = mesh.Errorf(mesh.Unavailable, "bucket %q was configured meanwhile", v.Name)
 	}
 	if err != nil {
-		return nil, o.fail("asking for a bucket's configuration", err, noSuchBucket(name))
+		return nil, o.fail("asking for a bucket's configuration", err, noSuchBucket(v.Name))
 	}
 	o.backend.sections.Add(hash, body)
 	return body, nil
@@ -397,9 +412,16 @@ func (b *Backend) setSection(ctx context.Context, name string, kind uint32, body
 	return o.configure("configuring a bucket", strings.Clone(name), client.BucketChange{Sections: map[uint32][]byte{kind: append([]byte(nil), body...)}})
 }
 
+// errNotOwner is told to accounts that would configure or remove another's bucket: versitygw takes an access list's WRITE, which S3 gives
+// for objects, for the right to do so.
+var errNotOwner = s3err.GetAPIError(s3err.ErrAccessDenied)
+
 // configure changes a bucket. From then on it is served under the access key that did so: what it allows others, it allows
 // them as long as that key is good.
 func (o *op) configure(what, name string, c client.BucketChange) error {
+	if o.foreign {
+		return errNotOwner
+	}
 	c.Serving = o.session.id
 	err := o.ChangeBucket(o, name, c)
 	if err == nil {

@@ -98,6 +98,9 @@ func (b *Backend) DeleteBucket(ctx context.Context, name string) error {
 		return err
 	}
 	defer o.end()
+	if o.foreign {
+		return errNotOwner
+	}
 	name = strings.Clone(name)
 	err = o.RemoveBucket(o, name)
 	notEmpty := s3err.GetBucketErr(s3err.ErrBucketNotEmpty, name)

@@ -26,15 +26,18 @@ type memory struct {
 	mu       sync.Mutex
 	owners   map[string]string
 	policies map[string]string
+	grantees []auth.Grantee // in every bucket's access list
 	objects  map[string][]byte
 	body     func(key string) io.ReadCloser // of GetObject, in place of an object
 	before   func(op, key string)           // called first, when set
 	puts     int
-	trailer  string // that the last body had: algorithm and checksum
+	trailer  string            // that the last body had: algorithm and checksum
+	rules    map[string][]byte // lifecycle documents
+	cors     []byte            // of every bucket, when set
 }
 
 func newMemory() *memory {
-	return &memory{owners: map[string]string{}, policies: map[string]string{}, objects: map[string][]byte{}}
+	return &memory{owners: map[string]string{}, policies: map[string]string{}, objects: map[string][]byte{}, rules: map[string][]byte{}}
 }
 
 func (m *memory) hook(op, key string) {
@@ -55,7 +58,7 @@ func (m *memory) GetBucketAcl(_ context.Context, in *s3.GetBucketAclInput) ([]by
 	if !ok {
 		return nil, s3err.GetBucketErr(s3err.ErrNoSuchBucket, strings.Clone(*in.Bucket))
 	}
-	return json.Marshal(auth.ACL{Owner: owner})
+	return json.Marshal(auth.ACL{Owner: owner, Grantees: m.grantees})
 }
 
 func (m *memory) GetBucketPolicy(_ context.Context, b string) ([]byte, error) {
@@ -76,6 +79,11 @@ func (m *memory) GetObjectLockConfiguration(context.Context, string) ([]byte, er
 }
 
 func (m *memory) GetBucketCors(context.Context, string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cors != nil {
+		return m.cors, nil
+	}
 	return nil, s3err.GetAPIError(s3err.ErrNoSuchCORSConfiguration)
 }
 
@@ -83,6 +91,32 @@ func (m *memory) PutBucketPolicy(_ context.Context, b string, p []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.policies[strings.Clone(b)] = string(p)
+	return nil
+}
+
+func (m *memory) PutBucketLifecycle(_ context.Context, b string, document []byte) error {
+	m.hook("PutBucketLifecycle", b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rules[strings.Clone(b)] = bytes.Clone(document)
+	return nil
+}
+
+func (m *memory) GetBucketLifecycle(_ context.Context, b string) ([]byte, error) {
+	m.hook("GetBucketLifecycle", b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d, ok := m.rules[b]; ok {
+		return d, nil
+	}
+	return nil, noLifecycle
+}
+
+func (m *memory) DeleteBucketLifecycle(_ context.Context, b string) error {
+	m.hook("DeleteBucketLifecycle", b)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.rules, b)
 	return nil
 }
 

@@ -24,6 +24,7 @@ import (
 type record struct {
 	begin  time.Time
 	action string // S3's name for it; "" until versitygw says
+	left   *leftover
 }
 
 const recordKey = "stratos-record"
@@ -54,6 +55,9 @@ func (s *Server) handle(c fiber.Ctx) (err error) {
 	if err := c.Next(); err != nil { // versitygw answers by itself; fiber's own errors would go to the terminal
 		s.log.Error("a request failed", "request", utils.RequestID(c), "err", err)
 		return answer(c, s3err.GetAPIError(s3err.ErrInternalError))
+	}
+	if r.left != nil {
+		return s.complete(c, r.left)
 	}
 	respell(c)
 	return nil

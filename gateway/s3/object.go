@@ -153,7 +153,8 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	}
 	defer o.end()
 	bucket, key := text(in.Bucket), text(in.Key)
-	if _, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging)); err != nil {
+	tags, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging))
+	if err != nil {
 		return out, err
 	}
 	v, found, err := o.look(bucket, key, "")
@@ -193,6 +194,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	if err != nil {
 		return out, o.fail("writing an object", errors.Join(sticky(bytes), err), noSuchBucket(bucket), conflicted(opts))
 	}
+	o.showExpiry(v, key, made.Size, made.Modified, tags)
 	sum := s.checksum()
 	return s3response.PutObjectOutput{ETag: *s.quoted(), VersionID: newVersion(v, made.Version), Size: ptr(int64(made.Size)),
 		ChecksumType: sum.Type, ChecksumCRC32: sum.CRC32, ChecksumCRC32C: sum.CRC32C, ChecksumCRC64NVME: sum.CRC64NVME, ChecksumSHA1: sum.SHA1, ChecksumSHA256: sum.SHA256,
@@ -307,6 +309,9 @@ func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
 		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard}
+	if found.Latest {
+		o.showExpiry(v, key, found.Size, found.Modified, tags)
+	}
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
@@ -367,6 +372,9 @@ func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
 		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard, Body: &output{r, o}}
+	if found.Latest {
+		o.showExpiry(v, key, found.Size, found.Modified, tags)
+	}
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}

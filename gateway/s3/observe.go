@@ -48,10 +48,10 @@ func newMeter(r *prometheus.Registry, l *guard.Listener) (*meter, error) {
 	return m, nil
 }
 
-// Send notes the action of a request, for when its status is known.
+// Send notes the action of a request, for when its status is known, and what versitygw leaves open of it.
 func (m *meter) Send(c fiber.Ctx, err error, action string, _ int64, status int) {
 	if r := recordOf(c); r != nil {
-		r.action = metrics.ActionMap[action].Name
+		r.action, r.left = metrics.ActionMap[action].Name, leftoverOf(c, err, action)
 		return
 	}
 	m.request("", http.StatusServiceUnavailable, 0) // versitygw's limit of requests comes before our handlers

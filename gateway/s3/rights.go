@@ -47,7 +47,8 @@ var needs = map[auth.Action]struct {
 	auth.PutBucketVersioningAction: {grant.Buckets, ofBucket}, auth.PutBucketTaggingAction: {grant.Buckets, ofBucket}, auth.PutBucketCorsAction: {grant.Buckets, ofBucket},
 	auth.PutBucketObjectLockConfigurationAction: {grant.Buckets, ofBucket}, auth.PutBucketOwnershipControlsAction: {grant.Buckets, ofBucket},
 	auth.PutBucketWebsiteAction: {grant.Buckets, ofBucket}, auth.DeleteBucketWebsiteAction: {grant.Buckets, ofBucket},
-	auth.PutLifecycleConfigurationAction: {grant.Buckets, ofBucket}, auth.PutEncryptionConfigurationAction: {grant.Buckets, ofBucket},
+	auth.PutLifecycleConfigurationAction:  {grant.Buckets | grant.Delete, ofBucket}, // what rules remove, another key may come to serve
+	auth.PutEncryptionConfigurationAction: {grant.Buckets, ofBucket},
 	auth.PutBucketPublicAccessBlockAction: {grant.Buckets, ofBucket}, auth.PutBucketLoggingAction: {grant.Buckets, ofBucket},
 	auth.PutBucketRequestPaymentAction: {grant.Buckets, ofBucket}, auth.PutBucketNotificationAction: {grant.Buckets, ofBucket},
 	auth.PutReplicationConfigurationAction: {grant.Buckets, ofBucket}, auth.PutAccelerateConfigurationAction: {grant.Buckets, ofBucket},

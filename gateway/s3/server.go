@@ -38,6 +38,7 @@ type Server struct {
 	clients  *guard.Clients
 	meter    *meter
 	access   *guard.AccessLog
+	front    *guarded        // the backend
 	ctx      context.Context // of questions for keys
 	cancel   context.CancelFunc
 
@@ -63,6 +64,7 @@ func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts O
 		return nil, err
 	}
 	g := &guarded{Backend: be, log: log}
+	s.front = g
 	if g.owners, err = lru.New[string, mesh.Account](maxOwners); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,8 @@ func (d *directory) Bucket(_ context.Context, name string) (*client.Bucket, erro
 	return nil, mesh.Errorf(mesh.NotFound, "there is no bucket %q", name)
 }
 
+func (d *directory) Served(context.Context) ([]client.ServedBucket, error) { return nil, nil }
+
 // Under whose key a request acts: the owner's own, another's by the key that serves the bucket, nobody's only where the front has
 // found that everybody may.
 func TestUnderWhoseKey(t *testing.T) {
@@ -76,6 +78,14 @@ func TestUnderWhoseKey(t *testing.T) {
 			continue
 		case o.session.id != c.under:
 			t.Errorf("%q, public %v, on %q acts under %s, want %s", c.id, c.public, c.bucket, o.session.id, c.under)
+		}
+		if c.id != "" && c.id != c.under {
+			if err := o.configure("configuring", c.bucket, client.BucketChange{}); err != errNotOwner {
+				t.Errorf("%q configures %q: %v", c.id, c.bucket, err)
+			}
+			if err := b.DeleteBucket(request(c.id, c.public), c.bucket); err != errNotOwner {
+				t.Errorf("%q removes %q: %v", c.id, c.bucket, err)
+			}
 		}
 		o.end()
 	}

@@ -282,6 +282,9 @@ func (r request) presigned(valid time.Duration) string {
 	r.defaults()
 	q := url.Values{"X-Amz-Algorithm": {"AWS4-HMAC-SHA256"}, "X-Amz-Credential": {r.key + "/" + r.scope()}, "X-Amz-Date": {r.at.Format("20060102T150405Z")},
 		"X-Amz-Expires": {strconv.Itoa(int(valid.Seconds()))}, "X-Amz-SignedHeaders": {"host"}}
+	if name, value, ok := strings.Cut(r.query, "="); ok {
+		q.Set(name, value)
+	}
 	sum := sha256.Sum256([]byte(r.method + "\n" + r.path + "\n" + q.Encode() + "\nhost:" + r.host + "\n\nhost\n" + unsignedPayload))
 	sig := hex.EncodeToString(mac(r.signing(), "AWS4-HMAC-SHA256\n"+r.at.Format("20060102T150405Z")+"\n"+r.scope()+"\n"+hex.EncodeToString(sum[:])))
 	return r.path + "?" + q.Encode() + "&X-Amz-Signature=" + sig

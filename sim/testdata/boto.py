@@ -40,6 +40,28 @@ l = s.list_object_versions(Bucket=b, Prefix="v")
 assert [v["IsLatest"] for v in l["Versions"]] == [False, False] and l["DeleteMarkers"][0]["IsLatest"], l
 assert s.get_object(Bucket=b, Key="v", VersionId=first)["Body"].read() == b"1"
 
+rules = [
+    {"ID": "z", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 30, "NewerNoncurrentVersions": 3}},
+    {"Status": "Disabled", "Filter": {"And": {"Prefix": "ü &<>", "Tags": [{"Key": "a", "Value": ""}, {"Key": "b", "Value": "c"}]}}, "Expiration": {"Days": 7}},
+    {"ID": "a", "Status": "Enabled", "Filter": {}, "Expiration": {"ExpiredObjectDeleteMarker": True}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
+]
+s.put_bucket_lifecycle_configuration(Bucket=b, LifecycleConfiguration={"Rules": rules})
+kept = s.get_bucket_lifecycle_configuration(Bucket=b)["Rules"]
+rules[1]["ID"] = kept[1]["ID"]
+assert kept == rules, kept
+for bad, code in [({"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}, "InvalidRequest"), ({"Expiration": {"Days": 0}}, "InvalidArgument")]:
+    try:
+        s.put_bucket_lifecycle_configuration(Bucket=b, LifecycleConfiguration={"Rules": [{"Status": "Enabled", "Filter": {}, **bad}]})
+        assert False, "refusal expected"
+    except ClientError as e:
+        assert e.response["Error"]["Code"] == code, e
+s.delete_bucket_lifecycle(Bucket=b)
+try:
+    s.get_bucket_lifecycle_configuration(Bucket=b)
+    assert False, "404 expected"
+except ClientError as e:
+    assert e.response["Error"]["Code"] == "NoSuchLifecycleConfiguration", e
+
 url = s.generate_presigned_url("get_object", Params={"Bucket": b, "Key": "copy"})
 assert urllib.request.urlopen(url).read() == b"hello"
 try:
