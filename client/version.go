@@ -104,6 +104,7 @@ type DeleteOptions struct {
 	// Purge removes this version and no other, whether it is current, older, or a marker. NullVersion is the one that was
 	// written without versioning.
 	Purge  *mesh.VersionID
+	Older  bool // with Purge: Conflict where that is the current version
 	Bypass bool // a governance lock
 }
 
@@ -123,7 +124,7 @@ func (c *Client) DeleteWith(ctx context.Context, p mesh.Path, o DeleteOptions) (
 	m := &wirepb.Deletion{Bucket: p.Bucket, Key: p.Key, AtMs: time.Now().UnixMilli(), Id: marker[:], Bypass: o.Bypass}
 	switch {
 	case o.Purge != nil:
-		m.Version, m.Purge = o.Purge[:], true
+		m.Version, m.Purge, m.Older = o.Purge[:], true, o.Older
 	case o.OnlyIf != nil:
 		m.Version = o.OnlyIf[:]
 	}

@@ -324,8 +324,8 @@ func (w *bucketSweep) each(ctx context.Context, n int, f func(context.Context, i
 func (w *bucketSweep) remove(ctx context.Context, v *version) error {
 	p := mesh.Path{Bucket: w.bucket, Key: v.Key}
 	expires := v.Latest && !v.Marker
-	// A deletion can demand that this version is still the current one. A purge cannot demand that it is not: so it is looked
-	// for again, because a marker that was removed has perhaps brought it back.
+	// The log is asked to remove a current version only while it is that, and an older one only while it is not: a marker that
+	// somebody removes brings it back. It is looked at before, for its lock and its tags.
 	var found *client.Object
 	if !expires || v.due.ByTags() {
 		var err error
@@ -351,7 +351,7 @@ func (w *bucketSweep) remove(ctx context.Context, v *version) error {
 	}
 	o, count := client.DeleteOptions{OnlyIf: &v.id}, &w.tally.Objects
 	if !expires {
-		o, count = client.DeleteOptions{Purge: &v.id}, &w.tally.Versions
+		o, count = client.DeleteOptions{Purge: &v.id, Older: !v.Marker}, &w.tally.Versions
 	}
 	if v.Marker {
 		count = &w.tally.Markers

@@ -255,6 +255,9 @@ func (s *step) purge(b *statepb.Bucket, m *wirepb.Deletion, session *statepb.Ses
 		return err
 	}
 	wasCurrent := k[0] == objectKey
+	if wasCurrent && m.Older {
+		return mesh.Errorf(mesh.Conflict, "that version of %s%s/%s is the current one", mesh.Scheme, m.Bucket, m.Key)
+	}
 	if wasCurrent {
 		s.dropCurrent(b, m.Bucket, m.Key, d)
 	} else {

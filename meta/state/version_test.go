@@ -407,6 +407,27 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// A purge of what is older does not touch what became the current version meanwhile.
+func TestPurgeOlder(t *testing.T) {
+	w, _, u := newShop(t, 3)
+	w.ok(u.change("photos", func(b *wirepb.Bucket) { b.Versioning = index.Versioned }))
+	older := func(version []byte) []byte {
+		return tx(wirepb.TxKind_TX_DELETION, u.key, &wirepb.Deletion{Bucket: "photos", Key: "a", AtMs: w.now, Id: w.id(), Version: version, Purge: true, Older: true})
+	}
+	one, two := u.inline("photos", "a", "1"), u.inline("photos", "a", "2")
+	w.ok(u.put(one))
+	w.refused(mesh.Conflict, older(one.Version))
+	marker := w.id()
+	w.ok(tx(wirepb.TxKind_TX_DELETION, u.key, &wirepb.Deletion{Bucket: "photos", Key: "a", AtMs: w.now, Id: marker}))
+	w.ok(u.purge("photos", "a", marker, false)) // undeleted
+	w.refused(mesh.Conflict, older(one.Version))
+	w.ok(u.put(two))
+	w.ok(older(one.Version))
+	w.refused(mesh.Conflict, older(two.Version))
+	w.refused(mesh.Invalid, tx(wirepb.TxKind_TX_DELETION, u.key, &wirepb.Deletion{Bucket: "photos", Key: "a", AtMs: w.now, Id: w.id(), Older: true}))
+	w.check()
+}
+
 // A message that says when it is over is refused from then on, so that its writer knows what became of it.
 func TestNotAfter(t *testing.T) {
 	w, _, u := newShop(t, 3)

@@ -143,7 +143,7 @@ func CheckDeletion(d *wirepb.Deletion) error {
 	if err := checkName(d.Bucket, d.Key); err != nil {
 		return err
 	}
-	if n := len(d.Version); n != 0 && n != len(mesh.VersionID{}) || d.Purge && n == 0 {
+	if n := len(d.Version); n != 0 && n != len(mesh.VersionID{}) || d.Purge && n == 0 || d.Older && !d.Purge {
 		return mesh.Errorf(mesh.Invalid, "a deletion's version has %d bytes", n)
 	}
 	return checkID(d.Id, "a deletion")

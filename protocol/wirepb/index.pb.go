@@ -1240,6 +1240,7 @@ type Deletion struct {
 	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
 	Purge         bool                   `protobuf:"varint,7,opt,name=purge,proto3" json:"purge,omitempty"`   // removes this version and no other, marker or not; all zero is the one written while there was no versioning
 	Bypass        bool                   `protobuf:"varint,8,opt,name=bypass,proto3" json:"bypass,omitempty"` // a governance lock that stands against it, by who may
+	Older         bool                   `protobuf:"varint,9,opt,name=older,proto3" json:"older,omitempty"`   // with purge: not if it is the current version
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1326,6 +1327,13 @@ func (x *Deletion) GetPurge() bool {
 func (x *Deletion) GetBypass() bool {
 	if x != nil {
 		return x.Bypass
+	}
+	return false
+}
+
+func (x *Deletion) GetOlder() bool {
+	if x != nil {
+		return x.Older
 	}
 	return false
 }
@@ -1591,7 +1599,7 @@ const file_index_proto_rawDesc = "" +
 	"attributes\"5\n" +
 	"\tAttribute\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xc3\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xd9\x01\n" +
 	"\bDeletion\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x18\n" +
@@ -1601,7 +1609,8 @@ const file_index_proto_rawDesc = "" +
 	"\fnot_after_ms\x18\x06 \x01(\x03R\n" +
 	"notAfterMs\x12\x14\n" +
 	"\x05purge\x18\a \x01(\bR\x05purge\x12\x16\n" +
-	"\x06bypass\x18\b \x01(\bR\x06bypass\"\xaf\x01\n" +
+	"\x06bypass\x18\b \x01(\bR\x06bypass\x12\x14\n" +
+	"\x05older\x18\t \x01(\bR\x05older\"\xaf\x01\n" +
 	"\tAccessKey\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x13\n" +
