@@ -39,9 +39,10 @@ func main() {
 	size := flag.Int64("size", 1<<30, "bytes of the large object")
 	count := flag.Int("count", 1000, "small objects")
 	each := flag.Int("each", 100<<10, "bytes of a small object")
+	keys := flag.Int("keys", 0, "objects to list; with it, S3 is measured in place of the client")
 	profile := flag.String("profile", "", "file for a CPU profile of the client")
 	flag.Parse()
-	if err := run(*size, *count, *each, *profile); err != nil {
+	if err := run(*size, *count, *each, *keys, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -55,18 +56,19 @@ type Figures struct {
 	Large      map[string]float64 `json:"large"`         // MB/s and CPU seconds per GB, client and network together
 	Small      map[string]float64 `json:"small"`         // operations per second
 	CommitMs   map[string]float64 `json:"commit_ms"`     // an inline object, acknowledged by 2f+1
+	S3         map[string]float64 `json:"s3,omitempty"`  // as above, and listings in seconds
 	NetworkMiB float64            `json:"network_mib"`   // resident, all processes, after everything
 	ClientMiB  float64            `json:"client_mib"`    // resident at its highest, this process, after its key was unlocked
 	DiskMBps   float64            `json:"disk_mb_per_s"` // append 4 MiB and sync, beside which PUT stands
 }
 
-func run(size int64, count, each int, profile string) (err error) {
+func run(size int64, count, each, keys int, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}}
+	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}, S3: map[string]float64{}}
 	if f.DiskMBps, err = disk(dir); err != nil {
 		return err
 	}
@@ -96,7 +98,7 @@ func run(size int64, count, each int, profile string) (err error) {
 			}
 			defer pprof.StopCPUProfile()
 		}
-		if err := measure(n, at, f, size, count, each); err != nil {
+		if err := measure(n, at, f, size, count, each, keys); err != nil {
 			return err
 		}
 	}
@@ -183,7 +185,7 @@ func start(dir string) (*network, error) {
 
 func (n *network) stop() error { n.Stop(); return <-n.ended }
 
-func measure(n *network, dir string, f *Figures, size int64, count, each int) error {
+func measure(n *network, dir string, f *Figures, size int64, count, each, keys int) error {
 	ctx := context.Background()
 	h, err := home.Open(dir)
 	if err != nil {
@@ -210,6 +212,9 @@ func measure(n *network, dir string, f *Figures, size int64, count, each int) er
 		return err
 	}
 	defer c.Close()
+	if keys > 0 {
+		return throughS3(n, p, c, f, size, count, each, keys)
+	}
 	// Unlocking the key took 256 MiB once, which is no part of moving objects: the highest mark is counted from here.
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // where there is none, the figure is higher
