@@ -339,12 +339,61 @@ func (o *op) bucket(name string) (*client.Bucket, error) {
 	} else if o.seen != nil && o.seen.Name == name {
 		return o.seen, nil
 	}
+	if v := o.foresee(name); v != nil {
+		return v, nil
+	}
 	v, err := o.Bucket(o, name)
 	if err != nil {
 		return nil, o.fail("asking for a bucket", err, noSuchBucket(name))
 	}
 	o.remember(v)
 	return v, nil
+}
+
+// lookMemo is where a request keeps an object that it will ask for, by bucket, key and version.
+type lookMemo [3]string
+
+type looked struct{ object *client.Object } // nil: there is none
+
+// foresee asks for a request's bucket and the object that it names at once, since versitygw asks for the one and then for the other:
+// one question to the authorities in the place of two. nil where that is not such a request, or not allowed to its key.
+func (o *op) foresee(bucket string) *client.Bucket {
+	if o.request == nil {
+		return nil
+	}
+	path := strings.TrimPrefix(string(o.request.Path()), "/")
+	key, ok := strings.CutPrefix(path, bucket+"/")
+	if !ok && path != bucket {
+		key = path // the bucket is in the host's name
+	}
+	version := string(o.request.QueryArgs().Peek("versionId"))
+	p := mesh.Path{Bucket: bucket, Key: key}
+	v, err := parseVersion(version)
+	if key == "" || err != nil || mesh.CheckKey(key) != nil {
+		return nil
+	}
+	b, found, err := o.Look(o, p, v)
+	if err != nil {
+		return nil // asking for the bucket alone says why, or is allowed
+	}
+	o.remember(b)
+	o.request.SetUserValue(lookMemo{bucket, key, version}, looked{found})
+	return b
+}
+
+// foreseen is what foresee found of an object, for the first who asks: what a request has changed since is looked at again.
+func (o *op) foreseen(bucket, key, version string) (b *client.Bucket, object *client.Object, ok bool) {
+	if o.request == nil {
+		return nil, nil, false
+	}
+	at := lookMemo{bucket, key, version}
+	l, ok := o.request.UserValue(at).(looked)
+	b, known := o.request.UserValue(bucketMemo(bucket)).(*client.Bucket)
+	if !ok || !known {
+		return nil, nil, false
+	}
+	o.request.RemoveUserValue(at)
+	return b, l.object, true
 }
 
 func (o *op) remember(v *client.Bucket) {

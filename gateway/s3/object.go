@@ -29,6 +29,9 @@ func (o *op) look(bucket, key, version string) (*client.Bucket, *client.Object, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if b, found, ok := o.foreseen(bucket, key, version); ok {
+		return b, found, nil
+	}
 	b, found, err := o.Look(o, p, v)
 	if err != nil {
 		return nil, nil, o.fail("looking for an object", err, noSuchBucket(bucket))
