@@ -41,7 +41,7 @@ type Config struct {
 	Group     mesh.GroupID   `json:"group"`
 	S3        string         `json:"s3"`                 // host:port for S3
 	HTTP      string         `json:"http,omitempty"`     // host:port for browsers; "" none
-	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain: S3 and HTTP speak TLS
+	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain, absolute: S3 and HTTP speak TLS
 	CertKey   string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
 	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
 	Domain    string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
@@ -93,6 +93,11 @@ func (c Config) Check() error {
 	}
 	if c.CertKey != "" && c.Cert == "" {
 		return mesh.Errorf(mesh.Invalid, "the settings name a certificate's key and no certificate")
+	}
+	if c.Cert != "" {
+		if _, err := newRenewed(c.Cert, c.CertKey); err != nil {
+			return err
+		}
 	}
 	if len(c.Authorities) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
@@ -188,7 +193,7 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	}
 	var secure *tls.Config
 	if c.Cert != "" {
-		if secure, err = certificate(home, c.Cert, c.CertKey, log); err != nil {
+		if secure, err = certificate(c.Cert, c.CertKey, log); err != nil {
 			return g, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -25,21 +24,25 @@ type renewed struct {
 	looked  time.Time
 }
 
-// certificate returns a configuration for servers with the certificate in PEM files, which are relative to the home.
-func certificate(home, cert, key string, log *slog.Logger) (*tls.Config, error) {
+// certificate returns a configuration for servers with the certificate in PEM files.
+func certificate(cert, key string, log *slog.Logger) (*tls.Config, error) {
+	r, err := newRenewed(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	r.log = log
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.get, NextProtos: []string{"http/1.1"}}, nil
+}
+
+func newRenewed(cert, key string) (*renewed, error) {
 	if key == "" {
 		key = cert
 	}
-	r := &renewed{log: log}
-	for name, at := range map[*string]string{&r.cert: cert, &r.key: key} {
-		if *name = at; !filepath.IsAbs(at) {
-			*name = filepath.Join(home, at)
-		}
-	}
+	r := &renewed{cert: cert, key: key}
 	if err := r.read(); err != nil {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the certificate: %w", err), "name PEM files with --cert and --cert-key")
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.get, NextProtos: []string{"http/1.1"}}, nil
+	return r, nil
 }
 
 // read reads the files. Called by one at a time.

@@ -3,10 +3,18 @@ package sim_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -17,6 +25,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -287,4 +296,63 @@ func TestShareLink(t *testing.T) {
 		status, _, _, err := fetch(t.Context(), browser, link.URL+"a.txt?raw")
 		return status == 404, err
 	})
+}
+
+// With a certificate, both endpoints speak TLS and nothing else.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	roots := selfSigned(t, filepath.Join(dir, "cert.pem"))
+	home, at := filepath.Join(dir, "gateway"), free(t, 3)
+	if _, errOut, code := runCLI(t, "gateway", "init", home, "--cert", filepath.Join(dir, "nothing.pem")); code == 0 || !strings.Contains(errOut, "--cert") {
+		t.Errorf("a certificate that is not there: exit %d, %s", code, errOut)
+	}
+	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--cert", filepath.Join(dir, "cert.pem"))
+	mustCLI(t, "mb", "stratos://tls-site", "--public")
+	k := newAccessKey(t)
+	runOutside(t, "gateway", "run", "--home", home)
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer trusting.CloseIdleConnections()
+	endpoint := "https://" + at[0]
+	c := s3.New(s3.Options{BaseEndpoint: &endpoint, Region: "us-east-1", UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider(k.ID, k.Secret, ""), HTTPClient: trusting})
+	b := content(random(t), 3<<20)
+	until(t, "the gateway", func() (bool, error) {
+		_, err := s3Put(t.Context(), c, "tls-site", "film", b)
+		return err == nil, err
+	})
+	if got, _, err := s3Get(t.Context(), c, "tls-site", "film"); err != nil || !bytes.Equal(got, b) {
+		t.Errorf("S3: %d bytes, %v", len(got), err)
+	}
+	if status, body, _, err := fetch(t.Context(), trusting, "https://"+at[2]+"/tls-site/film"); status != 200 || body != string(b) {
+		t.Errorf("HTTP: %d, %d bytes, %v", status, len(body), err)
+	}
+	for _, addr := range []string{at[0], at[2]} {
+		if status, _, _, err := fetch(t.Context(), http.DefaultClient, "http://"+addr+"/tls-site/film"); err == nil {
+			t.Errorf("without TLS: %d", status)
+		}
+		if _, _, _, err := fetch(t.Context(), http.DefaultClient, "https://"+addr+"/tls-site/film"); err == nil {
+			t.Error("a certificate that nobody signed is believed")
+		}
+	}
+}
+
+// selfSigned writes a certificate for this machine with its key to a file, and returns who believes it.
+func selfSigned(t *testing.T, path string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(crand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return roots
 }

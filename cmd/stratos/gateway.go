@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,14 @@ it too: stratos keys create NAME --format env.`,
 			c.Network = p.Network
 			if c.Authorities, err = membersOf(p); err != nil {
 				return err
+			}
+			for _, path := range []*string{&c.Cert, &c.CertKey} {
+				if *path == "" {
+					continue
+				}
+				if *path, err = filepath.Abs(*path); err != nil {
+					return mesh.Errorf(mesh.Invalid, "the certificate: %w", err)
+				}
 			}
 			if err := c.Check(); err != nil {
 				return err
