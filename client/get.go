@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,7 +92,8 @@ func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{client: c, object: o, offset: offset, end: offset + length, cancel: cancel,
-		window: c.window(false, aheadStored, leastStored), queue: make(chan chan fetched, c.opts.Segments)}
+		window: c.window(aheadStored, leastStored), queue: make(chan chan fetched, c.opts.Segments)}
+	r.most.Store(int64(c.memory.firstRun()))
 	go r.prefetch(ctx)
 	return r, nil
 }
@@ -121,12 +123,14 @@ type reader struct {
 	window      *window
 	queue       chan chan fetched // closed when all is planned; has room for all that the window lets be
 	planErr     error             // set before that
+	most        atomic.Int64      // stored bytes of the next run
 
 	mu    sync.Mutex // held while it is read, and for good by Close
 	run   *segmentBuffer
-	rest  []byte // of the run, still sealed
-	frame uint64 // the next
-	plain []byte // opened and not given out
+	began time.Time // of its use
+	rest  []byte    // of the run, still sealed
+	frame uint64    // the next
+	plain []byte    // opened and not given out
 	err   error
 }
 
@@ -137,7 +141,11 @@ func (r *reader) prefetch(ctx context.Context) {
 	frame := int(r.object.entry.FrameBytes) + int(r.object.overhead())
 	r.planErr = r.client.plan(ctx, r.object, r.offset, r.end-r.offset, func(x run) error {
 		for x.from < x.to {
-			buf, err := r.window.take(ctx, want{int(x.to - x.from), frame, roomFor})
+			most := int(x.to - x.from)
+			if upTo := int(r.most.Load()); most > upTo {
+				most = upTo / frame * frame
+			}
+			buf, err := r.window.take(ctx, want{most: most, frame: frame, cost: roomFor})
 			if err != nil {
 				return err
 			}
@@ -172,7 +180,7 @@ func (r *reader) next() error {
 			}
 			f := <-out
 			if r.err = f.err; r.err == nil {
-				r.run, r.rest, r.frame = f.data, f.data.stored, f.run.firstFrame
+				r.run, r.rest, r.frame, r.began = f.data, f.data.stored, f.run.firstFrame, time.Now()
 			}
 			continue
 		}
@@ -203,6 +211,7 @@ func (r *reader) open() ([]byte, error) {
 
 func (r *reader) release() {
 	if r.run != nil {
+		r.most.Store(int64(r.client.memory.nextRun(int(r.most.Load()), time.Since(r.began))))
 		r.window.give(r.run)
 		r.run, r.rest = nil, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/index"
@@ -47,14 +48,48 @@ const (
 	leastStored = maxStored / (stepDown * stepDown * stepDown)
 )
 
-// A step fits when it takes no more than this part of what is free: the first to come leave something to the next.
-const fits = 4
+// A step fits when it takes no more than a quarter of what is free: the first to come leave something to the next. Half of
+// the budget is free to those who write only, because small segments stay and small reads do not.
+func (m *Memory) fits(n int, writes bool) bool {
+	free := m.budget - m.held
+	if !writes {
+		free -= m.budget / 2
+	}
+	return n <= free/4
+}
+
+// Runs that are used up within quickRun become larger, those that take longer than slowRun smaller.
+const (
+	quickRun = time.Second
+	slowRun  = 4 * time.Second
+)
+
+// firstRun returns the stored bytes of a reader's first run, nextRun those of the next after one was used up in some time. What
+// is shared goes to those who use it, so every reader begins with the smallest step.
+func (m *Memory) firstRun() int {
+	if m.budget == unlimited {
+		return maxStored
+	}
+	return leastStored
+}
+
+func (m *Memory) nextRun(run int, took time.Duration) int {
+	switch {
+	case m.budget == unlimited:
+	case took < quickRun:
+		run = min(run*stepDown, maxStored)
+	case took > slowRun:
+		run = max(run/stepDown, leastStored)
+	}
+	return run
+}
 
 // A want is what somebody asks of a Memory.
 type want struct {
-	most  int                  // stored bytes
-	frame int                  // stored bytes of a frame: a step is whole frames
-	cost  func(stored int) int // bytes of memory
+	writes bool
+	most   int                  // stored bytes
+	frame  int                  // stored bytes of a frame: a step is whole frames
+	cost   func(stored int) int // bytes of memory
 }
 
 // try returns the largest step that fits, of at least a size unless less is wanted, and what it costs; 0 when none fits.
@@ -69,7 +104,7 @@ func (m *Memory) take(w want, least int, must bool) (stored, cost int) {
 		if stored > step {
 			stored = step / w.frame * w.frame
 		}
-		if cost = w.cost(stored); cost <= (m.budget-m.held)/fits || must && step == least {
+		if cost = w.cost(stored); m.fits(cost, w.writes) || must && step == least {
 			m.held += cost
 			return stored, cost
 		}
@@ -77,11 +112,11 @@ func (m *Memory) take(w want, least int, must bool) (stored, cost int) {
 	return 0, 0
 }
 
-// more takes bytes if they fit; charge takes them anyway, and whoever comes next finds less.
+// more takes bytes to write if they fit; charge takes them anyway, and whoever comes next finds less.
 func (m *Memory) more(n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n > (m.budget-m.held)/fits {
+	if !m.fits(n, true) {
 		return false
 	}
 	m.held += n
@@ -157,14 +192,13 @@ func (m *Memory) buffer(n int, writes bool) *segmentBuffer {
 // A window is what one Put or reader holds of a Memory: a bounded number of buffers. One goroutine takes, any give back.
 type window struct {
 	memory *Memory
-	writes bool
 	ahead  int           // the smallest step that is taken beside another
 	least  int           // and that is granted when there is no other
 	slots  chan struct{} // has one for each buffer
 }
 
-func (c *Client) window(writes bool, ahead, least int) *window {
-	return &window{memory: c.memory, writes: writes, ahead: ahead, least: least, slots: make(chan struct{}, c.opts.Segments)}
+func (c *Client) window(ahead, least int) *window {
+	return &window{memory: c.memory, ahead: ahead, least: least, slots: make(chan struct{}, c.opts.Segments)}
 }
 
 // take returns a buffer whose stored bytes are as many as were granted. It waits for the window's own buffers only: when
@@ -194,7 +228,7 @@ func (w *window) take(ctx context.Context, x want) (*segmentBuffer, error) {
 		n, cost = w.memory.take(x, w.least, true)
 		w.leave(slots - 1)
 	}
-	buf := w.memory.buffer(n, w.writes)
+	buf := w.memory.buffer(n, x.writes)
 	buf.stored, buf.cost = buf.whole[:n], cost
 	return buf, nil
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/index"
@@ -14,11 +15,11 @@ import (
 const sealedFrame = mesh.FrameBytes + index.TagBytes
 
 // segments wants whole segments to read.
-var segments = want{maxStored, sealedFrame, roomFor}
+var segments = want{most: maxStored, frame: sealedFrame, cost: roomFor}
 
 // The first to come get whole segments, the next ones smaller steps, and whoever holds nothing the smallest, always.
 func TestMemoryStepsDown(t *testing.T) {
-	m := NewMemory(12 * maxStored)
+	m := NewMemory(24 * maxStored) // half of it for writing
 	count := map[int]int{}
 	held := 0
 	for range 100 {
@@ -28,8 +29,8 @@ func TestMemoryStepsDown(t *testing.T) {
 			t.Fatalf("a step of %d bytes cost %d; %d are held, want %d", n, cost, m.Held(), held)
 		}
 	}
-	want := map[int]int{256 * sealedFrame: 9, 64 * sealedFrame: 9, 16 * sealedFrame: 9, 4 * sealedFrame: 73}
-	for n, c := range want {
+	counts := map[int]int{256 * sealedFrame: 9, 64 * sealedFrame: 9, 16 * sealedFrame: 9, 4 * sealedFrame: 73}
+	for n, c := range counts {
 		if count[n] != c {
 			t.Errorf("%d steps of %d frames, want %d", count[n], n/sealedFrame, c)
 		}
@@ -37,12 +38,34 @@ func TestMemoryStepsDown(t *testing.T) {
 	if n, _ := m.try(segments, aheadStored); n != 0 || m.Held() != held {
 		t.Errorf("%d bytes were granted beyond the budget to somebody who may wait", n)
 	}
+	if n, _ := m.try(want{writes: true, most: maxStored, frame: sealedFrame, cost: roomFor}, maxStored); n != maxStored {
+		t.Errorf("readers left %d bytes of a segment to a writer", n)
+	}
+	m.charge(m.budget)
 	if m.more(1) {
 		t.Error("a byte was granted beyond the budget")
 	}
-	m.give(held)
+	m.give(m.Held())
 	if n, _ := m.try(segments, maxStored); n != maxStored {
 		t.Errorf("a whole budget grants %d bytes, want a segment", n)
+	}
+}
+
+// Runs grow while they are used up fast, and shrink when not; without a budget they are whole.
+func TestRunsFollowTheReader(t *testing.T) {
+	m := NewMemory(1 << 30)
+	run := m.firstRun()
+	for _, x := range []struct {
+		took time.Duration
+		want int
+	}{{0, 16}, {time.Millisecond, 64}, {0, 256}, {0, 256}, {2 * time.Second, 256}, {5 * time.Second, 64}, {time.Hour, 16}, {time.Hour, 4}, {time.Hour, 4}} {
+		if run = m.nextRun(run, x.took); run != x.want*sealedFrame {
+			t.Fatalf("after %s a run has %d frames, want %d", x.took, run/sealedFrame, x.want)
+		}
+	}
+	m = NewMemory(unlimited)
+	if run := m.nextRun(m.firstRun(), time.Hour); run != maxStored {
+		t.Errorf("without a budget a run has %d bytes", run)
 	}
 }
 
@@ -53,7 +76,7 @@ func TestMemoryGrantsFrames(t *testing.T) {
 			for range 5 {
 				m := NewMemory(budget)
 				most := 1 + rand.IntN(maxStored)
-				n, cost := m.take(want{most, frame, roomFor}, leastStored, true)
+				n, cost := m.take(want{most: most, frame: frame, cost: roomFor}, leastStored, true)
 				if n < min(most, leastStored-frame) || n > most || n != most && n%frame != 0 {
 					t.Fatalf("of %d bytes in frames of %d, %d were granted", most, frame, n)
 				}
@@ -88,14 +111,14 @@ func TestMemoryCountsPieces(t *testing.T) {
 	}
 }
 
-func testWindow(m *Memory, least int) *window {
-	return (&Client{memory: m, opts: Options{Segments: 2}}).window(false, aheadStored, least)
+func testWindow(m *Memory) *window {
+	return (&Client{memory: m, opts: Options{Segments: 2}}).window(aheadStored, leastStored)
 }
 
 // Beside a buffer of its own, a window takes another only where there is memory; else it waits for its own.
 func TestWindowWaitsForItsOwn(t *testing.T) {
 	m := NewMemory(0)
-	w := testWindow(m, leastStored)
+	w := testWindow(m)
 	first, err := w.take(t.Context(), segments)
 	if err != nil || len(first.stored) != leastStored {
 		t.Fatalf("the first buffer has %d bytes, %v", len(first.stored), err)
@@ -105,7 +128,7 @@ func TestWindowWaitsForItsOwn(t *testing.T) {
 	if _, err := w.take(cancelled, segments); !errors.Is(err, context.Canceled) {
 		t.Fatalf("a window without memory took a second buffer: %v", err)
 	}
-	other := testWindow(m, leastStored) // who holds nothing does not wait
+	other := testWindow(m) // who holds nothing does not wait
 	theirs, err := other.take(t.Context(), segments)
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +150,7 @@ func TestWindowWaitsForItsOwn(t *testing.T) {
 // Where there is memory, a window holds as many buffers as it may.
 func TestWindowTakesAhead(t *testing.T) {
 	m := NewMemory(unlimited)
-	w := testWindow(m, leastStored)
+	w := testWindow(m)
 	for range 2 {
 		if buf, err := w.take(t.Context(), segments); err != nil || len(buf.stored) != maxStored {
 			t.Fatalf("a buffer of %d bytes, %v", len(buf.stored), err)
@@ -151,7 +174,7 @@ func TestMemoryComesBack(t *testing.T) {
 	for i := range windows {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 1))
-			w := testWindow(m, leastStored)
+			w := testWindow(m)
 			var giving sync.WaitGroup
 			for range 200 {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -161,7 +184,7 @@ func TestMemoryComesBack(t *testing.T) {
 				if r.IntN(8) == 0 && m.more(1000) {
 					m.give(1000)
 				}
-				buf, err := w.take(ctx, want{1 + r.IntN(maxStored), sealedFrame, roomFor})
+				buf, err := w.take(ctx, want{most: 1 + r.IntN(maxStored), frame: sealedFrame, cost: roomFor})
 				cancel()
 				if err != nil {
 					continue

@@ -249,9 +249,10 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 	if u.opts.Journal != "" {
 		least = maxStored // what is written again must be cut in the same way
 	}
-	window := u.client.window(true, maxStored, least)
+	window := u.client.window(maxStored, least)
 	frame := mesh.FrameBytes + int(u.overhead())
-	room := want{(most + mesh.FrameBytes - 1) / mesh.FrameBytes * frame, frame, func(n int) int { return coded(n, frame, u.geometry) }}
+	room := want{writes: true, most: (most + mesh.FrameBytes - 1) / mesh.FrameBytes * frame, frame: frame,
+		cost: func(n int) int { return coded(n, frame, u.geometry) }}
 	hash := blake3.New()
 	g, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
