@@ -48,14 +48,14 @@ const (
 	leastStored = maxStored / (stepDown * stepDown * stepDown)
 )
 
-// A step fits when it takes no more than a quarter of what is free: the first to come leave something to the next. Half of
+// A step fits when it takes no more than a third of what is free: the first to come leave something to the next. Half of
 // the budget is free to those who write only, because small segments stay and small reads do not.
 func (m *Memory) fits(n int, writes bool) bool {
 	free := m.budget - m.held
 	if !writes {
 		free -= m.budget / 2
 	}
-	return n <= free/4
+	return n <= free/3
 }
 
 // Runs that are used up within quickRun become larger, those that take longer than slowRun smaller.

@@ -29,7 +29,7 @@ func TestMemoryStepsDown(t *testing.T) {
 			t.Fatalf("a step of %d bytes cost %d; %d are held, want %d", n, cost, m.Held(), held)
 		}
 	}
-	counts := map[int]int{256 * sealedFrame: 9, 64 * sealedFrame: 9, 16 * sealedFrame: 9, 4 * sealedFrame: 73}
+	counts := map[int]int{256 * sealedFrame: 10, 64 * sealedFrame: 6, 16 * sealedFrame: 6, 4 * sealedFrame: 78}
 	for n, c := range counts {
 		if count[n] != c {
 			t.Errorf("%d steps of %d frames, want %d", count[n], n/sealedFrame, c)
