@@ -26,6 +26,9 @@ type Options struct {
 	// Segments is how many segments (16 MiB each, and their parity) are in memory at once, by one Put or reader. Default 2:
 	// 64 MiB, and about as much again until the garbage collector runs.
 	Segments int
+	// Memory bounds what all Puts and readers of all clients that share it hold together, in smaller steps where it must.
+	// Default none: each is bounded by itself. What is written in smaller steps stays in smaller segments.
+	Memory *Memory
 	// Lease is how much ozone a lease sets aside, if the account has it. Default 256 MB.
 	Lease mesh.Noz
 	// LeaseLife is how long a lease is good for. Default 10 minutes.
@@ -37,6 +40,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Segments == 0 {
 		o.Segments = 2
+	}
+	if o.Memory == nil {
+		o.Memory = NewMemory(unlimited)
 	}
 	if o.Lease == 0 {
 		o.Lease = 256_000_000
@@ -61,8 +67,7 @@ type Client struct {
 	own    *lifecycle.Group
 	asks   *batcher[[]*wirepb.Question, [][]byte]
 	reads  *batcher[*wirepb.ReadPlan, readTicket]
-
-	small, large sync.Pool // of *segmentBuffer: what is written or read
+	memory *Memory
 
 	mu       sync.Mutex
 	opened   bool // the session is on the log
@@ -82,6 +87,7 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{access: a, opts: o.withDefaults(), dialer: d, group: g, codes: map[[2]int]*erasure.Code{}, buckets: map[string]*wirepb.BucketAnswer{}}
+	c.memory = c.opts.Memory
 	c.leases = &leases{client: c}
 	c.own = lifecycle.New(context.Background())
 	c.asks = &batcher[[]*wirepb.Question, [][]byte]{own: c.own, rounds: askRounds, most: maxQuestions, ask: c.askAll,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,7 +92,8 @@ func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{client: c, object: o, offset: offset, end: offset + length, cancel: cancel,
-		queue: make(chan chan fetched, c.opts.Segments-1)} // and one is being read
+		window: c.window(aheadStored, leastStored), queue: make(chan chan fetched, c.opts.Segments)}
+	r.most.Store(int64(c.memory.firstRun()))
 	go r.prefetch(ctx)
 	return r, nil
 }
@@ -103,7 +105,6 @@ type run struct {
 	page       uint32 // where the segment is named; see Client.extents
 	from, to   uint64 // stored bytes of the segment
 	firstFrame uint64
-	frames     uint64
 }
 
 type fetched struct {
@@ -119,31 +120,50 @@ type reader struct {
 	object      *Object
 	offset, end uint64
 	cancel      context.CancelFunc
-	queue       chan chan fetched // closed when all is planned
+	window      *window
+	queue       chan chan fetched // closed when all is planned; has room for all that the window lets be
 	planErr     error             // set before that
+	most        atomic.Int64      // stored bytes of the next run
 
 	mu    sync.Mutex // held while it is read, and for good by Close
 	run   *segmentBuffer
-	rest  []byte // of the run, still sealed
-	frame uint64 // the next
-	plain []byte // opened and not given out
+	began time.Time // of its use
+	rest  []byte    // of the run, still sealed
+	frame uint64    // the next
+	plain []byte    // opened and not given out
 	err   error
 }
 
-// prefetch owns the goroutines that fetch: each answers on the channel that it queued, and Close takes all of these.
+// prefetch owns the goroutines that fetch: each answers on the channel that it queued, and Close takes all of these. It cuts
+// runs into what there is memory for, and takes that in their order: the next run to be read never waits for a later one.
 func (r *reader) prefetch(ctx context.Context) {
 	defer close(r.queue)
+	frame := int(r.object.entry.FrameBytes) + int(r.object.overhead())
 	r.planErr = r.client.plan(ctx, r.object, r.offset, r.end-r.offset, func(x run) error {
-		out := make(chan fetched, 1)
-		select {
-		case r.queue <- out:
-		case <-ctx.Done():
-			return ctx.Err()
+		for x.from < x.to {
+			most := int(x.to - x.from)
+			if upTo := int(r.most.Load()); most > upTo {
+				most = upTo / frame * frame
+			}
+			buf, err := r.window.take(ctx, want{most: most, frame: frame, cost: roomFor})
+			if err != nil {
+				return err
+			}
+			now := x
+			now.to = x.from + uint64(len(buf.stored))
+			x.from = now.to
+			x.firstFrame += uint64(len(buf.stored) / frame)
+			out := make(chan fetched, 1)
+			r.queue <- out
+			go func() {
+				err := r.client.fetch(ctx, r.object, now, buf)
+				if err != nil {
+					r.window.give(buf)
+					buf = nil
+				}
+				out <- fetched{now, buf, err}
+			}()
 		}
-		go func() {
-			data, err := r.client.fetch(ctx, r.object, x)
-			out <- fetched{x, data, err}
-		}()
 		return nil
 	})
 }
@@ -160,7 +180,7 @@ func (r *reader) next() error {
 			}
 			f := <-out
 			if r.err = f.err; r.err == nil {
-				r.run, r.rest, r.frame = f.data, f.data.stored, f.run.firstFrame
+				r.run, r.rest, r.frame, r.began = f.data, f.data.stored, f.run.firstFrame, time.Now()
 			}
 			continue
 		}
@@ -191,7 +211,8 @@ func (r *reader) open() ([]byte, error) {
 
 func (r *reader) release() {
 	if r.run != nil {
-		r.client.release(r.run)
+		r.most.Store(int64(r.client.memory.nextRun(int(r.most.Load()), time.Since(r.began))))
+		r.window.give(r.run)
 		r.run, r.rest = nil, nil
 	}
 }
@@ -234,7 +255,7 @@ func (r *reader) Close() error {
 	defer r.mu.Unlock()
 	for out := range r.queue {
 		if f := <-out; f.data != nil {
-			r.client.release(f.data)
+			r.window.give(f.data)
 		}
 	}
 	r.release()
@@ -266,7 +287,7 @@ func (c *Client) plan(ctx context.Context, o *Object, offset, length uint64, f f
 		if s == nil || x.Offset+x.Length > s.Length {
 			return false, mesh.Errorf(mesh.Corrupt, "the index does not hold the segment %x of %s as its entry says", x.Segment, o.Path)
 		}
-		r := run{segment: s, id: x.Segment, page: page, from: x.Offset + a - begin, to: x.Offset + b - begin, firstFrame: a / stored, frames: (b - a + stored - 1) / stored}
+		r := run{segment: s, id: x.Segment, page: page, from: x.Offset + a - begin, to: x.Offset + b - begin, firstFrame: a / stored}
 		return b < to, f(r)
 	})
 }
@@ -277,9 +298,9 @@ type part struct {
 	from, to uint64
 }
 
-// fetch reads the stored bytes of a run: from the nodes that hold them as they are, and where one of these fails or
+// fetch reads the stored bytes of a run into a buffer: from the nodes that hold them as they are, and where one of these fails or
 // lags, computed from others. When it returns, nothing writes to them any more.
-func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, error) {
+func (c *Client) fetch(ctx context.Context, o *Object, r run, buf *segmentBuffer) error {
 	p := r.segment.PieceBytes
 	var parts []part
 	for at := r.from; at < r.to; {
@@ -292,10 +313,8 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, e
 	ticket, err := c.readTicket(ctx, o, r, parts)
 	if err != nil {
 		cancel()
-		return nil, err
+		return err
 	}
-	buf := c.buffer(int(r.to - r.from))
-	buf.stored = buf.whole[:r.to-r.from]
 	into := func(x part) []byte {
 		begin := uint64(x.piece)*p + x.from - r.from
 		return buf.stored[begin : begin+x.to-x.from]
@@ -380,17 +399,17 @@ func (c *Client) fetch(ctx context.Context, o *Object, r run) (*segmentBuffer, e
 			case f.err != nil:
 				errs = append(errs, f.err)
 				if miss && (bad[f.part.piece] || left == 0) {
-					return nil, mesh.Errorf(mesh.KindOf(f.err), "a part of %s cannot be read: %w", o.Path, errors.Join(errs...))
+					return mesh.Errorf(mesh.KindOf(f.err), "a part of %s cannot be read: %w", o.Path, errors.Join(errs...))
 				}
 				recovering[f.part.piece] = false
 			}
 		case <-hedge.C:
 			rebuild(true)
 		case <-ctx.Done():
-			return nil, mesh.Errorf(mesh.Unavailable, "reading %s: %w", o.Path, ctx.Err())
+			return mesh.Errorf(mesh.Unavailable, "reading %s: %w", o.Path, ctx.Err())
 		}
 	}
-	return buf, nil
+	return nil
 }
 
 // A readTicket lets pieces be read, with receipts of its lease.
@@ -462,6 +481,9 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 	for _, x := range lost {
 		from, to = min(from, x.from), max(to, x.to)
 	}
+	held := int(s.DataPieces) * int(to-from)
+	c.memory.charge(held)
+	defer c.memory.give(held)
 	var sources []part
 	for i, p := range s.Pieces {
 		if !avoid[i] && len(p.Ack) > 0 {

@@ -175,113 +175,96 @@ func (u *upload) inline(content []byte) error {
 	return nil
 }
 
-// small writes an object together with others that are put now, if it is small enough and there are any.
+// What Puts hold of objects that share segments: an object's own bytes, and its part of a pack and of that pack's parity.
+const (
+	packedCost  = 4        // bytes for each
+	packedBegin = 32 << 10 // bytes of an object for which there is memory always
+)
+
+// small writes an object together with others that are put now, if it is small enough, there are any, and there is memory.
 func (u *upload) small(ctx context.Context, src *bufio.Reader) error {
 	u.client.packer.begin()
 	defer u.client.packer.end()
-	content := make([]byte, 0, 32<<10)
-	for len(content) <= maxPacked {
+	memory, held := u.client.memory, packedCost*packedBegin
+	memory.charge(held)
+	give := sync.OnceFunc(func() { memory.give(held) })
+	defer func() { give() }()
+	content, whole := make([]byte, 0, packedBegin), false
+	for !whole && len(content) <= maxPacked {
 		if len(content) == cap(content) {
-			content = append(make([]byte, 0, min(2*cap(content), maxPacked+1)), content...)
+			larger := min(2*cap(content), maxPacked+1)
+			grow := packedCost * (larger - cap(content))
+			if !memory.more(grow) {
+				break
+			}
+			held += grow
+			content = append(make([]byte, 0, larger), content...)
 		}
 		n, err := src.Read(content[len(content):cap(content)])
 		content = content[:len(content)+n]
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		if whole = errors.Is(err, io.EOF); err != nil && !whole {
 			return mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err)
 		}
 	}
-	if len(content) <= maxPacked {
-		u.plain = blake3.Sum256(content)
-		u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
-		if err := u.finish(); err != nil {
-			return err
-		}
-		r, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content, entry: u.packedEntry})
-		if err != nil {
-			return err
-		}
-		if r.segment != nil {
-			u.segments, u.packed, u.entered = []*wirepb.Segment{r.segment}, r.extent, r.entered
-			u.progress(len(content))
-			return nil
-		}
-		u.entry.Size = 0 // the stream counts
+	whole = whole && len(content) <= maxPacked
+	if !whole {
+		head := io.MultiReader(bytes.NewReader(content), atEnd(give), src)
+		return u.stream(ctx, bufio.NewReaderSize(head, mesh.InlineMax+1), mesh.SegmentBytes)
 	}
-	if len(content) <= maxPacked {
-		return u.stream(ctx, bufio.NewReader(bytes.NewReader(content)), len(content))
+	u.plain = blake3.Sum256(content)
+	u.entry.Size, u.entry.FrameBytes = uint64(len(content)), mesh.FrameBytes
+	if err := u.finish(); err != nil {
+		return err
 	}
-	return u.stream(ctx, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(content), src), mesh.InlineMax+1), mesh.SegmentBytes)
+	r, err := u.client.packer.put(ctx, &packed{path: u.path, sealer: u.sealer, content: content, entry: u.packedEntry})
+	if err != nil {
+		return err
+	}
+	if r.segment != nil {
+		u.segments, u.packed, u.entered = []*wirepb.Segment{r.segment}, r.extent, r.entered
+		u.progress(len(content))
+		return nil
+	}
+	u.entry.Size = 0 // the stream counts
+	return u.stream(ctx, bufio.NewReader(bytes.NewReader(content)), len(content))
 }
 
-// A segmentBuffer holds a segment and its parity while it is written, or a part of one while it is read. What is written
-// is read to where its frames will lie, and sealed in place; what is read is opened in place.
-type segmentBuffer struct {
-	whole  []byte
-	stored []byte // of whole, or a smaller form of it
-	parity []byte
+// atEnd is an empty reader that tells when it is reached.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
 }
 
-// maxStored is the bytes of the largest segment that a client writes, but for packs.
-const maxStored = mesh.SegmentBytes / mesh.FrameBytes * (mesh.FrameBytes + index.TagBytes)
-
-// Buffers are kept in two sizes: for most objects that share segments, and for segments. Others come and go.
-const (
-	smallBuffer = 128 << 10
-	largeBuffer = 2 << 20 // and more
-)
-
-// pool returns where buffers with room for n bytes are kept, nil where they are not, and how large one is.
-func (c *Client) pool(n int) (*sync.Pool, int) {
-	switch {
-	case n <= smallBuffer:
-		return &c.small, smallBuffer
-	case n < largeBuffer:
-		return nil, n
-	}
-	return &c.large, max(n, maxStored)
-}
-
-// buffer returns one with room for n bytes, used before or new; release it when nothing uses it.
-func (c *Client) buffer(n int) *segmentBuffer {
-	pool, size := c.pool(n)
-	if pool != nil {
-		if buf, _ := pool.Get().(*segmentBuffer); buf != nil && len(buf.whole) >= n {
-			return buf
-		}
-	}
-	return &segmentBuffer{whole: make([]byte, size)}
-}
-
-func (c *Client) release(buf *segmentBuffer) {
-	if pool, _ := c.pool(len(buf.whole)); pool != nil {
-		pool.Put(buf)
-	}
-}
-
-// stream writes segments, a bounded number at a time. A segment has at most that many bytes of content.
+// stream writes segments, a bounded number at a time. A segment has at most that many bytes of content, and as many as there
+// is memory for: small ones stay for good and cost more to find and to pay, so where there is none for a whole one, the segment
+// waits until those of this upload before it are written.
 func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error {
 	var err error
 	if _, u.geometry, err = u.client.registry(ctx); err != nil {
 		return err
 	}
+	least := leastStored
+	if u.opts.Journal != "" {
+		least = maxStored // what is written again must be cut in the same way
+	}
+	window := u.client.window(maxStored, least)
+	frame := mesh.FrameBytes + int(u.overhead())
+	room := want{writes: true, most: (most + mesh.FrameBytes - 1) / mesh.FrameBytes * frame, frame: frame,
+		cost: func(n int) int { return coded(n, frame, u.geometry) }}
 	hash := blake3.New()
 	g, ctx := errgroup.WithContext(ctx)
-	slots := make(chan struct{}, u.client.opts.Segments)
 	var mu sync.Mutex
 	firstFrame := uint64(0)
 	for n := 0; ; n++ {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return errors.Join(g.Wait(), ctx.Err())
-		}
-		frames := (most + mesh.FrameBytes - 1) / mesh.FrameBytes
-		buf := u.client.buffer(frames * (mesh.FrameBytes + index.TagBytes))
-		got, last, err := u.read(src, buf, frames, hash)
+		buf, err := window.take(ctx, room)
 		if err != nil {
+			return errors.Join(g.Wait(), err)
+		}
+		got, last, err := u.read(src, buf, hash)
+		if err != nil {
+			window.give(buf)
 			return errors.Join(mesh.Errorf(mesh.Invalid, "reading what is to be written: %w", err), g.Wait())
 		}
 		if n == 0 {
@@ -299,12 +282,11 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 		u.segments = append(u.segments, nil)
 		mu.Unlock()
 		g.Go(func() error {
-			defer func() { <-slots }()
+			defer window.give(buf)
 			s, err := u.segment(ctx, n, buf, at, last)
 			if err != nil {
 				return err
 			}
-			u.client.release(buf)
 			mu.Lock()
 			u.segments[n] = s
 			mu.Unlock()
@@ -318,11 +300,10 @@ func (u *upload) stream(ctx context.Context, src *bufio.Reader, most int) error 
 	}
 }
 
-// read fills a buffer with at most that many frames, each followed by room for its tag, and tells how many bytes these
-// have and whether they are the last.
-func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, frames int, hash *blake3.Hasher) (got int, last bool, err error) {
+// read fills a buffer with frames, each followed by room for its tag, and tells how many bytes these have and whether they
+// are the last.
+func (u *upload) read(src *bufio.Reader, buf *segmentBuffer, hash *blake3.Hasher) (got int, last bool, err error) {
 	overhead := int(u.overhead())
-	buf.stored = buf.whole[:frames*(mesh.FrameBytes+overhead)]
 	end := 0
 	for at := 0; at < len(buf.stored) && !last; at += mesh.FrameBytes + overhead {
 		n, err := io.ReadFull(src, buf.stored[at:at+mesh.FrameBytes])
@@ -345,7 +326,11 @@ func (u *upload) respread(buf *segmentBuffer, got int) {
 	frame, overhead := int(u.entry.FrameBytes), int(u.overhead())
 	plain := make([]byte, 0, got)
 	eachFrame(buf.stored, mesh.FrameBytes, overhead, func(f []byte) { plain = append(plain, f...) })
-	buf.stored = make([]byte, index.Stored(uint64(got), uint64(frame), uint64(overhead)))
+	if need := int(index.Stored(uint64(got), uint64(frame), uint64(overhead))); need <= len(buf.whole) {
+		buf.stored = buf.whole[:need]
+	} else {
+		buf.stored = make([]byte, need)
+	}
 	eachFrame(buf.stored, frame, overhead, func(f []byte) { plain = plain[copy(f, plain):] })
 }
 
@@ -375,7 +360,10 @@ func (u *upload) segment(ctx context.Context, n int, buf *segmentBuffer, firstFr
 		}
 	}
 	form := func(k int) ([]byte, uint64) {
-		return buf.stored, index.PieceBytes(uint64(len(buf.stored)), uint64(u.entry.FrameBytes)+u.overhead(), k)
+		stored, frame := len(buf.stored), int(u.entry.FrameBytes)+int(u.overhead())
+		// In fewer frames than data pieces, a frame for each piece may be more than there is memory for.
+		dense := u.entry.FrameBytes == mesh.FrameBytes && stored < k*frame && u.geometry.Pieces*frame > buf.cost
+		return buf.stored, uint64(pieceBytes(stored, frame, k, dense))
 	}
 	s, err := u.client.writeSegment(ctx, u.path, form, buf)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Config struct {
 	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
 	Domain    string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
 	AccessLog string         `json:"access_log,omitempty"`
+	Memory    int            `json:"memory,omitempty"` // bytes for objects that move; 0: defaultMemory
 	// LifecycleEvery is how often buckets' lifecycle rules are carried out; 0 is the default, an hour.
 	LifecycleEvery duration       `json:"lifecycle_every,omitempty"`
 	Authorities    []group.Member `json:"authorities"`
@@ -81,6 +83,17 @@ func Init(home string) (mesh.PublicKey, error) {
 	return mesh.PublicKeyOf(k), nil
 }
 
+const (
+	// defaultMemory is what a gateway holds of objects that move, but for the smallest step of each request. With a little
+	// less, a lone upload would not have two whole segments.
+	defaultMemory = 144 << 20
+	// leastMemory still leaves a lone upload segments of 2 MiB.
+	leastMemory = 16 << 20
+	// otherMemory is what the program takes beside that before the garbage collector hurries: the smallest steps, and buffers
+	// of connections. Its pages come on top. Measured to stay under 512 MiB: see DESIGN.md.
+	otherMemory = 192 << 20
+)
+
 // Check tells what in the settings cannot be.
 func (c Config) Check() error {
 	for what, addr := range map[string]string{"S3": c.S3, "HTTP": c.HTTP, "status": c.Status} {
@@ -90,6 +103,9 @@ func (c Config) Check() error {
 		if host, _, err := net.SplitHostPort(addr); err != nil || host == "" {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26200")
 		}
+	}
+	if c.Memory != 0 && c.Memory < leastMemory {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d bytes of memory for objects, at least %d", c.Memory, leastMemory), "leave it out, or set memory to %d", defaultMemory)
 	}
 	if c.CertKey != "" && c.Cert == "" {
 		return mesh.Errorf(mesh.Invalid, "the settings name a certificate's key and no certificate")
@@ -170,7 +186,12 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	if g.keyring, err = client.NewKeyring(sign.Domain{Network: c.Network, Group: c.Group}, g.key, c.Authorities); err != nil {
 		return g, err
 	}
-	if g.backend, err = s3.NewBackend(keys{g.keyring}, log, s3.BackendOptions{Authorities: c.Authorities}); err != nil {
+	if c.Memory == 0 {
+		c.Memory = defaultMemory
+	}
+	debug.SetMemoryLimit(int64(c.Memory + otherMemory))
+	memory := client.NewMemory(c.Memory)
+	if g.backend, err = s3.NewBackend(keys{g.keyring}, log, s3.BackendOptions{Authorities: c.Authorities, Memory: memory}); err != nil {
 		return g, err
 	}
 	if g.status, err = httpserve.Listen(c.Status); err != nil {
@@ -180,6 +201,8 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	if g.sweeper, err = s3.NewSweeper(g.backend, log, s3.SweepOptions{Every: time.Duration(c.LifecycleEvery), Registry: registry}); err != nil {
 		return g, err
 	}
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "stratos_gateway_object_bytes", Help: "Memory that holds objects on the move."},
+		func() float64 { return float64(memory.Held()) }))
 	opts := s3.Options{Domain: c.Domain, Ready: g.ready, Registry: registry}
 	if c.AccessLog != "" {
 		path := c.AccessLog

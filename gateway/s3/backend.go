@@ -31,6 +31,8 @@ type BackendOptions struct {
 	Sessions int
 	// Lease is how much ozone each sets aside. Default 256 MB.
 	Lease mesh.Noz
+	// Memory is what all sessions together hold of objects that move. Default: each request is bounded by itself.
+	Memory *client.Memory
 	// OpTime bounds an operation that moves no object. Default 60 s.
 	OpTime time.Duration
 }
@@ -310,7 +312,7 @@ func (o *op) end() {
 
 // open makes a session of an access key. Its one user is the caller.
 func (b *Backend) open(id string, access *client.Access) (*session, error) {
-	c, err := client.New(access, b.opts.Authorities, client.Options{Lease: b.opts.Lease})
+	c, err := client.New(access, b.opts.Authorities, client.Options{Lease: b.opts.Lease, Memory: b.opts.Memory})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ type Dialer struct {
 	clients map[mesh.PublicKey]*http.Client
 }
 
+// connBuffer is a TLS record. A busy process has thousands of connections, and what is longer goes past the buffers.
+const connBuffer = 16 << 10
+
 // NewDialer returns a dialer that shows key, with this timeout for connecting.
 func NewDialer(key ed25519.PrivateKey, timeout time.Duration) *Dialer {
 	return &Dialer{key: key, timeout: timeout, clients: map[mesh.PublicKey]*http.Client{}}
@@ -50,8 +53,8 @@ func (d *Dialer) Client(server mesh.PublicKey) (*http.Client, error) {
 		TLSHandshakeTimeout: d.timeout,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     90 * time.Second,
-		WriteBufferSize:     64 << 10,
-		ReadBufferSize:      64 << 10,
+		WriteBufferSize:     connBuffer,
+		ReadBufferSize:      connBuffer,
 		DisableCompression:  true,
 	}}
 	d.clients[server] = c
