@@ -27,6 +27,7 @@ type leases struct {
 type lease struct {
 	traffic.Lease
 	client *Client
+	asked  uint64 // for tickets so far, at most; guarded by leases
 
 	mu    sync.Mutex
 	nodes map[mesh.NodeID]*tab
@@ -35,6 +36,15 @@ type lease struct {
 // A tab is the running total with one node. Total is what was signed; moved what is known or must be feared to have
 // moved; under what is moving now.
 type tab struct{ total, moved, under uint64 }
+
+// ask notes that somebody asks for a ticket, and tells whether the lease lasts and has room for it beside the others.
+func (l *lease) ask(need uint64, now time.Time) bool {
+	if now.Add(time.Minute).UnixMilli() >= l.ExpiresMs || l.asked+need > uint64(l.Amount) {
+		return false
+	}
+	l.asked += need
+	return true
+}
 
 // Pay signs the next receipt: it covers all that moved and is moving, and n more.
 func (l *lease) Pay(node mesh.NodeID, n uint64) *wirepb.Signed {
@@ -108,11 +118,12 @@ func (ls *leases) ticket(ctx context.Context, req *wirepb.TicketRequest, need ui
 	return nil, nil, mesh.Errorf(mesh.KindOf(errs[len(errs)-1]), "no ticket: %w", errors.Join(errs...))
 }
 
-// get returns the current lease, or opens one of at least need.
+// get returns the current lease if there is need left on it beside what others ask for, or opens one of at least need. Were it given
+// to as many as come, all but the first would be refused, and again on the next lease.
 func (ls *leases) get(ctx context.Context, need uint64) (*lease, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.current; l != nil && time.Now().Add(time.Minute).UnixMilli() < l.ExpiresMs {
+	if l := ls.current; l != nil && l.ask(need, time.Now()) {
 		return l, nil
 	}
 	if err := ls.client.open(ctx); err != nil {
@@ -121,8 +132,12 @@ func (ls *leases) get(ctx context.Context, need uint64) (*lease, error) {
 	amount := max(ls.client.opts.Lease, mesh.Noz(need)*2, traffic.MinLease)
 	for {
 		l, err := ls.openOne(ctx, amount)
-		if mesh.KindOf(err) != mesh.Exhausted || err == nil {
-			return l, err
+		if err == nil {
+			l.ask(need, time.Now())
+			return l, nil
+		}
+		if mesh.KindOf(err) != mesh.Exhausted {
+			return nil, err
 		}
 		if amount <= max(mesh.Noz(need), traffic.MinLease) {
 			return nil, err
