@@ -251,6 +251,10 @@ func TestObjects(t *testing.T) {
 	if got := w.ask("GET", "/films/plain"); got.header.Get("Content-Type") != "application/octet-stream" || got.header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("without headers: %v", got.header)
 	}
+	w.films.put("d.pdf", "application/pdf", "%PDF-")
+	if got := w.ask("GET", "/films/d.pdf"); got.header.Get("Content-Security-Policy") != "" || got.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("a PDF is not shown, or may be taken for a page: %v", got.header)
+	}
 	for spec, want := range map[string]string{"bytes=2-4": "234", "bytes=7-": "789", "bytes=-3": "789", "bytes=0-0": "0", "bytes=8-99": "89"} {
 		before := w.store.read.Load()
 		got := w.ask("GET", "/films/a/film.txt", "Range: "+spec)

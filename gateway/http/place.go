@@ -45,6 +45,9 @@ func (s *Server) placeOf(host, path string) place {
 	return place{bucket, key, false, "/" + bucket + "/"}
 }
 
+// sandbox is the policy of what must not run in an origin that it does not have for itself.
+const sandbox = "sandbox allow-downloads"
+
 // serve answers a request, or returns why not.
 func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 	path := r.URL.Path
@@ -80,7 +83,7 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 	}
 	if !at.own {
 		// All buckets share this origin: no script of one may act as another.
-		w.Header().Set("Content-Security-Policy", "sandbox allow-downloads")
+		w.Header().Set("Content-Security-Policy", sandbox)
 	}
 	return s.site(w, r, v, at)
 }
