@@ -124,19 +124,19 @@ func TestPolicyForOthers(t *testing.T) {
 	var both accessKey
 	second := secondGateway(t, &both)
 	// Another account, with ozone of its own. Not bob, whose accounts TestSettlement counts.
-	mustCLI(t, "wallet", "new", "carol", "--light", "--password-file", os.DevNull)
-	mustCLI(t, "prepay", "--for", "carol", "1stos", "--account", "alice")
-	carol := accountOf(t, "carol")
+	mustCLI(t, "wallet", "new", "dora", "--light", "--password-file", os.DevNull)
+	mustCLI(t, "prepay", "--for", "dora", "1stos", "--account", "alice")
+	dora := accountOf(t, "dora")
 	var other accessKey
 	until(t, "the meta layer has learnt of the ozone", func() (bool, error) {
-		out, errOut, code := runCLI(t, "keys", "create", fmt.Sprint("carol", time.Now().UnixNano()), "--format", "json", "--account", "carol", "--password-file", os.DevNull)
+		out, errOut, code := runCLI(t, "keys", "create", fmt.Sprint("dora", time.Now().UnixNano()), "--format", "json", "--account", "dora", "--password-file", os.DevNull)
 		return code == 0, errors.Join(errors.New(errOut), json.Unmarshal([]byte(out), &other))
 	})
 	anonymous := accessKey{}
 	c := both.client(k.Endpoint)
 	const bucket = "policy-bucket"
 	s3Bucket(t, c, bucket)
-	for _, key := range []string{"open/a", "carol/a", "closed/a"} {
+	for _, key := range []string{"open/a", "dora/a", "closed/a"} {
 		if _, err := s3Put(ctx, c, bucket, key, []byte(key)); err != nil {
 			t.Fatal(err)
 		}
@@ -156,48 +156,48 @@ func TestPolicyForOthers(t *testing.T) {
 			}
 		}
 	}
-	for name, who := range map[string]accessKey{"carol": other, "nobody": anonymous} {
+	for name, who := range map[string]accessKey{"dora": other, "nobody": anonymous} {
 		expect(who, name, "open/a", "AccessDenied")
 	}
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::%[1]s/open/*"},
-		{"Effect":"Allow","Principal":{"AWS":["%[2]s"]},"Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::%[1]s/carol/*"}]}`, bucket, carol)
+		{"Effect":"Allow","Principal":{"AWS":["%[2]s"]},"Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::%[1]s/dora/*"}]}`, bucket, dora)
 	if _, err := c.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket), Policy: &policy}); err != nil {
 		t.Fatal(err)
 	}
 	expect(anonymous, "nobody", "open/a", "")
-	expect(anonymous, "nobody", "carol/a", "AccessDenied")
+	expect(anonymous, "nobody", "dora/a", "AccessDenied")
 	expect(anonymous, "nobody", "closed/a", "AccessDenied")
-	expect(other, "carol", "open/a", "")
-	expect(other, "carol", "carol/a", "")
-	expect(other, "carol", "closed/a", "AccessDenied")
-	for key, want := range map[string]string{"carol/new": "", "open/new": "AccessDenied", "closed/a": "AccessDenied"} {
+	expect(other, "dora", "open/a", "")
+	expect(other, "dora", "dora/a", "")
+	expect(other, "dora", "closed/a", "AccessDenied")
+	for key, want := range map[string]string{"dora/new": "", "open/new": "AccessDenied", "closed/a": "AccessDenied"} {
 		if _, err := s3Put(ctx, other.client(second), bucket, key, []byte(key)); err != nil && s3Code(err) != want || err == nil && want != "" {
-			t.Errorf("carol writes %s: %v", key, err)
+			t.Errorf("dora writes %s: %v", key, err)
 		}
 		if _, err := s3Put(ctx, as(anonymous, second), bucket, key, []byte("x")); s3Code(err) != "AccessDenied" {
 			t.Errorf("nobody writes %s: %v", key, err)
 		}
 	}
 	others := other.client(second)
-	if _, err := others.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("carol/a")}); s3Code(err) != "AccessDenied" {
-		t.Errorf("carol deletes: %v", err)
+	if _, err := others.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("dora/a")}); s3Code(err) != "AccessDenied" {
+		t.Errorf("dora deletes: %v", err)
 	}
 	if _, err := others.PutBucketAcl(ctx, &s3.PutBucketAclInput{Bucket: aws.String(bucket), ACL: types.BucketCannedACLPublicRead}); err == nil {
-		t.Error("carol opens the bucket to everybody")
+		t.Error("dora opens the bucket to everybody")
 	}
 	if _, err := others.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: aws.String(bucket)}); s3Code(err) != "AccessDenied" {
-		t.Errorf("carol removes the policy: %v", err)
+		t.Errorf("dora removes the policy: %v", err)
 	}
 	s3Bucket(t, others, "policy-others")
 	if _, err := others.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String("policy-others"), Key: aws.String("copy"), CopySource: aws.String(bucket + "/open/a")}); err != nil {
-		t.Errorf("carol copies what he may read: %v", err)
+		t.Errorf("dora copies what he may read: %v", err)
 	}
 	if _, err := others.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String("policy-others"), Key: aws.String("copy"), CopySource: aws.String(bucket + "/closed/a")}); s3Code(err) != "AccessDenied" {
-		t.Errorf("carol copies what he may not read: %v", err)
+		t.Errorf("dora copies what he may not read: %v", err)
 	}
 	if got, _, err := s3Get(ctx, others, "policy-others", "copy"); string(got) != "open/a" {
-		t.Errorf("carol's copy is %q, %v", got, err)
+		t.Errorf("dora's copy is %q, %v", got, err)
 	}
 
 	for _, name := range keysOf(t, both.ID) {
