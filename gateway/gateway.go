@@ -44,6 +44,7 @@ type Config struct {
 	HTTP      string         `json:"http,omitempty"`     // host:port for browsers; "" none
 	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain, absolute: S3 and HTTP speak TLS
 	CertKey   string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
+	ACME      *ACME          `json:"acme,omitempty"`     // in the place of Cert
 	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
 	Domain    string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
 	AccessLog string         `json:"access_log,omitempty"`
@@ -109,6 +110,14 @@ func (c Config) Check() error {
 	}
 	if c.CertKey != "" && c.Cert == "" {
 		return mesh.Errorf(mesh.Invalid, "the settings name a certificate's key and no certificate")
+	}
+	if c.ACME != nil {
+		switch {
+		case c.Cert != "":
+			return mesh.Errorf(mesh.Invalid, "the settings name both a certificate and ACME")
+		case c.Domain == "":
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "certificates by ACME are for a domain, and the settings name none"), "add --domain")
+		}
 	}
 	if c.Cert != "" {
 		if _, err := newRenewed(c.Cert, c.CertKey); err != nil {
@@ -215,7 +224,12 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 		opts.AccessLog = g.access
 	}
 	var secure *tls.Config
-	if c.Cert != "" {
+	switch {
+	case c.ACME != nil:
+		if secure, err = g.byACME(filepath.Join(home, acmeDir)); err != nil {
+			return g, err
+		}
+	case c.Cert != "":
 		if secure, err = certificate(c.Cert, c.CertKey, log); err != nil {
 			return g, err
 		}

@@ -33,6 +33,8 @@ func newGatewayCommand(e *env) *cobra.Command {
 
 func newGatewayInitCommand(e *env) *cobra.Command {
 	var c gateway.Config
+	var acme gateway.ACME
+	var byACME bool
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make a gateway's folder with a key of its own, for the network of the home's profile",
@@ -63,6 +65,9 @@ it too: stratos keys create NAME --format env.`,
 					return mesh.Errorf(mesh.Invalid, "the certificate: %w", err)
 				}
 			}
+			if byACME {
+				c.ACME = &acme
+			}
 			if err := c.Check(); err != nil {
 				return err
 			}
@@ -74,7 +79,7 @@ it too: stratos keys create NAME --format env.`,
 				return err
 			}
 			scheme := "http://"
-			if c.Cert != "" {
+			if c.Cert != "" || c.ACME != nil {
 				scheme = "https://"
 			}
 			g := home.Gateway{Name: c.Name, Key: key, S3: scheme + c.S3}
@@ -96,6 +101,9 @@ it too: stratos keys create NAME --format env.`,
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:26291", "HOST:PORT for browsers: public buckets, sites and shares; empty for none")
 	f.StringVar(&c.Cert, "cert", "", "PEM file of a certificate chain, so that both speak TLS; it is read again when it changes")
 	f.StringVar(&c.CertKey, "cert-key", "", "PEM file of the certificate's key; default the same file")
+	f.BoolVar(&byACME, "acme", false, "get certificates by ACME, whose authority's terms this accepts, for the domain and hosts of buckets; port 443 must lead here")
+	f.StringVar(&acme.Email, "acme-email", "", "with --acme: address that the authority writes to")
+	f.StringVar(&acme.Directory, "acme-directory", gateway.LetsEncrypt, "with --acme: URL of the authority's directory")
 	f.StringVar(&c.Status, "status", "127.0.0.1:26292", "HOST:PORT of its status page, for you")
 	f.StringVar(&c.Domain, "domain", "", "domain whose sub-domains name buckets; other hosts are buckets of that name, for browsers")
 	f.DurationVar((*time.Duration)(&c.LifecycleEvery), "lifecycle-every", 0, "how often buckets' lifecycle rules are carried out (default 1h)")
