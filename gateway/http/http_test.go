@@ -41,6 +41,7 @@ type shelf struct {
 	cors    *auth.CORSConfiguration
 	fail    error // of Object
 	cut     bool  // bodies break off in the middle
+	stuck   bool  // nobody answers
 }
 
 func newShelf() *shelf {
@@ -62,10 +63,14 @@ type store struct {
 	read    atomic.Int64 // bytes asked of objects
 }
 
-func (s *store) Visit(_ context.Context, bucket string, _ s3.Visitor) (s3.Visit, error) {
+func (s *store) Visit(ctx context.Context, bucket string, _ s3.Visitor) (s3.Visit, error) {
 	b, ok := s.buckets[bucket]
 	if !ok {
 		return nil, mesh.Errorf(mesh.NotFound, "no bucket %q", bucket)
+	}
+	if b.stuck {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	s.open.Add(1)
 	return &memVisit{s: s, b: b, bucket: bucket}, nil
@@ -565,6 +570,11 @@ func TestLimits(t *testing.T) {
 		<-w.s.slots
 		w.expect("again", w.ask("GET", "/films/x"), 200, "x")
 		<-w.s.slots
+	})
+	t.Run("time", func(t *testing.T) {
+		w := newWorld(t, Options{RequestTime: 50 * time.Millisecond})
+		w.films.stuck = true
+		w.expect("nobody answers", w.ask("GET", "/films/x"), 503, "")
 	})
 	t.Run("rate", func(t *testing.T) {
 		w := newWorld(t, Options{Limits: guard.Limits{ClientRate: 1, ClientBurst: 3}})

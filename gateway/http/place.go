@@ -6,7 +6,9 @@ import (
 	nethttp "net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/versity/versitygw/auth"
@@ -57,6 +59,8 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 	at := s.placeOf(r.Host, path)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	w.late = time.AfterFunc(s.opts.RequestTime, cancel)
+	defer w.late.Stop()
 	if !at.own && strings.HasPrefix(path, sharePath) {
 		return s.share(ctx, w, r, path[len(sharePath):], who)
 	}
@@ -78,7 +82,7 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 		return err
 	}
 	if !at.own && path == "/"+at.bucket {
-		redirect(w, r, nethttp.StatusFound, at.root)
+		redirect(w, nethttp.StatusFound, at.root)
 		return nil
 	}
 	if !at.own {
@@ -128,7 +132,11 @@ func (s *Server) cors(w *answer, r *nethttp.Request, v s3.Visit) (done bool, err
 	}
 	h.Set("Access-Control-Allow-Methods", allowed.Methods)
 	h.Set("Access-Control-Allow-Headers", allowed.AllowHeaders)
-	h.Set("Access-Control-Max-Age", "600")
+	age := int32(600)
+	if allowed.MaxAge != nil {
+		age = *allowed.MaxAge
+	}
+	h.Set("Access-Control-Max-Age", strconv.Itoa(int(age)))
 	w.WriteHeader(nethttp.StatusNoContent)
 	return true, nil
 }
@@ -142,7 +150,7 @@ func escape(key string) string {
 	return p
 }
 
-func redirect(w *answer, r *nethttp.Request, status int, to string) {
+func redirect(w *answer, status int, to string) {
 	w.Header().Set("Location", to)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(status)

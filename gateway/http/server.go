@@ -49,7 +49,7 @@ type Options struct {
 	HeaderBytes int
 	// Requests is how many are served at once; one more gets 503. Default 256.
 	Requests int
-	// RequestTime bounds what a request asks of the mesh before its content comes. Default 60 s.
+	// RequestTime bounds what a request asks of the mesh before its answer begins. Default 60 s.
 	RequestTime time.Duration
 	// Unlocks is how many passwords are tried at once, 32 MiB each; one more waits. Default 2.
 	Unlocks int
@@ -197,19 +197,24 @@ type answer struct {
 	nethttp.ResponseWriter
 	status int
 	bytes  int64
+	late   *time.Timer // ends the request's questions, unless the answer begins before; nil: nothing does
+}
+
+func (a *answer) begin(status int) {
+	if a.status == 0 && status >= 200 {
+		if a.status = status; a.late != nil {
+			a.late.Stop()
+		}
+	}
 }
 
 func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 {
-		a.status = status
-	}
+	a.begin(status)
 	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(p []byte) (int, error) {
-	if a.status == 0 {
-		a.status = nethttp.StatusOK
-	}
+	a.begin(nethttp.StatusOK)
 	n, err := a.ResponseWriter.Write(p)
 	a.bytes += int64(n)
 	return n, err

@@ -77,7 +77,7 @@ func (s *Server) share(ctx context.Context, w *answer, r *nethttp.Request, rest 
 	}
 	root := sharePath + token + "/"
 	if !slash {
-		redirect(w, r, nethttp.StatusFound, root)
+		redirect(w, nethttp.StatusFound, root)
 		return nil
 	}
 	access := key.Access
@@ -106,7 +106,7 @@ func (s *Server) shared(w *answer, r *nethttp.Request, v s3.Visit, access *clien
 	if rest == "" {
 		if key = prefix; prefix != base {
 			if _, err := s.find(v, prefix); err == nil {
-				redirect(w, r, nethttp.StatusFound, root+escape(strings.TrimPrefix(prefix, base)))
+				redirect(w, nethttp.StatusFound, root+escape(strings.TrimPrefix(prefix, base)))
 				return nil
 			}
 		}
@@ -203,7 +203,7 @@ func (s *Server) unlock(w *answer, r *nethttp.Request, key *client.AccessKey, ro
 	s.locks.open.Add(key.Name, a)
 	nethttp.SetCookie(w, &nethttp.Cookie{Name: cookieName, Value: s.locks.proof(key.Name, time.Now().Add(cookieTime)), Path: root, MaxAge: int(cookieTime.Seconds()),
 		HttpOnly: true, Secure: secure(r), SameSite: nethttp.SameSiteLaxMode})
-	redirect(w, r, nethttp.StatusSeeOther, r.URL.EscapedPath())
+	redirect(w, nethttp.StatusSeeOther, r.URL.EscapedPath())
 	return nil, nil
 }
 

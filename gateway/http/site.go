@@ -25,7 +25,7 @@ func (s *Server) site(w *answer, r *nethttp.Request, v s3.Visit, at place) error
 		return s.path(w, r, v, at, "index.html", true)
 	}
 	if all := config.RedirectAllRequestsTo; all != nil {
-		redirect(w, r, nethttp.StatusMovedPermanently, location(w, r, all.Protocol, all.HostName, at.key))
+		redirect(w, nethttp.StatusMovedPermanently, location(r, all.Protocol, all.HostName, at.key))
 		return nil
 	}
 	if rule := config.MatchPrefetchRoutingRule(at.key); rule != nil {
@@ -63,7 +63,7 @@ func (s *Server) path(w *answer, r *nethttp.Request, v s3.Visit, at place, index
 		f, err := s.find(v, at.key)
 		switch {
 		case err == nil && at.own && f.Redirect != "":
-			redirect(w, r, nethttp.StatusMovedPermanently, f.Redirect)
+			redirect(w, nethttp.StatusMovedPermanently, f.Redirect)
 			return nil
 		case err == nil:
 			return s.object(w, r, v, f)
@@ -75,7 +75,7 @@ func (s *Server) path(w *answer, r *nethttp.Request, v s3.Visit, at place, index
 			if r.URL.RawQuery != "" {
 				to += "?" + r.URL.RawQuery
 			}
-			redirect(w, r, nethttp.StatusFound, to)
+			redirect(w, nethttp.StatusFound, to)
 			return nil
 		}
 		return err
@@ -138,11 +138,11 @@ func byRule(w *answer, r *nethttp.Request, rule *s3response.RoutingRule, key str
 	if n, err := strconv.Atoi(to.HttpRedirectCode); err == nil {
 		status = n
 	}
-	redirect(w, r, status, location(w, r, to.Protocol, to.HostName, key))
+	redirect(w, status, location(r, to.Protocol, to.HostName, key))
 }
 
 // location is where a key lies, on this host where none is named.
-func location(_ *answer, r *nethttp.Request, protocol, host, key string) string {
+func location(r *nethttp.Request, protocol, host, key string) string {
 	if host == "" {
 		host = r.Host
 	}

@@ -14,7 +14,7 @@ import (
 
 // Limits of what clients may take of a server. Zero stands for the default; a negative value is refused.
 type Limits struct {
-	// HeaderTime is how long a client may take for them and the first 8 KiB of a body, and for the TLS handshake before
+	// HeaderTime is how long a client may take for the lines before a body and the first 8 KiB of a body, and for the TLS handshake before
 	// the first. Default 10 s.
 	HeaderTime time.Duration
 	// BodyRate, in bytes a second, is what a client must send or take on average. Default 16 KiB: a bad mobile link.
