@@ -111,6 +111,9 @@ func (c Config) Check() error {
 	if c.CertKey != "" && c.Cert == "" {
 		return mesh.Errorf(mesh.Invalid, "the settings name a certificate's key and no certificate")
 	}
+	if c.Memory < 0 {
+		return mesh.Errorf(mesh.Invalid, "the settings name a negative memory")
+	}
 	if c.ACME != nil {
 		switch {
 		case c.Cert != "":
