@@ -19,8 +19,9 @@ const (
 	maxPacked   = 1 << 20                // plaintext bytes of an object that shares a segment
 	maxPack     = mesh.SegmentBytes      // stored bytes of a pack
 	packWriters = 2                      // packs that are being written at once
-	packGather  = 3 * time.Millisecond   // how long a pack waits for Puts that have begun
-	packPause   = 100 * time.Millisecond // how long it waits beside that for a pack under way
+	packGather  = 3 * time.Millisecond   // how long a pack waits for Puts that may join it, if the pack before took not long
+	packShare   = 5                      // else this part of what that took
+	packPause   = 100 * time.Millisecond // but no longer, and as long for a pack under way
 	packTimeout = 2 * time.Minute        // for a pack to be written and entered
 	packObjects = 256                    // objects of a pack: so many entries are committed at once
 )
@@ -39,7 +40,8 @@ type packer struct {
 	waiting []*packed     // in no pack yet, in the order in which they came
 	running bool          // run gathers what waits
 	packing int           // packs being written
-	last    int           // objects of the pack that ended last: as many may come back
+	last    int           // objects that waited or were in a pack when one ended last: as many may come back
+	took    time.Duration // for the pack that ended last
 	joined  chan struct{} // has room for one: somebody joined, a Put ended, or a pack
 }
 
@@ -127,23 +129,24 @@ func (p *packer) run(ctx context.Context) error {
 		p.packing++
 		p.mu.Unlock()
 		err := p.own.Go(func(ctx context.Context) error {
+			began := time.Now()
 			p.pack(ctx, items)
-			p.ended(len(items))
+			p.ended(len(items), time.Since(began))
 			return nil
 		})
 		if err != nil {
 			for _, x := range items {
 				x.done <- packedResult{err: errClosed}
 			}
-			p.ended(0)
+			p.ended(0, 0)
 		}
 	}
 }
 
-func (p *packer) ended(objects int) {
+func (p *packer) ended(objects int, took time.Duration) {
 	p.mu.Lock()
 	p.packing--
-	p.last = objects
+	p.last, p.took = objects+len(p.waiting), took
 	p.mu.Unlock()
 	p.stir()
 }
@@ -157,14 +160,14 @@ func (p *packer) gather(ctx context.Context) {
 	for {
 		p.mu.Lock()
 		enough := over || len(p.waiting) == 0 || len(p.waiting) >= max(p.putting, p.last)
-		busy := p.packing
+		busy, moment := p.packing, min(max(packGather, p.took/packShare), packPause)
 		p.mu.Unlock()
 		if enough && busy < packWriters {
 			return
 		}
 		if busy == 0 && !alone {
 			alone = true
-			limit.Reset(packGather)
+			limit.Reset(moment)
 		}
 		select {
 		case <-p.joined:

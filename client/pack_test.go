@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -30,6 +31,7 @@ type disk struct {
 	refuse  func(mesh.Path) error
 	blocked chan struct{} // when set, a write waits until it is closed
 	began   chan struct{} // when set, told of each write
+	took    time.Duration // for a write
 
 	refuseEntries error
 	entered       [][]*wirepb.Entry // by transaction
@@ -75,6 +77,7 @@ func (d *disk) write(ctx context.Context, p mesh.Path, form former) (*wirepb.Seg
 			return nil, mesh.Errorf(mesh.Unavailable, "%w", ctx.Err())
 		}
 	}
+	time.Sleep(d.took)
 	if d.refuse != nil {
 		if err := d.refuse(p); err != nil {
 			return nil, err
@@ -285,6 +288,43 @@ func TestRefusedEntriesGoAlone(t *testing.T) {
 			t.Errorf("object %d: %v", i, err)
 		}
 	}
+}
+
+// Writers who come back a while after their pack has ended end up in one pack, although they began apart.
+func TestWritersMeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const writers, rounds, think, round = 8, 20, 5 * time.Millisecond, 50 * time.Millisecond
+		d := &disk{took: round}
+		p := testPacker(t, d)
+		var wg sync.WaitGroup
+		for i := range writers {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i/4) * round / 2)
+				for n := range rounds {
+					p.begin()
+					r, err := p.put(t.Context(), object(i*rounds+n, 1000))
+					if err != nil {
+						t.Error(err)
+					}
+					if r.segment == nil {
+						time.Sleep(round) // and writes by itself
+					}
+					p.end()
+					time.Sleep(think)
+				}
+			})
+		}
+		wg.Wait()
+		whole := 0
+		for _, entries := range d.entered {
+			if len(entries) == writers {
+				whole++
+			}
+		}
+		if whole < rounds/2 {
+			t.Errorf("%d of %d packs hold all writers' objects", whole, len(d.entered))
+		}
+	})
 }
 
 func TestLayout(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/minio/crc64nvme"
 	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
@@ -101,14 +102,15 @@ type intake struct {
 	from  io.Reader
 	r     io.Reader
 	md5   hash.Hash
-	sum   *utils.HashReader // nil: the checksum comes behind the bytes
-	crc   *utils.HashReader // nil, unless a part needs it besides
+	crc   hash.Hash         // CRC64NVME: the default, and what a part needs besides; nil where it is neither
+	sum   *utils.HashReader // of another algorithm; nil where the checksum comes behind the bytes
 	trail middlewares.ChecksumReader
 
 	algorithm types.ChecksumAlgorithm
 	given     bool // by the request; else the default
 	n         int64
-	want      int64 // -1: not known
+	value     string // of CRC64NVME, as the request gives it; "" if it does not
+	want      int64  // -1: not known
 	err       error
 }
 
@@ -125,20 +127,22 @@ func newIntake(from io.Reader, want int64, algorithm types.ChecksumAlgorithm, va
 	if b.algorithm == "" {
 		b.algorithm = types.ChecksumAlgorithmCrc64nvme
 	}
+	nvme := b.algorithm == types.ChecksumAlgorithmCrc64nvme
+	if nvme && b.trail == nil || part && !nvme { // not versitygw's, which takes as long as MD5
+		b.crc = crc64nvme.New()
+		b.r = io.TeeReader(b.r, b.crc)
+	}
+	if b.trail != nil {
+		return b, nil
+	}
+	if nvme {
+		b.value = strings.Clone(value)
+		return b, nil
+	}
 	var err error
-	if part && b.algorithm != types.ChecksumAlgorithmCrc64nvme {
-		if b.crc, err = utils.NewHashReader(b.r, "", utils.HashTypeCRC64NVME); err != nil {
-			return nil, err
-		}
-		b.r = b.crc
-	}
-	if b.trail == nil {
-		if b.sum, err = utils.NewHashReader(b.r, strings.Clone(value), utils.HashType(strings.ToLower(string(b.algorithm)))); err != nil {
-			return nil, err
-		}
-		b.r = b.sum
-	}
-	return b, nil
+	b.sum, err = utils.NewHashReader(b.r, strings.Clone(value), utils.HashType(strings.ToLower(string(b.algorithm))))
+	b.r = b.sum
+	return b, err
 }
 
 // counter reads what comes from the request.
@@ -173,13 +177,19 @@ func (b *intake) finish() (summary, error) {
 		return summary{}, s3err.GetAPIError(s3err.ErrMalformedTrailer)
 	}
 	s := summary{ETag: hex.EncodeToString(b.md5.Sum(nil)), Algorithm: b.algorithm, Type: types.ChecksumTypeFullObject}
-	if b.trail != nil {
+	switch {
+	case b.trail != nil:
 		s.Checksum = strings.Clone(b.trail.Checksum())
-	} else {
+	case b.sum != nil:
 		s.Checksum = b.sum.Sum()
+	default:
+		s.Checksum = utils.Base64SumString(b.crc.Sum(nil))
+		if b.value != "" && b.value != s.Checksum {
+			return summary{}, s3err.GetChecksumBadDigestErr(b.algorithm)
+		}
 	}
-	if b.crc != nil {
-		s.CRC64 = b.crc.Sum()
+	if b.crc != nil && b.algorithm != types.ChecksumAlgorithmCrc64nvme {
+		s.CRC64 = utils.Base64SumString(b.crc.Sum(nil))
 	}
 	return s, nil
 }
