@@ -8,7 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -71,10 +75,30 @@ func (e *env) fail(f devnet.Failure) {
 		_ = json.NewEncoder(e.stderr).Encode(map[string]devnet.Failure{"error": f})
 		return
 	}
-	fmt.Fprintf(e.stderr, "stratos: %s\n", f.Text)
+	fmt.Fprintf(e.stderr, "stratos: %s\n", visible(f.Text, '\n'))
 	if f.Hint != "" {
-		fmt.Fprintf(e.stderr, "next: %s\n", f.Hint)
+		fmt.Fprintf(e.stderr, "next: %s\n", visible(f.Hint, '\n'))
 	}
+}
+
+// visible writes a text with names that others chose so that a terminal shows them and obeys nothing in them: control
+// characters, but for those allowed, and such as turn the direction of writing are escaped as in Go.
+func visible(s string, allowed ...rune) string {
+	hidden := func(r rune) bool {
+		return (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError) && !slices.Contains(allowed, r)
+	}
+	if !strings.ContainsFunc(s, hidden) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if q := strconv.QuoteRuneToASCII(r); hidden(r) {
+			b.WriteString(q[1 : len(q)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // begin reads the settings. It runs before every command, when flags and arguments have been found in order.
@@ -95,8 +119,10 @@ func (e *env) begin(cmd *cobra.Command, _ []string) error {
 // print shows a result: as one JSON object with --json, else as human writes it.
 func (e *env) print(v any, human func(w io.Writer)) error {
 	if !e.json {
-		human(e.stdout)
-		return nil
+		var b strings.Builder
+		human(&b)
+		_, err := io.WriteString(e.stdout, visible(b.String(), '\n'))
+		return err
 	}
 	enc := json.NewEncoder(e.stdout)
 	enc.SetIndent("", "  ")
@@ -118,7 +144,7 @@ func count[N int | uint32 | uint64](n N, thing string) string {
 // say tells a person, not a program, what is going on.
 func (e *env) say(format string, args ...any) {
 	if !e.json {
-		fmt.Fprintf(e.stderr, format+"\n", args...)
+		fmt.Fprintln(e.stderr, visible(fmt.Sprintf(format, args...), '\n'))
 	}
 }
 

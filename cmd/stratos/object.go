@@ -213,7 +213,7 @@ func (e *env) list(ctx context.Context, c *client.Client, p mesh.Path, delimiter
 		if l.Folder {
 			size, when = "-", "-"
 		}
-		_, err := fmt.Fprintf(e.stdout, "%20s  %10s  %s\n", when, size, v.Path)
+		_, err := fmt.Fprintf(e.stdout, "%20s  %10s  %s\n", when, size, visible(v.Path))
 		return err
 	})
 }

@@ -304,13 +304,14 @@ func TestBrokenOff(t *testing.T) {
 func TestHidden(t *testing.T) {
 	w := newWorld(t, Options{Domain: "example.test"})
 	w.films.put("open/a", "text/plain", "open")
+	w.films.put("open\r\nX: y", "text/plain", "open")
 	w.films.put("secret/a", "text/plain", "SECRET")
 	w.films.put("secret/index.html", "text/html", "SECRET")
 	w.films.hidden, w.films.listed = []string{"secret/"}, false
 	for target, status := range map[string]int{
 		"/films/secret/a": 403, "/films/secret%2fa": 403, "/films/%73ecret/a": 403, "/films/open/../secret/a": 404, "/films/open/%2e%2e/secret/a": 404, "/films/./secret/a": 404,
 		"/films//secret/a": 404, "//films/secret/a": 200, "http://films.example.test/secret/a": 403, "/films/secret": 404, "/films/secret/": 403, "/films/secret/index.html": 403, "/films/": 404, "/films/open/": 404,
-		"/films/secret/a%00": 400, "/films/secret/a%0d%0aX: y": 400, "/films/%ff": 400, "/nobody/x": 404, "/FILMS/open/a": 404, "/films%2Fopen/a": 200, "/../films/secret/a": 404,
+		"/films/secret/a%00": 400, "/films/secret/a%0d%0aX:%20y": 403, "/films/open/a%0d%0aX:%20y": 404, "/films/open%0d%0aX:%20y": 200, "/films/%ff": 400, "/nobody/x": 404, "/FILMS/open/a": 404, "/films%2Fopen/a": 200, "/../films/secret/a": 404,
 		"/films/open/a": 200, "/films/open/a?after=x": 200, "/": 200, "/films/open/a/": 404, "/films/open/a%20": 404,
 	} {
 		if strings.HasPrefix(target, "http:") {

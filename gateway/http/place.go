@@ -53,7 +53,7 @@ const sandbox = "sandbox allow-downloads"
 // serve answers a request, or returns why not.
 func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 	path := r.URL.Path
-	if !utf8.ValidString(path) || strings.ContainsAny(path, "\x00\r\n") || !strings.HasPrefix(path, "/") {
+	if !utf8.ValidString(path) || strings.Contains(path, "\x00") || !strings.HasPrefix(path, "/") {
 		return mesh.Errorf(mesh.Invalid, "the path cannot be that of an object")
 	}
 	at := s.placeOf(r.Host, path)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/s3api/middlewares"
@@ -29,11 +30,20 @@ type guarded struct {
 	owners *lru.Cache[string, mesh.Account] // of the buckets last seen
 }
 
+const attributesHeader = "X-Amz-Object-Attributes"
+
 // maxOwners is how many buckets' owners are kept. Every request asks for its bucket's access list first, so that what
 // EvaluatePolicy finds here a moment later is never older than the request.
 const maxOwners = 4096
 
+// GetBucketAcl is what versitygw asks when it has checked a request's signature, before it reads the rest of the request.
 func (g *guarded) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([]byte, error) {
+	if rc, ok := ctx.(*fasthttp.RequestCtx); ok {
+		// The JavaScript SDK joins what it wants to know of an object by ", ", which versitygw does not read.
+		if h := &rc.Request.Header; len(h.Peek(attributesHeader)) > 0 {
+			h.Set(attributesHeader, strings.ReplaceAll(string(h.Peek(attributesHeader)), " ", ""))
+		}
+	}
 	b, err := g.Backend.GetBucketAcl(ctx, in)
 	if err != nil || in.Bucket == nil {
 		return b, err

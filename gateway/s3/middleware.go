@@ -116,9 +116,9 @@ func endsItself(c fiber.Ctx) bool {
 	return c.Get("Authorization") != "" && strings.HasPrefix(c.Get("X-Amz-Content-Sha256"), "STREAMING-") && c.Get("X-Amz-Decoded-Content-Length") != ""
 }
 
-// writable tells whether a path can be a key: UTF-8, and nothing that would break a line or a string somewhere.
+// writable tells whether a path can be a key.
 func writable(path string) bool {
-	return utf8.ValidString(path) && !strings.ContainsAny(path, "\x00\r\n")
+	return utf8.ValidString(path) && !strings.Contains(path, "\x00")
 }
 
 // escaped tells whether every percent sign of a query is followed by two hexadecimal digits.

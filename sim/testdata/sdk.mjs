@@ -1,7 +1,7 @@
 // What a program does with @aws-sdk/client-s3 and lib-storage, against the endpoint of the environment. Called by TestTools.
 import assert from 'node:assert/strict';
 import {randomBytes} from 'node:crypto';
-import {S3Client, CreateBucketCommand, PutObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, GetObjectAttributesCommand} from '@aws-sdk/client-s3';
+import {S3Client, CreateBucketCommand, PutObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, GetObjectAttributesCommand, DeleteObjectCommand} from '@aws-sdk/client-s3';
 import {Upload} from '@aws-sdk/lib-storage';
 
 const Bucket = 'tool-sdk-js';
@@ -22,8 +22,14 @@ await assert.rejects(s3.send(new PutObjectCommand({Bucket, Key: 'lock', Body: 'b
 const large = randomBytes(12 << 20);
 await new Upload({client: s3, params: {Bucket, Key: 'large', Body: large}, partSize: 5 << 20}).done();
 assert.ok((await bytes(await s3.send(new GetObjectCommand({Bucket, Key: 'large'})))).equals(large));
-// One attribute: the SDK joins several with spaces, which versitygw 1.8.0 refuses.
-const about = await s3.send(new GetObjectAttributesCommand({Bucket, Key: 'large', ObjectAttributes: ['ObjectSize']}));
+const about = await s3.send(new GetObjectAttributesCommand({Bucket, Key: 'large', ObjectAttributes: ['ObjectSize', 'ETag', 'Checksum']}));
 assert.equal(about.ObjectSize, large.length);
+assert.ok(about.ETag && about.Checksum);
 assert.equal((await s3.send(new HeadObjectCommand({Bucket, Key: 'large'}))).ContentLength, large.length);
 assert.equal((await s3.send(new ListObjectsV2Command({Bucket}))).KeyCount, 7);
+for (const Key of ['two\nlines', 'two\r\nlines: with a header']) {
+	await s3.send(new PutObjectCommand({Bucket, Key, Body: Key}));
+	assert.equal(String(await bytes(await s3.send(new GetObjectCommand({Bucket, Key})))), Key);
+	assert.deepEqual((await s3.send(new ListObjectsV2Command({Bucket, Prefix: Key}))).Contents.map(o => o.Key), [Key]);
+	await s3.send(new DeleteObjectCommand({Bucket, Key}));
+}
