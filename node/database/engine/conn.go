@@ -43,7 +43,8 @@ const (
 	openCreate    = 0x4
 	openNoMutex   = 0x8000 // one goroutine at a time; the owner sees to it
 
-	noLimit = math.MaxUint64
+	noLimit   = math.MaxUint64
+	ownLength = 1_000_000_000 // of values in the engine's own statements: what SQLite can
 )
 
 // A conn is a connection. It belongs to one goroutine at a time; only interrupt may come from another.
@@ -68,11 +69,13 @@ type keptKey struct {
 
 type statement struct {
 	key     keptKey
+	tail    string // what stands behind it
 	s       *C.sqlite3_stmt
 	flags   int
 	dropped string // the table that loses rows at once
 	tokens  int
 	first   string // keyword
+	cols    []*wirepb.Column
 }
 
 // openConn opens the file at path, guarded as programs must be.
@@ -101,7 +104,7 @@ func (c *conn) prepareFor(o Options) error {
 	l := o.Limits
 	// In SQLite's order: length, SQL, columns, depth, compound, ops, arguments, attached, pattern, parameters, trigger depth, threads,
 	// parser's depth, objects, steps of a trigger.
-	for id, n := range []int{tiers[len(tiers)-1].bytes, l.SQLBytes, l.Columns, l.Depth, l.Compound, l.Ops, l.Arguments, 0, l.Pattern, l.Parameters,
+	for id, n := range []int{ownLength, l.SQLBytes, l.Columns, l.Depth, l.Compound, l.Ops, l.Arguments, 0, l.Pattern, l.Parameters,
 		l.TriggerDepth, 0, -1, -1, l.TriggerSteps} {
 		C.st_limit(c.c, C.int(id), C.int(n))
 	}
@@ -133,6 +136,32 @@ func (c *conn) flush() {
 	clear(c.kept)
 	c.order.Init()
 	c.schema = nil
+}
+
+// cached takes out a statement that was compiled before, or nil.
+func (c *conn) cached(sql string, tier int) *statement {
+	e := c.kept[keptKey{sql, tier}]
+	if e == nil {
+		return nil
+	}
+	s := e.Value.(*statement)
+	c.order.Remove(e)
+	delete(c.kept, s.key)
+	return s
+}
+
+// release gives a statement back, to be kept or not.
+func (c *conn) release(s *statement, keep bool) {
+	if !keep || c.keep <= 0 || s.flags&flagSchema != 0 {
+		s.finalize()
+		return
+	}
+	c.kept[s.key] = c.order.PushFront(s)
+	if c.order.Len() > c.keep {
+		last := c.order.Remove(c.order.Back()).(*statement)
+		delete(c.kept, last.key)
+		last.finalize()
+	}
 }
 
 // exec runs a statement of the engine's own that takes and gives nothing.
@@ -175,6 +204,7 @@ func (c *conn) compile(sql string, effort int) (*statement, int) {
 	}
 	rc := int(C.st_prepare(c.c, (*C.char)(unsafe.Pointer(unsafe.StringData(sql))), C.int(len(sql)), C.int(effort), &s.s, &tail))
 	s.flags = int(c.c.flags)
+	s.tail = sql[tail:]
 	if s.flags&flagDropped != 0 {
 		s.dropped = C.GoString(&c.c.dropped[0])
 	}
@@ -193,6 +223,7 @@ type run struct {
 
 func (c *conn) step(s *statement, args []byte, steps, charges, maxRows uint64, maxSize int) *run {
 	r := &run{}
+	c.c.flags = C.int(s.flags & flagDropped)
 	C.st_run(c.c, s.s, (*C.uint8_t)(unsafe.SliceData(args)), C.size_t(len(args)), C.uint64_t(steps), C.uint64_t(charges), C.uint64_t(maxRows), C.size_t(maxSize), &r.r)
 	r.take()
 	return r
@@ -260,7 +291,11 @@ func (c *conn) begin(timeMs int64, seed *[32]byte) {
 	c.c.guarded = 1
 }
 
-func (c *conn) end()             { c.c.guarded = 0 }
+func (c *conn) end() {
+	c.c.guarded = 0
+	c.length(ownLength)
+}
+
 func (c *conn) refused() string  { return C.GoString(&c.c.why[0]) }
 func (c *conn) outside() bool    { return C.sqlite3_get_autocommit(c.c.db) != 0 } // of a transaction
 func (c *conn) deferred() bool   { return C.st_deferred(c.c) != 0 }

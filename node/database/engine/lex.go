@@ -109,28 +109,19 @@ func lowerASCII(s string) string {
 	return s
 }
 
-// statements that a program may hold, by their first keyword. What begins otherwise is known to SQLite and refused, or
-// is no SQL.
-var offered = map[string]bool{"select": true, "values": true, "with": true, "insert": true, "replace": true, "update": true, "delete": true,
-	"create": true, "drop": true, "alter": true}
-
+// refused are statements that SQLite knows and a program may not hold, by their first keyword.
 var refused = map[string]bool{"begin": true, "commit": true, "end": true, "rollback": true, "savepoint": true, "release": true, "vacuum": true,
 	"analyze": true, "reindex": true, "attach": true, "detach": true, "pragma": true, "explain": true}
 
 // check looks at one statement before SQLite does. It returns its first keyword and how many tokens it has, each counted
 // by weight, which says how many a view or a table stands for.
 func check(sql string, weight func(name string) int) (first string, count int, code, text string) {
-	ended := false
-	tokens(sql, func(kind tokenKind, t string, at int) bool {
-		switch {
-		case kind == tokenEnd:
-			ended = first != ""
+	tokens(sql, func(kind tokenKind, t string, _ int) bool {
+		if kind == tokenEnd && first == "" {
 			return true
-		case ended:
-			code, text = codeSyntax, "more than one statement"
-			return first != "create" // whose triggers hold statements; SQLite says where it ends
-		case kind == tokenWord && t == "rollback":
-			// Nothing else in SQL undoes the block that the program is a part of: not ON CONFLICT, not RAISE, by any other word.
+		}
+		if kind == tokenWord && t == "rollback" {
+			// By this word alone can a conflict, or RAISE, undo the block that the program is a part of.
 			code, text = codeRefused, "ROLLBACK is refused, also as a conflict clause; as a name, put it in quotes"
 			return false
 		}
@@ -150,8 +141,18 @@ func check(sql string, weight func(name string) int) (first string, count int, c
 		}
 		return true
 	})
-	if first == "" {
-		code, text = codeSyntax, "no statement"
+	if first == "" || strings.IndexByte(sql, 0) >= 0 { // SQLite reads no further than to a zero byte
+		code, text = codeSyntax, "no statement, or a zero byte in it"
 	}
 	return first, count, code, text
+}
+
+// empty tells whether there is nothing in sql but blanks, comments and semicolons.
+func empty(sql string) bool {
+	empty := true
+	tokens(sql, func(kind tokenKind, _ string, _ int) bool {
+		empty = kind == tokenEnd
+		return empty
+	})
+	return empty
 }

@@ -20,7 +20,7 @@ func (c *conn) readSchema() (*schema, error) {
 		return c.schema, nil
 	}
 	// SQLite reads its own schema within the limits of a program, which differ; here it has all.
-	c.length(tiers[len(tiers)-1].bytes)
+	c.length(ownLength)
 	rows, err := c.query("SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY rowid")
 	if err != nil {
 		return nil, err
@@ -60,8 +60,12 @@ func (c *conn) readSchema() (*schema, error) {
 		s.weights[name] = w
 		return w
 	}
-	for name := range of {
-		weigh(name)
+	for _, o := range s.objects { // in this order, because of names that stand within each other
+		for _, name := range []string{lowerASCII(o.name), lowerASCII(o.table)} {
+			if len(of[name]) > 0 {
+				weigh(name)
+			}
+		}
 	}
 	c.schema = s
 	return s, nil

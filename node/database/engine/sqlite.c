@@ -209,6 +209,7 @@ int st_open(const char *path, int flags, st_conn **out) {
     return rc;
   }
   sqlite3_extended_result_codes(c->db, 1);
+  sqlite3_busy_timeout(c->db, 5000);
   *out = c;
   return SQLITE_OK;
 }
@@ -344,7 +345,6 @@ static int bind(sqlite3_stmt *s, const uint8_t *a, size_t size) {
 }
 
 void st_run(st_conn *c, sqlite3_stmt *s, const uint8_t *args, size_t n, uint64_t steps, uint64_t charges, uint64_t max_rows, size_t max_size, st_result *r) {
-  c->flags = c->flags & (ST_DROPPED | ST_DISK_FULL);
   c->inserted = 0;
   c->charged = 0;
   c->charges = charges;
