@@ -102,6 +102,8 @@ func stateOf(rc int, text string, running bool) string {
 		return codeFull
 	case rcTooBig:
 		return codeTooBig
+	case rcNoMem:
+		return codeTooComplex
 	case 20: // SQLITE_MISMATCH
 		return codeType
 	case 25: // SQLITE_RANGE

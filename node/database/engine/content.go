@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"hash"
+	"strings"
 
 	"lukechampine.com/blake3"
 )
@@ -27,22 +28,33 @@ func (s *Snapshot) Content(ctx context.Context) (sum [32]byte, err error) {
 }
 
 func content(ctx context.Context, c *conn) (sum [32]byte, err error) {
-	c.schema = nil
-	sch, err := c.readSchema()
+	all, err := userTables(c)
 	if err != nil {
 		return sum, err
 	}
-	h := blake3.New(32, nil)
-	h.Write([]byte("stratos database content/1\x00"))
+	all = append(all, listing{"record", "SELECT height, idx, id, digest, of_height, of_idx, outcome IS NULL FROM main._stratos_outcome ORDER BY height, idx"},
+		listing{"blocks", "SELECT height, time_ms, digest FROM main._stratos_block ORDER BY height"})
+	return hashTables(ctx, c, all)
+}
+
+// A listing is SQL that gives the rows of a table in order.
+type listing struct{ name, sql string }
+
+func userTables(c *conn) ([]listing, error) {
+	c.schema = nil
+	sch, err := c.readSchema()
+	if err != nil {
+		return nil, err
+	}
 	// Not the engine's own, which are as the format has them.
-	all := []struct{ name, sql string }{{"sqlite_schema", `SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE tbl_name NOT GLOB '_stratos_*' ORDER BY rowid`}}
+	all := []listing{{"sqlite_schema", `SELECT type, name, tbl_name, sql FROM main.sqlite_schema WHERE tbl_name NOT GLOB '_stratos_*' ORDER BY rowid`}}
 	for _, o := range sch.objects {
-		if o.kind != "table" || len(o.name) >= len("_stratos_") && lowerASCII(o.name[:len("_stratos_")]) == "_stratos_" {
+		if o.kind != "table" || strings.HasPrefix(lowerASCII(o.name), "_stratos_") {
 			continue
 		}
 		st, rc := c.compile("SELECT * FROM main."+quoteName(o.name), 0)
 		if rc != rcOK {
-			return sum, fileError("reading table "+o.name, rc, c.message())
+			return nil, fileError("reading table "+o.name, rc, c.message())
 		}
 		id := rowID(st.columnNames())
 		st.finalize()
@@ -52,10 +64,14 @@ func content(ctx context.Context, c *conn) (sum [32]byte, err error) {
 			st.finalize()
 			sql = "SELECT " + id + ", *" + from + " ORDER BY " + id
 		}
-		all = append(all, struct{ name, sql string }{o.name, sql})
+		all = append(all, listing{o.name, sql})
 	}
-	all = append(all, struct{ name, sql string }{"record", "SELECT height, idx, id, digest, of_height, of_idx, outcome IS NULL FROM main._stratos_outcome ORDER BY height, idx"},
-		struct{ name, sql string }{"blocks", "SELECT height, time_ms, digest FROM main._stratos_block ORDER BY height"})
+	return all, nil
+}
+
+func hashTables(ctx context.Context, c *conn, all []listing) (sum [32]byte, err error) {
+	h := blake3.New(32, nil)
+	h.Write([]byte("stratos database content/1\x00"))
 	for _, t := range all {
 		if err := c.hashRows(ctx, h, t.name, t.sql); err != nil {
 			return sum, err

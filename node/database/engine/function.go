@@ -47,7 +47,7 @@ func (e *Error) Error() string { return e.Text }
 // A Call is one call of a function.
 type Call struct{ conn *conn }
 
-// Charge takes gas for work beyond one pass over the arguments, of which 64 simple operations cost one. When it returns
+// Charge takes gas for work beyond one pass over the arguments, of which 32 simple operations cost one. When it returns
 // false there is no more: the function returns at once, whatever it likes.
 func (c *Call) Charge(gas uint64) bool { return C.st_charge(c.conn.c, C.uint64_t(gas)) != 0 }
 

@@ -21,7 +21,7 @@ int st_charge(st_conn *c, uint64_t work) {
   return 1;
 }
 
-enum { PER_GAS = 64 };  // comparisons of a byte that cost what a step does
+enum { PER_GAS = 32 };  // comparisons of a byte that cost what a step does
 
 static int pay(sqlite3_context *x, uint64_t comparisons) {
   if (st_charge(of(x), comparisons / PER_GAS)) return 1;

@@ -141,7 +141,7 @@ func check(sql string, weight func(name string) int) (first string, count int, c
 		}
 		return true
 	})
-	if first == "" || strings.IndexByte(sql, 0) >= 0 { // SQLite reads no further than to a zero byte
+	if code == "" && first == "" || strings.IndexByte(sql, 0) >= 0 { // SQLite reads no further than to a zero byte
 		code, text = codeSyntax, "no statement, or a zero byte in it"
 	}
 	return first, count, code, text

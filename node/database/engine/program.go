@@ -24,10 +24,33 @@ type Program struct {
 	View *wirepb.View
 }
 
-// Digest is the program's part in the rolling digest.
+// Digest is the program's part in the rolling digest: BLAKE3 over "stratos database program/1", a zero, the id, the gas
+// limit, the number of statements, each one's length, SQL, number of parameters and parameters (as in content), and, if
+// there is a view, its time, the length of the seed, the seed, the number of results, and each one's length and bytes. Numbers are u64 LE.
 func (p *Program) Digest() [32]byte {
-	e := wire.Encode(&wirepb.Envelope{Id: p.ID[:], GasLimit: p.GasLimit, Statements: p.Statements, View: p.View})
-	return blake3.Sum256(append([]byte("stratos database program/1\x00"), e...))
+	b := append([]byte("stratos database program/1\x00"), p.ID[:]...)
+	number := func(n int) { b = binary.LittleEndian.AppendUint64(b, uint64(n)) }
+	b = binary.LittleEndian.AppendUint64(b, p.GasLimit)
+	number(len(p.Statements))
+	for _, s := range p.Statements {
+		number(len(s.GetSql()))
+		b = append(b, s.GetSql()...)
+		number(len(s.GetParameters()))
+		for _, v := range s.GetParameters() {
+			b = appendValue(b, v)
+		}
+	}
+	if v := p.View; v != nil {
+		number(int(v.TimeMs))
+		number(len(v.Seed))
+		b = append(b, v.Seed...)
+		number(len(v.Results))
+		for _, r := range v.Results {
+			number(len(r))
+			b = append(b, r...)
+		}
+	}
+	return blake3.Sum256(b)
 }
 
 // ResultDigest is what View.results holds of a result.
@@ -314,7 +337,8 @@ func (a *attempt) execute(i int, s *statement) (ok bool, err error) {
 	if r.rc != rcOK && r.rc != rcRow {
 		text = c.message()
 	}
-	if r.rc != rcRow && ofFile(r.rc, r.flags, true) {
+	// A statement that changes the schema compiles others while it runs.
+	if r.rc != rcRow && ofFile(r.rc, r.flags, s.flags&flagSchema == 0) {
 		return false, fileErrorFlags("running a statement", r.rc, r.flags, text)
 	}
 	if r.flags&flagRowID != 0 {

@@ -1,0 +1,5 @@
+package engine
+
+const childPath = "STRATOS_ENGINE_CHILD"
+
+func child(path string) {}
