@@ -34,7 +34,7 @@ const (
 	codeInternal    = "XX000"
 )
 
-// texts are the errors that SQLite tells apart by their text only; its version is pinned, and a test holds each of them.
+// texts are the errors that SQLite tells apart by their text only; its version is pinned, and tests hold them.
 // The first that fits counts.
 var texts = []struct{ prefix, within, code string }{
 	{"no such table", "", "42P01"},
@@ -74,6 +74,10 @@ var texts = []struct{ prefix, within, code string }{
 	{"unsafe use of", "", codeRefused},
 	{"not authorized", "", codeRefused},
 	{"prohibited", "", codeRefused},
+	{"cannot INSERT into generated", "", "428C9"},
+	{"cannot UPDATE generated", "", "428C9"},
+	{"missing datatype", "", "42611"},
+	{"unknown datatype", "", "42611"},
 	{"malformed JSON", "", "22032"},
 	{"", "foreign key mismatch", "42830"},
 }

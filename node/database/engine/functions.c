@@ -532,5 +532,5 @@ int st_collation(st_conn *c, const char *name, uintptr_t id) {
   return rc;
 }
 
-void st_result_text(sqlite3_context *x, const char *b, size_t n) { sqlite3_result_text64(x, b, n, SQLITE_TRANSIENT, SQLITE_UTF8); }
+void st_result_text(sqlite3_context *x, const char *b, size_t n) { sqlite3_result_text64(x, b ? b : "", n, SQLITE_TRANSIENT, SQLITE_UTF8); }
 void st_result_blob(sqlite3_context *x, const void *b, size_t n) { sqlite3_result_blob64(x, b ? b : "", n, SQLITE_TRANSIENT); }

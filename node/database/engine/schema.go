@@ -92,6 +92,9 @@ func (c *conn) checkSchema(before *schema) (code, text string, err error) {
 	}
 	c.c.guarded = 0
 	for _, o := range now.objects {
+		if strings.HasPrefix(lowerASCII(o.name), "_stratos_") && !slices.Contains(before.objects, o) { // by ALTER TABLE, which does not ask
+			return codeRefused, "names that begin with _stratos_ are refused", nil
+		}
 		if o.kind != "view" && (o.kind != "table" || slices.Contains(before.objects, o)) {
 			continue
 		}
