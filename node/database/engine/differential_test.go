@@ -82,7 +82,9 @@ func (a *author) schema() string {
 
 func (a *author) statement() *wirepb.Statement {
 	t := a.table()
-	switch a.IntN(22) {
+	switch a.IntN(23) {
+	case 22: // a literal, which SQLite measures when it is used first
+		return statement1("INSERT INTO " + t + "(a) VALUES('" + strings.Repeat("l", tiers[0].bytes+a.IntN(100)) + "')")
 	case 0, 1:
 		return statement1(a.schema())
 	case 2, 3, 4, 5:
@@ -132,6 +134,11 @@ func (a *author) program() *Program {
 	a.ids++
 	p := &Program{GasLimit: 20_000 + uint64(a.IntN(4))*120_000}
 	p.ID[0], p.ID[1], p.ID[2] = byte(a.ids>>16), byte(a.ids>>8), byte(a.ids)
+	if len(a.sent) > 0 && a.IntN(6) == 0 { // the same words once more: they may be compiled already
+		p.Statements = a.sent[a.IntN(len(a.sent))].Statements
+		a.sent = append(a.sent, p)
+		return p
+	}
 	for range 1 + a.IntN(3) {
 		p.Statements = append(p.Statements, a.statement())
 	}
