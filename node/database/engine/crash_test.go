@@ -244,7 +244,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("no file system of a few MiB can be mounted: %v", err)
 	}
 	defer syscall.Unmount(dir, syscall.MNT_DETACH)
-	r := &rig{t: t, path: filepath.Join(dir, "a.db")}
+	r := &rig{t: t, path: filepath.Join(dir, "a.db"), opts: Options{CacheBytes: 64 << 10}} // so that programs write, not only Commit
 	r.open()
 	want := newRig(t, Options{})
 	programs := func(h uint64) []*Program {
@@ -252,7 +252,7 @@ func TestFullDisk(t *testing.T) {
 		if h == 1 {
 			return []*Program{n.program("CREATE TABLE t(v)")}
 		}
-		return []*Program{n.program("INSERT INTO t(v) VALUES(1)"), n.program("INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 60) SELECT hex(randomblob(1500)) FROM c")}
+		return []*Program{n.program("INSERT INTO t(v) VALUES(1)"), n.program("INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 300) SELECT hex(randomblob(1500)) FROM c")}
 	}
 	var failed error
 	last := uint64(0)

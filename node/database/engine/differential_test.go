@@ -236,6 +236,7 @@ func (r *rig) run(h Header, programs []*Program) []*wirepb.Outcome {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	defer b.Discard() // after a failure: nobody else would end it
 	var all []*wirepb.Outcome
 	for _, p := range programs {
 		o, err := b.Run(p)

@@ -176,6 +176,7 @@ func TestGas(t *testing.T) {
 		{"dropping", "DROP TABLE big", 0},
 		{"matching", "SELECT count(*) FROM big WHERE x LIKE '%9%9%'", 0},
 		{"rows without an end of their own", "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 777) SELECT x FROM c", 0},
+		{"a literal of 10 KiB", "INSERT INTO t(v) VALUES('" + strings.Repeat("l", 10<<10) + "')", 1},
 		{"64 KiB", "SELECT length(hex(zeroblob(5000)))", 1},
 		{"512 KiB", "SELECT length(hex(zeroblob(50000)))", 2},
 		{"4 MiB", "SELECT length(hex(zeroblob(500000)))", 3},
@@ -382,10 +383,12 @@ func TestOtherFiles(t *testing.T) {
 		{"of a later version", "PRAGMA user_version=2", mesh.Invalid},
 		{"of another program", "PRAGMA application_id=7", mesh.Corrupt},
 		{"without a state", "DELETE FROM _stratos_state", mesh.Corrupt},
+		{"with another outcome", "UPDATE _stratos_outcome SET outcome=x'0a03303030'", 0},
 		{"with an odd state", "UPDATE _stratos_state SET digest=x'00'", mesh.Corrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, Options{})
+			r.must("CREATE TABLE t(x)")
 			r.close()
 			plain, err := sql.Open("sqlite3", r.path)
 			if err != nil {
@@ -394,6 +397,13 @@ func TestOtherFiles(t *testing.T) {
 			_, err = plain.Exec(c.sql)
 			if err := errors.Join(err, plain.Close()); err != nil {
 				t.Fatal(err)
+			}
+			if c.kind == 0 { // it opens, and is found out when it is asked
+				r.open()
+				if _, err := r.db.Recorded(1); mesh.KindOf(err) != mesh.Corrupt {
+					t.Errorf("got %v", err)
+				}
+				return
 			}
 			if _, err := Open(r.path, Options{}); mesh.KindOf(err) != c.kind {
 				t.Errorf("got %v", err)

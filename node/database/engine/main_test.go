@@ -113,6 +113,7 @@ func (r *rig) block(programs ...*Program) []*wirepb.Outcome {
 	if err != nil {
 		r.t.Fatalf("beginning a block: %v", err)
 	}
+	defer b.Discard() // after a failure: nobody else would end it
 	var all []*wirepb.Outcome
 	for _, p := range programs {
 		o, err := b.Run(p)
