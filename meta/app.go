@@ -191,7 +191,7 @@ func (a *app) precheck(raw []byte) error {
 
 // FinalizeBlock applies a decided block.
 func (a *app) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	o, err := a.machine.Apply(state.Block{Height: r.Height, TimeMs: r.Time.UnixMilli(), Txs: r.Txs})
+	o, err := a.machine.Apply(state.Block{Height: r.Height, TimeMs: r.Time.UnixMilli(), Hash: r.Hash, Txs: r.Txs})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,192 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Database creates or drops a database (purpose database/1).
+type Database struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                  // unique in the owner's account
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`                             // create 1, drop 2
+	Id            []byte                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; of a creation, they name the database from then on
+	Faults        uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`                             // f of the 3f+1 replicas that may lie or fail, 1 to 4
+	Dialect       string                 `protobuf:"bytes,5,opt,name=dialect,proto3" json:"dialect,omitempty"`                            // postgres or sqlite
+	Dropped       []byte                 `protobuf:"bytes,6,opt,name=dropped,proto3" json:"dropped,omitempty"`                            // id of the database to drop
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                     // the writer's clock; see Entry.modified_ms
+	NotAfterMs    int64                  `protobuf:"varint,8,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // see Entry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Database) Reset() {
+	*x = Database{}
+	mi := &file_database_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Database) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Database) ProtoMessage() {}
+
+func (x *Database) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Database.ProtoReflect.Descriptor instead.
+func (*Database) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Database) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Database) GetAction() uint32 {
+	if x != nil {
+		return x.Action
+	}
+	return 0
+}
+
+func (x *Database) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Database) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *Database) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *Database) GetDropped() []byte {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+func (x *Database) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Database) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+// CellKey says with what keys and where a node runs its replica of a cell (purpose cell-key/1, the node's key).
+type CellKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`                                     // 16 bytes
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                              // of the cell's member set
+	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // ed25519, of this replica alone
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`          // ed25519, of this replica alone
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`                                     // host:port where other replicas reach it
+	AtMs          int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellKey) Reset() {
+	*x = CellKey{}
+	mi := &file_database_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellKey) ProtoMessage() {}
+
+func (x *CellKey) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellKey.ProtoReflect.Descriptor instead.
+func (*CellKey) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CellKey) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *CellKey) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CellKey) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *CellKey) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+func (x *CellKey) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellKey) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 // Value is a parameter of a statement or a cell of a result. Real is never NaN.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -38,7 +224,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_database_proto_msgTypes[0]
+	mi := &file_database_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +236,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[0]
+	mi := &file_database_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +249,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{0}
+	return file_database_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Value) GetValue() isValue_Value {
@@ -163,7 +349,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_database_proto_msgTypes[1]
+	mi := &file_database_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +361,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[1]
+	mi := &file_database_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +374,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{1}
+	return file_database_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Statement) GetSql() string {
@@ -220,7 +406,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +418,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +431,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{2}
+	return file_database_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Envelope) GetDatabase() []byte {
@@ -302,7 +488,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +500,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +513,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{3}
+	return file_database_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *View) GetTimeMs() int64 {
@@ -362,7 +548,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +560,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +573,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{4}
+	return file_database_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Column) GetName() string {
@@ -413,7 +599,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +611,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +624,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{5}
+	return file_database_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Row) GetValues() []*Value {
@@ -461,7 +647,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +659,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +672,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{6}
+	return file_database_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Result) GetColumns() []*Column {
@@ -532,7 +718,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +730,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +743,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{7}
+	return file_database_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Outcome) GetCode() string {
@@ -615,7 +801,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +813,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +826,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{8}
+	return file_database_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Usage) GetGas() uint64 {
@@ -675,7 +861,25 @@ var File_database_proto protoreflect.FileDescriptor
 
 const file_database_proto_rawDesc = "" +
 	"\n" +
-	"\x0edatabase.proto\x12\x0fstratos.wire.v1\"\x84\x01\n" +
+	"\x0edatabase.proto\x12\x0fstratos.wire.v1\"\xc9\x01\n" +
+	"\bDatabase\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\rR\x06action\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\fR\x02id\x12\x16\n" +
+	"\x06faults\x18\x04 \x01(\rR\x06faults\x12\x18\n" +
+	"\adialect\x18\x05 \x01(\tR\adialect\x12\x18\n" +
+	"\adropped\x18\x06 \x01(\fR\adropped\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\x12 \n" +
+	"\fnot_after_ms\x18\b \x01(\x03R\n" +
+	"notAfterMs\"\xa4\x01\n" +
+	"\aCellKey\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12#\n" +
+	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x13\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\x84\x01\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04null\x18\x01 \x01(\bH\x00R\x04null\x12\x1a\n" +
 	"\ainteger\x18\x02 \x01(\x12H\x00R\ainteger\x12\x14\n" +
@@ -737,32 +941,34 @@ func file_database_proto_rawDescGZIP() []byte {
 	return file_database_proto_rawDescData
 }
 
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_database_proto_goTypes = []any{
-	(*Value)(nil),     // 0: stratos.wire.v1.Value
-	(*Statement)(nil), // 1: stratos.wire.v1.Statement
-	(*Envelope)(nil),  // 2: stratos.wire.v1.Envelope
-	(*View)(nil),      // 3: stratos.wire.v1.View
-	(*Column)(nil),    // 4: stratos.wire.v1.Column
-	(*Row)(nil),       // 5: stratos.wire.v1.Row
-	(*Result)(nil),    // 6: stratos.wire.v1.Result
-	(*Outcome)(nil),   // 7: stratos.wire.v1.Outcome
-	(*Usage)(nil),     // 8: stratos.wire.v1.Usage
+	(*Database)(nil),  // 0: stratos.wire.v1.Database
+	(*CellKey)(nil),   // 1: stratos.wire.v1.CellKey
+	(*Value)(nil),     // 2: stratos.wire.v1.Value
+	(*Statement)(nil), // 3: stratos.wire.v1.Statement
+	(*Envelope)(nil),  // 4: stratos.wire.v1.Envelope
+	(*View)(nil),      // 5: stratos.wire.v1.View
+	(*Column)(nil),    // 6: stratos.wire.v1.Column
+	(*Row)(nil),       // 7: stratos.wire.v1.Row
+	(*Result)(nil),    // 8: stratos.wire.v1.Result
+	(*Outcome)(nil),   // 9: stratos.wire.v1.Outcome
+	(*Usage)(nil),     // 10: stratos.wire.v1.Usage
 }
 var file_database_proto_depIdxs = []int32{
-	0, // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
-	1, // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	3, // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	0, // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	4, // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	5, // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	6, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	8, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	2,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
+	3,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
+	5,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	2,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	6,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	7,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	8,  // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	10, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -770,7 +976,7 @@ func file_database_proto_init() {
 	if File_database_proto != nil {
 		return
 	}
-	file_database_proto_msgTypes[0].OneofWrappers = []any{
+	file_database_proto_msgTypes[2].OneofWrappers = []any{
 		(*Value_Null)(nil),
 		(*Value_Integer)(nil),
 		(*Value_Real)(nil),
@@ -783,7 +989,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
