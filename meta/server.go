@@ -2,15 +2,11 @@ package meta
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
 
-	abci "github.com/cometbft/cometbft/abci/types"
-	"github.com/cometbft/cometbft/mempool"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -52,31 +48,17 @@ func (a *Authority) handleSubmit(ctx context.Context, r rpc.Request[wirepb.Tx]) 
 func (a *Authority) Submit(ctx context.Context, raw []byte) (*wirepb.SubmitAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitWait)
 	defer cancel()
-	hash := sha256.Sum256(raw)
-	known, wait, ok := a.app.await(hash)
-	if !ok {
-		defer a.app.unawait(hash, wait)
-		checked := make(chan *abci.ResponseCheckTx, 1)
-		err := a.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { checked <- r }, mempool.TxInfo{})
-		switch {
-		case errors.Is(err, mempool.ErrTxInCache): // on its way already
-		case err != nil:
-			return nil, mesh.Errorf(mesh.Unavailable, "the log takes no transaction now: %w", err)
-		default:
-			if c := <-checked; c.Code != 0 {
-				return nil, &mesh.Error{Kind: mesh.Kind(c.Code - 1), Text: c.Log, Hint: c.Info}
-			}
+	height, result, err := a.app.results.Submit(ctx, a.engine.Mempool(), raw)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = mesh.WithHint(err, "try again, or look at 'stratos meta status'")
 		}
-		select {
-		case known = <-wait:
-		case <-ctx.Done():
-			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the log did not apply the transaction in time; it still may"), "try again, or look at 'stratos meta status'")
-		}
+		return nil, err
 	}
-	if k := known.result.Kind; k != 0 {
-		return nil, &mesh.Error{Kind: mesh.Kind(k - 1), Text: known.result.Text, Hint: known.result.Hint}
+	if k := result.Kind; k != 0 {
+		return nil, &mesh.Error{Kind: mesh.Kind(k - 1), Text: result.Text, Hint: result.Hint}
 	}
-	return &wirepb.SubmitAnswer{Height: known.height, Result: known.result}, nil
+	return &wirepb.SubmitAnswer{Height: height, Result: result}, nil
 }
 
 func (a *Authority) handleQuery(ctx context.Context, r rpc.Request[wirepb.Query]) (proto.Message, error) {
