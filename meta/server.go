@@ -13,6 +13,8 @@ import (
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -35,6 +37,7 @@ func (a *Authority) api() http.Handler {
 	mux.Handle(wirepb.AppliedPath, rpc.Handler(64, a.handleApplied))
 	mux.Handle(wirepb.HeaderPath, rpc.Handler(64, a.handleHeader))
 	mux.Handle(wirepb.HeartbeatPath, rpc.Handler(4<<10, a.handleHeartbeat))
+	mux.Handle(wirepb.NoticePath, rpc.Handler(64, a.handleNotice))
 	mux.Handle(wirepb.JoinPath, rpc.Handler(64, a.handleJoin))
 	return mux
 }
@@ -127,6 +130,18 @@ func (a *Authority) handleHeartbeat(_ context.Context, r rpc.Request[wirepb.Sign
 
 func (a *Authority) handleJoin(context.Context, rpc.Request[wirepb.JoinRequest]) (proto.Message, error) {
 	return &wirepb.JoinAnswer{Genesis: a.genesis, Peer: a.identity.PeerID + "@" + a.config.P2P}, nil
+}
+
+func (a *Authority) handleNotice(_ context.Context, r rpc.Request[wirepb.NoticeRequest]) (answer proto.Message, err error) {
+	err = a.app.read(func(s *state.Reader) error {
+		n := s.Notice(r.Message.Database)
+		if n == nil {
+			return mesh.Errorf(mesh.NotFound, "there is no such database")
+		}
+		answer = signed.Seal(a.domain, a.reportKey, sign.Notice, n)
+		return nil
+	})
+	return answer, err
 }
 
 // statusPages is what people and monitors may read in plain HTTP.

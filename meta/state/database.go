@@ -12,8 +12,13 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// maxDatabases bounds an account's databases.
-const maxDatabases = 1000
+const (
+	// maxDatabases bounds an account's databases.
+	maxDatabases = 1000
+
+	// droppedMs is how long a cell has time to learn that a database was dropped.
+	droppedMs = 30 * 24 * 3600 * 1000
+)
 
 // changeDatabase creates a database in a cell with room, or drops one.
 func (s *step) changeDatabase(m *wirepb.Database, by mesh.PublicKey, msg *wirepb.Signed) error {
@@ -56,7 +61,9 @@ func (s *step) changeDatabase(m *wirepb.Database, by mesh.PublicKey, msg *wirepb
 		return err
 	}
 	s.putBytes(named, m.Id)
-	s.put(key(databaseKey, m.Id), &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs})
+	s.putBytes(key(hostedKey, cell, m.Id), nil)
+	s.put(key(databaseKey, m.Id), &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs,
+		Sequence: 1, State: database.Open})
 	return nil
 }
 
@@ -69,10 +76,32 @@ func (s *step) dropDatabase(id []byte) {
 	if !s.get(key(databaseKey, id), d) || !s.get(key(cellKey, d.Cell), c) {
 		return
 	}
-	s.delete(key(databaseKey, id))
+	d.State, d.Sequence = database.Dropped, d.Sequence+1
+	s.put(key(databaseKey, id), d)
+	s.putBytes(key(droppedTime, msKey(s.tip.TimeMs+droppedMs), id), nil)
 	c.Databases--
 	s.put(key(cellKey, d.Cell), c)
 	s.putBytes(key(roomKey, be32(c.Faults), d.Cell), nil)
+}
+
+// sweepDatabases forgets a bounded number of databases that were dropped long ago.
+func (s *step) sweepDatabases() {
+	s.take(key(droppedTime), key(droppedTime, msKey(s.tip.TimeMs)), func(k []byte) {
+		id, d := k[9:], new(statepb.Database)
+		if s.get(key(databaseKey, id), d) {
+			s.delete(key(hostedKey, d.Cell, id))
+			s.delete(key(databaseKey, id))
+		}
+	})
+}
+
+// Notice returns what the meta layer tells a database's cell of it, nil where there is none.
+func (r *Reader) Notice(id []byte) *wirepb.Notice {
+	d := new(statepb.Database)
+	if !r.get(key(databaseKey, id), d) {
+		return nil
+	}
+	return &wirepb.Notice{Database: id, Cell: d.Cell, Sequence: d.Sequence, State: d.State, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect}
 }
 
 // room returns a cell that takes one more database, and counts it there. There may be none; then one is drawn.
@@ -225,7 +254,7 @@ func (r *Reader) database(q *wirepb.DatabaseName, asker mesh.PublicKey, nowMs in
 
 func (r *Reader) databaseAnswer(id []byte) *wirepb.DatabaseAnswer {
 	d := new(statepb.Database)
-	if len(id) == 0 || !r.get(key(databaseKey, id), d) {
+	if len(id) == 0 || !r.get(key(databaseKey, id), d) || d.State == database.Dropped {
 		return nil
 	}
 	return &wirepb.DatabaseAnswer{Id: id, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect, Faults: d.Faults, Cell: d.Cell, CreatedMs: d.CreatedMs}
@@ -266,7 +295,15 @@ func (r *Reader) cell(id []byte) *wirepb.CellAnswer {
 	if !r.get(key(cellKey, id), c) {
 		return nil
 	}
-	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs, Databases: c.Databases}
+	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs}
+	hosted := key(hostedKey, id)
+	r.scanPrefix(hosted, func(k, _ []byte) bool {
+		d := new(statepb.Database)
+		if id := append([]byte(nil), k[len(hosted):]...); r.get(key(databaseKey, id), d) {
+			a.Databases = append(a.Databases, &wirepb.HostedDatabase{Id: id, Sequence: d.Sequence})
+		}
+		return true
+	})
 	for _, m := range c.Members {
 		n := new(statepb.Node)
 		r.get(key(nodeKey, m.Node), n)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
@@ -75,7 +76,8 @@ func (w *world) cellKey(n member, cell *wirepb.CellAnswer, change func(*wirepb.C
 func TestDatabases(t *testing.T) {
 	w := newWorld(t, 4, 7)
 	alice := w.session(w.person("alice", oz), "alice")
-	bob := w.session(w.person("bob", oz), "bob")
+	bobAccount := w.person("bob", oz)
+	bob := w.session(bobAccount, "bob")
 	w.online(w.nodes[:3]...)
 	w.refused(mesh.Unavailable, alice.createDatabase("shop", 1))
 	w.online(w.nodes[3:]...)
@@ -98,8 +100,8 @@ func TestDatabases(t *testing.T) {
 		t.Fatalf("alice's shop is %v", d)
 	}
 	cell := w.cellOf(alice, "shop")
-	if len(cell.Members) != 4 || cell.FoundedMs != 0 || cell.Databases != 2 || string(w.databaseOf(bob, "blog").Cell) != string(cell.Id) {
-		t.Fatalf("the cell has %d members and %d databases, founded at %d", len(cell.Members), cell.Databases, cell.FoundedMs)
+	if len(cell.Members) != 4 || cell.FoundedMs != 0 || len(cell.Databases) != 2 || string(w.databaseOf(bob, "blog").Cell) != string(cell.Id) {
+		t.Fatalf("the cell has %d members and %d databases, founded at %d", len(cell.Members), len(cell.Databases), cell.FoundedMs)
 	}
 	var members, strangers []member
 	for _, n := range w.nodes {
@@ -138,10 +140,22 @@ func TestDatabases(t *testing.T) {
 	w.refused(mesh.NotFound, alice.dropDatabase("blog"))
 	w.ok(alice.dropDatabase("shop"))
 	w.refused(mesh.NotFound, alice.dropDatabase("shop"))
-	if w.databaseOf(alice, "shop") != nil || w.cellOf(bob, "blog").Databases != 1 {
+	if w.databaseOf(alice, "shop") != nil {
 		t.Error("the dropped database is there")
 	}
-	w.ok(alice.createDatabase("shop", 1))
+	r := w.m.Reader()
+	dropped, open := r.Notice(bytesOf("database shop", 16)), r.Notice(bytesOf("database blog", 16))
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if dropped.State != database.Dropped || dropped.Sequence != 2 || open.State != database.Open || open.Sequence != 1 || string(open.Owner) != string(bobAccount.id[:]) || len(w.cellOf(bob, "blog").Databases) != 2 {
+		t.Errorf("notices of states %d and %d", dropped.State, open.State)
+	}
+	w.refused(mesh.Conflict, alice.createDatabase("shop", 1)) // the id
+	w.pass(31 * 24 * time.Hour)
+	if n := len(w.cellOf(bob, "blog").Databases); n != 1 || w.count(droppedTime) != 0 {
+		t.Errorf("a month later the cell has %d databases", n)
+	}
 	w.check()
 }
 

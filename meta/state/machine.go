@@ -318,6 +318,7 @@ func (s *step) sweep() error {
 	s.sweepUploads()
 	s.sweepLeaving()
 	s.sweepAccessKeys()
+	s.sweepDatabases()
 	return nil
 }
 

@@ -20,6 +20,13 @@ const (
 	SQLite   = "sqlite"
 )
 
+// States of a database.
+const (
+	Open     = 1
+	ReadOnly = 2
+	Dropped  = 3
+)
+
 // Limits of assignments.
 const (
 	MaxFaults        = 4  // f of a cell

@@ -207,6 +207,100 @@ func (x *CellKey) GetAtMs() int64 {
 	return 0
 }
 
+// Notice is what the meta layer tells a cell of a database (purpose notice/1, an authority's report key). It follows from the
+// state, so that all authorities sign the same bytes; f+1 of them are believed.
+type Notice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"` // of this database's notices, from 1
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`       // open 1, read-only 2, dropped 3
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect       string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_database_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Notice) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *Notice) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Notice) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Notice) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Notice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Notice) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Notice) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
 // Value is a parameter of a statement or a cell of a result. Real is never NaN.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -224,7 +318,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -236,7 +330,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -249,7 +343,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{2}
+	return file_database_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Value) GetValue() isValue_Value {
@@ -349,7 +443,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +455,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +468,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{3}
+	return file_database_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Statement) GetSql() string {
@@ -406,7 +500,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +512,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +525,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{4}
+	return file_database_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Envelope) GetDatabase() []byte {
@@ -488,7 +582,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +594,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +607,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{5}
+	return file_database_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *View) GetTimeMs() int64 {
@@ -548,7 +642,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +654,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +667,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{6}
+	return file_database_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Column) GetName() string {
@@ -599,7 +693,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +705,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +718,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{7}
+	return file_database_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Row) GetValues() []*Value {
@@ -647,7 +741,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +753,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +766,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{8}
+	return file_database_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetColumns() []*Column {
@@ -718,7 +812,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +824,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +837,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{9}
+	return file_database_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Outcome) GetCode() string {
@@ -801,7 +895,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +907,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +920,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{10}
+	return file_database_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Usage) GetGas() uint64 {
@@ -879,7 +973,15 @@ const file_database_proto_rawDesc = "" +
 	"\n" +
 	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
 	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\x84\x01\n" +
+	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\xae\x01\n" +
+	"\x06Notice\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x12\n" +
+	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x06 \x01(\fR\x05owner\x12\x18\n" +
+	"\adialect\x18\a \x01(\tR\adialect\"\x84\x01\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04null\x18\x01 \x01(\bH\x00R\x04null\x12\x1a\n" +
 	"\ainteger\x18\x02 \x01(\x12H\x00R\ainteger\x12\x14\n" +
@@ -941,29 +1043,30 @@ func file_database_proto_rawDescGZIP() []byte {
 	return file_database_proto_rawDescData
 }
 
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_database_proto_goTypes = []any{
 	(*Database)(nil),  // 0: stratos.wire.v1.Database
 	(*CellKey)(nil),   // 1: stratos.wire.v1.CellKey
-	(*Value)(nil),     // 2: stratos.wire.v1.Value
-	(*Statement)(nil), // 3: stratos.wire.v1.Statement
-	(*Envelope)(nil),  // 4: stratos.wire.v1.Envelope
-	(*View)(nil),      // 5: stratos.wire.v1.View
-	(*Column)(nil),    // 6: stratos.wire.v1.Column
-	(*Row)(nil),       // 7: stratos.wire.v1.Row
-	(*Result)(nil),    // 8: stratos.wire.v1.Result
-	(*Outcome)(nil),   // 9: stratos.wire.v1.Outcome
-	(*Usage)(nil),     // 10: stratos.wire.v1.Usage
+	(*Notice)(nil),    // 2: stratos.wire.v1.Notice
+	(*Value)(nil),     // 3: stratos.wire.v1.Value
+	(*Statement)(nil), // 4: stratos.wire.v1.Statement
+	(*Envelope)(nil),  // 5: stratos.wire.v1.Envelope
+	(*View)(nil),      // 6: stratos.wire.v1.View
+	(*Column)(nil),    // 7: stratos.wire.v1.Column
+	(*Row)(nil),       // 8: stratos.wire.v1.Row
+	(*Result)(nil),    // 9: stratos.wire.v1.Result
+	(*Outcome)(nil),   // 10: stratos.wire.v1.Outcome
+	(*Usage)(nil),     // 11: stratos.wire.v1.Usage
 }
 var file_database_proto_depIdxs = []int32{
-	2,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
-	3,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	5,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	2,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	6,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	7,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	8,  // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	10, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	3,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
+	4,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
+	6,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	3,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	7,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	8,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	9,  // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	11, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
 	8,  // [8:8] is the sub-list for method output_type
 	8,  // [8:8] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
@@ -976,7 +1079,7 @@ func file_database_proto_init() {
 	if File_database_proto != nil {
 		return
 	}
-	file_database_proto_msgTypes[2].OneofWrappers = []any{
+	file_database_proto_msgTypes[3].OneofWrappers = []any{
 		(*Value_Null)(nil),
 		(*Value_Integer)(nil),
 		(*Value_Real)(nil),
@@ -989,7 +1092,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

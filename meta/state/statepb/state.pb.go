@@ -1507,6 +1507,8 @@ type Database struct {
 	Faults        uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`
 	Cell          []byte                 `protobuf:"bytes,5,opt,name=cell,proto3" json:"cell,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its notices
+	State         uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`       // open 1, read-only 2, dropped 3
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1579,6 +1581,20 @@ func (x *Database) GetCell() []byte {
 func (x *Database) GetCreatedMs() int64 {
 	if x != nil {
 		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *Database) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Database) GetState() uint32 {
+	if x != nil {
+		return x.State
 	}
 	return 0
 }
@@ -1879,7 +1895,7 @@ const file_state_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\x99\x01\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xcb\x01\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x18\n" +
@@ -1887,7 +1903,9 @@ const file_state_proto_rawDesc = "" +
 	"\x06faults\x18\x04 \x01(\rR\x06faults\x12\x12\n" +
 	"\x04cell\x18\x05 \x01(\fR\x04cell\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\"\xb2\x01\n" +
+	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1a\n" +
+	"\bsequence\x18\a \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05state\x18\b \x01(\rR\x05state\"\xb2\x01\n" +
 	"\x04Cell\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06faults\x18\x02 \x01(\rR\x06faults\x12\x1d\n" +
