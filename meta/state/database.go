@@ -211,7 +211,7 @@ func (s *step) setCellKey(m *wirepb.CellKey, by mesh.PublicKey, msg *wirepb.Sign
 		case err == nil && k == by && len(r.ConsensusKey) > 0:
 			return mesh.Errorf(mesh.Conflict, "this replica's keys are known already")
 		case err == nil && k == by:
-			r.ConsensusKey, r.AnswerKey, r.Peer, found = m.ConsensusKey, m.AnswerKey, m.Peer, true
+			r.ConsensusKey, r.AnswerKey, r.Peer, r.Address, found = m.ConsensusKey, m.AnswerKey, m.Peer, m.Address, true
 		case string(r.ConsensusKey) == string(m.ConsensusKey):
 			return mesh.Errorf(mesh.Invalid, "another replica has this consensus key")
 		}
@@ -227,6 +227,13 @@ func (s *step) setCellKey(m *wirepb.CellKey, by mesh.PublicKey, msg *wirepb.Sign
 	}
 	if told == len(c.Members) {
 		c.FoundedMs = s.tip.TimeMs
+		s.scanPrefix(key(authorityKey), func(k, b []byte) bool {
+			a := new(statepb.Authority)
+			if s.decode(k, b, a) {
+				c.Authorities = append(c.Authorities, a.ReportKey)
+			}
+			return true
+		})
 	}
 	s.put(key(cellKey, m.Cell), c)
 	return nil
@@ -295,7 +302,7 @@ func (r *Reader) cell(id []byte) *wirepb.CellAnswer {
 	if !r.get(key(cellKey, id), c) {
 		return nil
 	}
-	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs}
+	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs, Authorities: c.Authorities}
 	hosted := key(hostedKey, id)
 	r.scanPrefix(hosted, func(k, _ []byte) bool {
 		d := new(statepb.Database)
@@ -307,8 +314,7 @@ func (r *Reader) cell(id []byte) *wirepb.CellAnswer {
 	for _, m := range c.Members {
 		n := new(statepb.Node)
 		r.get(key(nodeKey, m.Node), n)
-		a.Members = append(a.Members, &wirepb.CellMember{Node: m.Node, Operator: n.Operator, Address: n.Address, TlsKey: n.TlsKey,
-			ConsensusKey: m.ConsensusKey, AnswerKey: m.AnswerKey, Peer: m.Peer})
+		a.Members = append(a.Members, &wirepb.CellMember{Node: m.Node, Operator: n.Operator, ConsensusKey: m.ConsensusKey, AnswerKey: m.AnswerKey, Peer: m.Peer, Address: m.Address})
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"errors"
 	"net"
 	"strconv"
 
@@ -31,8 +32,9 @@ const (
 const (
 	MaxFaults        = 4  // f of a cell
 	MaxCellDatabases = 64 // databases of a cell
-	MaxNodeCells     = 8  // cells of a node
-	MaxPeer          = 255
+	MaxNodeCells     = 4  // cells of a node
+
+	maxAddress = 255
 )
 
 // Replicas is how many replicas stand f that lie or fail.
@@ -75,12 +77,16 @@ func CheckCellKey(k *wirepb.CellKey) error {
 	if len(k.ConsensusKey) != len(mesh.PublicKey{}) || len(k.AnswerKey) != len(mesh.PublicKey{}) || string(k.ConsensusKey) == string(k.AnswerKey) {
 		return mesh.Errorf(mesh.Invalid, "a replica has two different ed25519 keys")
 	}
-	host, port, err := net.SplitHostPort(k.Peer)
-	if err != nil || host == "" || len(k.Peer) > MaxPeer {
-		return mesh.Errorf(mesh.Invalid, "a replica's peer address %.40q is not host:port", k.Peer)
+	return errors.Join(checkAddress("peer", k.Peer), checkAddress("service", k.Address))
+}
+
+func checkAddress(what, s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || host == "" || len(s) > maxAddress {
+		return mesh.Errorf(mesh.Invalid, "a replica's %s address %.40q is not host:port", what, s)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return mesh.Errorf(mesh.Invalid, "a replica's peer address %.40q has no port", k.Peer)
+		return mesh.Errorf(mesh.Invalid, "a replica's %s address %.40q has no port", what, s)
 	}
 	return nil
 }

@@ -21,6 +21,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CellTxKind says what a transaction of a cell's log holds.
+type CellTxKind int32
+
+const (
+	CellTxKind_CELL_TX_UNSPECIFIED CellTxKind = 0
+	CellTxKind_CELL_TX_NOTICE      CellTxKind = 1 // the same Notice by f+1 authorities
+	CellTxKind_CELL_TX_SESSION     CellTxKind = 2 // a Session
+	CellTxKind_CELL_TX_ENVELOPE    CellTxKind = 3 // an Envelope
+)
+
+// Enum value maps for CellTxKind.
+var (
+	CellTxKind_name = map[int32]string{
+		0: "CELL_TX_UNSPECIFIED",
+		1: "CELL_TX_NOTICE",
+		2: "CELL_TX_SESSION",
+		3: "CELL_TX_ENVELOPE",
+	}
+	CellTxKind_value = map[string]int32{
+		"CELL_TX_UNSPECIFIED": 0,
+		"CELL_TX_NOTICE":      1,
+		"CELL_TX_SESSION":     2,
+		"CELL_TX_ENVELOPE":    3,
+	}
+)
+
+func (x CellTxKind) Enum() *CellTxKind {
+	p := new(CellTxKind)
+	*p = x
+	return p
+}
+
+func (x CellTxKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CellTxKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_database_proto_enumTypes[0].Descriptor()
+}
+
+func (CellTxKind) Type() protoreflect.EnumType {
+	return &file_database_proto_enumTypes[0]
+}
+
+func (x CellTxKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CellTxKind.Descriptor instead.
+func (CellTxKind) EnumDescriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{0}
+}
+
 // Database creates or drops a database (purpose database/1).
 type Database struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -128,9 +181,10 @@ type CellKey struct {
 	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`                                     // 16 bytes
 	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                              // of the cell's member set
 	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // ed25519, of this replica alone
-	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`          // ed25519, of this replica alone
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`          // ed25519, of this replica alone: it signs answers, and is its TLS key and its name among peers
 	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`                                     // host:port where other replicas reach it
-	AtMs          int64                  `protobuf:"varint,6,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`                               // host:port where clients reach it
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +250,13 @@ func (x *CellKey) GetAnswerKey() []byte {
 func (x *CellKey) GetPeer() string {
 	if x != nil {
 		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellKey) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -951,11 +1012,437 @@ func (x *Usage) GetBytesOut() uint64 {
 	return 0
 }
 
+// CellTx is one transaction of a cell's log.
+type CellTx struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          CellTxKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=stratos.wire.v1.CellTxKind" json:"kind,omitempty"`
+	Messages      []*Signed              `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"` // one, but for notices
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellTx) Reset() {
+	*x = CellTx{}
+	mi := &file_database_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellTx) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellTx) ProtoMessage() {}
+
+func (x *CellTx) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellTx.ProtoReflect.Descriptor instead.
+func (*CellTx) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CellTx) GetKind() CellTxKind {
+	if x != nil {
+		return x.Kind
+	}
+	return CellTxKind_CELL_TX_UNSPECIFIED
+}
+
+func (x *CellTx) GetMessages() []*Signed {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Answer is what a replica says that statements gave (purpose answer/1, its answer key). Two with different outcomes and the rest
+// equal prove that one is false.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Database      []byte                 `protobuf:"bytes,3,opt,name=database,proto3" json:"database,omitempty"`
+	Height        int64                  `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`    // of the newest block that touched the database, of all that count here
+	Question      []byte                 `protobuf:"bytes,5,opt,name=question,proto3" json:"question,omitempty"` // SHA-256 of the Envelope, or of the DatabaseQuery without its height
+	Outcome       []byte                 `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`   // BLAKE3 of the Outcome without text and hint
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_database_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Answer) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Answer) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Answer) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *Answer) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Answer) GetQuestion() []byte {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *Answer) GetOutcome() []byte {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+// DatabaseQuery asks one replica for the outcome of statements that only read.
+type DatabaseQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Statements    []*Statement           `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
+	GasLimit      uint64                 `protobuf:"varint,3,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
+	MinHeight     int64                  `protobuf:"varint,4,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"` // wait until the database has this height
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseQuery) Reset() {
+	*x = DatabaseQuery{}
+	mi := &file_database_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseQuery) ProtoMessage() {}
+
+func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
+func (*DatabaseQuery) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DatabaseQuery) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetStatements() []*Statement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetGasLimit() uint64 {
+	if x != nil {
+		return x.GasLimit
+	}
+	return 0
+}
+
+func (x *DatabaseQuery) GetMinHeight() int64 {
+	if x != nil {
+		return x.MinHeight
+	}
+	return 0
+}
+
+// DatabaseReply is what became of an envelope or a query.
+type DatabaseReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Answer        *Signed                `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseReply) Reset() {
+	*x = DatabaseReply{}
+	mi := &file_database_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseReply) ProtoMessage() {}
+
+func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
+func (*DatabaseReply) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DatabaseReply) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *DatabaseReply) GetAnswer() *Signed {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// CellStatus is how a replica stands.
+type CellStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellStatusRequest) Reset() {
+	*x = CellStatusRequest{}
+	mi := &file_database_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellStatusRequest) ProtoMessage() {}
+
+func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
+func (*CellStatusRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{16}
+}
+
+type CellStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Databases     []*HostedStatus        `protobuf:"bytes,2,rep,name=databases,proto3" json:"databases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellStatus) Reset() {
+	*x = CellStatus{}
+	mi := &file_database_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellStatus) ProtoMessage() {}
+
+func (x *CellStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
+func (*CellStatus) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CellStatus) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *CellStatus) GetDatabases() []*HostedStatus {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+type HostedStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // rolling
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostedStatus) Reset() {
+	*x = HostedStatus{}
+	mi := &file_database_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostedStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostedStatus) ProtoMessage() {}
+
+func (x *HostedStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
+func (*HostedStatus) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *HostedStatus) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *HostedStatus) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *HostedStatus) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *HostedStatus) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *HostedStatus) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 var File_database_proto protoreflect.FileDescriptor
 
 const file_database_proto_rawDesc = "" +
 	"\n" +
-	"\x0edatabase.proto\x12\x0fstratos.wire.v1\"\xc9\x01\n" +
+	"\x0edatabase.proto\x12\x0fstratos.wire.v1\x1a\fsigned.proto\"\xc9\x01\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x0e\n" +
@@ -965,15 +1452,16 @@ const file_database_proto_rawDesc = "" +
 	"\adropped\x18\x06 \x01(\fR\adropped\x12\x13\n" +
 	"\x05at_ms\x18\a \x01(\x03R\x04atMs\x12 \n" +
 	"\fnot_after_ms\x18\b \x01(\x03R\n" +
-	"notAfterMs\"\xa4\x01\n" +
+	"notAfterMs\"\xbe\x01\n" +
 	"\aCellKey\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12#\n" +
 	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
 	"\n" +
 	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
-	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x13\n" +
-	"\x05at_ms\x18\x06 \x01(\x03R\x04atMs\"\xae\x01\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\"\xae\x01\n" +
 	"\x06Notice\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x12\n" +
 	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
@@ -1029,7 +1517,45 @@ const file_database_proto_rawDesc = "" +
 	"\x03gas\x18\x01 \x01(\x04R\x03gas\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x19\n" +
 	"\bbytes_in\x18\x03 \x01(\x04R\abytesIn\x12\x1b\n" +
-	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOutB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\"n\n" +
+	"\x06CellTx\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.stratos.wire.v1.CellTxKindR\x04kind\x123\n" +
+	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xa0\x01\n" +
+	"\x06Answer\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1a\n" +
+	"\bdatabase\x18\x03 \x01(\fR\bdatabase\x12\x16\n" +
+	"\x06height\x18\x04 \x01(\x03R\x06height\x12\x1a\n" +
+	"\bquestion\x18\x05 \x01(\fR\bquestion\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xa3\x01\n" +
+	"\rDatabaseQuery\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
+	"\n" +
+	"statements\x18\x02 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
+	"statements\x12\x1b\n" +
+	"\tgas_limit\x18\x03 \x01(\x04R\bgasLimit\x12\x1d\n" +
+	"\n" +
+	"min_height\x18\x04 \x01(\x03R\tminHeight\"t\n" +
+	"\rDatabaseReply\x122\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
+	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\"\x13\n" +
+	"\x11CellStatusRequest\"a\n" +
+	"\n" +
+	"CellStatus\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x03R\x06height\x12;\n" +
+	"\tdatabases\x18\x02 \x03(\v2\x1d.stratos.wire.v1.HostedStatusR\tdatabases\"\x8c\x01\n" +
+	"\fHostedStatus\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence*d\n" +
+	"\n" +
+	"CellTxKind\x12\x17\n" +
+	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eCELL_TX_NOTICE\x10\x01\x12\x13\n" +
+	"\x0fCELL_TX_SESSION\x10\x02\x12\x14\n" +
+	"\x10CELL_TX_ENVELOPE\x10\x03B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_database_proto_rawDescOnce sync.Once
@@ -1043,35 +1569,51 @@ func file_database_proto_rawDescGZIP() []byte {
 	return file_database_proto_rawDescData
 }
 
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_database_proto_goTypes = []any{
-	(*Database)(nil),  // 0: stratos.wire.v1.Database
-	(*CellKey)(nil),   // 1: stratos.wire.v1.CellKey
-	(*Notice)(nil),    // 2: stratos.wire.v1.Notice
-	(*Value)(nil),     // 3: stratos.wire.v1.Value
-	(*Statement)(nil), // 4: stratos.wire.v1.Statement
-	(*Envelope)(nil),  // 5: stratos.wire.v1.Envelope
-	(*View)(nil),      // 6: stratos.wire.v1.View
-	(*Column)(nil),    // 7: stratos.wire.v1.Column
-	(*Row)(nil),       // 8: stratos.wire.v1.Row
-	(*Result)(nil),    // 9: stratos.wire.v1.Result
-	(*Outcome)(nil),   // 10: stratos.wire.v1.Outcome
-	(*Usage)(nil),     // 11: stratos.wire.v1.Usage
+	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
+	(*Database)(nil),          // 1: stratos.wire.v1.Database
+	(*CellKey)(nil),           // 2: stratos.wire.v1.CellKey
+	(*Notice)(nil),            // 3: stratos.wire.v1.Notice
+	(*Value)(nil),             // 4: stratos.wire.v1.Value
+	(*Statement)(nil),         // 5: stratos.wire.v1.Statement
+	(*Envelope)(nil),          // 6: stratos.wire.v1.Envelope
+	(*View)(nil),              // 7: stratos.wire.v1.View
+	(*Column)(nil),            // 8: stratos.wire.v1.Column
+	(*Row)(nil),               // 9: stratos.wire.v1.Row
+	(*Result)(nil),            // 10: stratos.wire.v1.Result
+	(*Outcome)(nil),           // 11: stratos.wire.v1.Outcome
+	(*Usage)(nil),             // 12: stratos.wire.v1.Usage
+	(*CellTx)(nil),            // 13: stratos.wire.v1.CellTx
+	(*Answer)(nil),            // 14: stratos.wire.v1.Answer
+	(*DatabaseQuery)(nil),     // 15: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),     // 16: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil), // 17: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),        // 18: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),      // 19: stratos.wire.v1.HostedStatus
+	(*Signed)(nil),            // 20: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
-	3,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
-	4,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	6,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	3,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	7,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	8,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	9,  // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	11, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
+	5,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
+	7,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	4,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	8,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	9,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	10, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	12, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	0,  // 8: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
+	20, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	5,  // 10: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	11, // 11: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	20, // 12: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	19, // 13: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -1079,6 +1621,7 @@ func file_database_proto_init() {
 	if File_database_proto != nil {
 		return
 	}
+	file_signed_proto_init()
 	file_database_proto_msgTypes[3].OneofWrappers = []any{
 		(*Value_Null)(nil),
 		(*Value_Integer)(nil),
@@ -1091,13 +1634,14 @@ func file_database_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_database_proto_goTypes,
 		DependencyIndexes: file_database_proto_depIdxs,
+		EnumInfos:         file_database_proto_enumTypes,
 		MessageInfos:      file_database_proto_msgTypes,
 	}.Build()
 	File_database_proto = out.File

@@ -2721,6 +2721,7 @@ type CellAnswer struct {
 	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // when the last of its replicas told its keys; 0: not all have
 	Members       []*CellMember          `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`                       // in the drawn order
 	Databases     []*HostedDatabase      `protobuf:"bytes,5,rep,name=databases,proto3" json:"databases,omitempty"`                   // by id, dropped ones too
+	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"`               // report keys of those that its genesis names, by authority; empty until it is founded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2790,6 +2791,13 @@ func (x *CellAnswer) GetDatabases() []*HostedDatabase {
 	return nil
 }
 
+func (x *CellAnswer) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 type HostedDatabase struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2846,11 +2854,10 @@ type CellMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`                               // of the node
-	TlsKey        []byte                 `protobuf:"bytes,4,opt,name=tls_key,json=tlsKey,proto3" json:"tls_key,omitempty"`                   // of the node
-	ConsensusKey  []byte                 `protobuf:"bytes,5,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // from here: empty until it told its keys
-	AnswerKey     []byte                 `protobuf:"bytes,6,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
-	Peer          string                 `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`
+	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // from here: empty until it told its keys
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2899,20 +2906,6 @@ func (x *CellMember) GetOperator() []byte {
 	return nil
 }
 
-func (x *CellMember) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-func (x *CellMember) GetTlsKey() []byte {
-	if x != nil {
-		return x.TlsKey
-	}
-	return nil
-}
-
 func (x *CellMember) GetConsensusKey() []byte {
 	if x != nil {
 		return x.ConsensusKey
@@ -2930,6 +2923,13 @@ func (x *CellMember) GetAnswerKey() []byte {
 func (x *CellMember) GetPeer() string {
 	if x != nil {
 		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellMember) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -5304,7 +5304,7 @@ const file_meta_proto_rawDesc = "" +
 	"created_ms\x18\a \x01(\x03R\tcreatedMs\"n\n" +
 	"\x0fDatabasesAnswer\x12=\n" +
 	"\tdatabases\x18\x01 \x03(\v2\x1f.stratos.wire.v1.DatabaseAnswerR\tdatabases\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xcb\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xed\x01\n" +
 	"\n" +
 	"CellAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
@@ -5312,20 +5312,20 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x125\n" +
 	"\amembers\x18\x04 \x03(\v2\x1b.stratos.wire.v1.CellMemberR\amembers\x12=\n" +
-	"\tdatabases\x18\x05 \x03(\v2\x1f.stratos.wire.v1.HostedDatabaseR\tdatabases\"<\n" +
+	"\tdatabases\x18\x05 \x03(\v2\x1f.stratos.wire.v1.HostedDatabaseR\tdatabases\x12 \n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"<\n" +
 	"\x0eHostedDatabase\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xc7\x01\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xae\x01\n" +
 	"\n" +
 	"CellMember\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1a\n" +
-	"\boperator\x18\x02 \x01(\fR\boperator\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x17\n" +
-	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12#\n" +
-	"\rconsensus_key\x18\x05 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12#\n" +
+	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
 	"\n" +
-	"answer_key\x18\x06 \x01(\fR\tanswerKey\x12\x12\n" +
-	"\x04peer\x18\a \x01(\tR\x04peer\"@\n" +
+	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"@\n" +
 	"\vCellsAnswer\x121\n" +
 	"\x05cells\x18\x01 \x03(\v2\x1b.stratos.wire.v1.CellAnswerR\x05cells\"\x83\x01\n" +
 	"\fServedAnswer\x127\n" +

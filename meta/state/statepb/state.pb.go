@@ -1606,6 +1606,7 @@ type Cell struct {
 	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // 0: not every member has told its keys
 	Databases     uint32                 `protobuf:"varint,4,opt,name=databases,proto3" json:"databases,omitempty"`
 	Members       []*CellMember          `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"` // report keys when it was founded, by authority
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1675,12 +1676,20 @@ func (x *Cell) GetMembers() []*CellMember {
 	return nil
 }
 
+func (x *Cell) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
 type CellMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	ConsensusKey  []byte                 `protobuf:"bytes,2,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // empty until it told its keys, like those below
 	AnswerKey     []byte                 `protobuf:"bytes,3,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
 	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address       string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1739,6 +1748,13 @@ func (x *CellMember) GetAnswerKey() []byte {
 func (x *CellMember) GetPeer() string {
 	if x != nil {
 		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellMember) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -1905,21 +1921,23 @@ const file_state_proto_rawDesc = "" +
 	"\n" +
 	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1a\n" +
 	"\bsequence\x18\a \x01(\x04R\bsequence\x12\x14\n" +
-	"\x05state\x18\b \x01(\rR\x05state\"\xb2\x01\n" +
+	"\x05state\x18\b \x01(\rR\x05state\"\xd4\x01\n" +
 	"\x04Cell\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06faults\x18\x02 \x01(\rR\x06faults\x12\x1d\n" +
 	"\n" +
 	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x12\x1c\n" +
 	"\tdatabases\x18\x04 \x01(\rR\tdatabases\x12;\n" +
-	"\amembers\x18\x05 \x03(\v2!.stratos.meta.state.v1.CellMemberR\amembers\"x\n" +
+	"\amembers\x18\x05 \x03(\v2!.stratos.meta.state.v1.CellMemberR\amembers\x12 \n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"\x92\x01\n" +
 	"\n" +
 	"CellMember\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12#\n" +
 	"\rconsensus_key\x18\x02 \x01(\fR\fconsensusKey\x12\x1d\n" +
 	"\n" +
 	"answer_key\x18\x03 \x01(\fR\tanswerKey\x12\x12\n" +
-	"\x04peer\x18\x04 \x01(\tR\x04peerB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
+	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddressB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
 
 var (
 	file_state_proto_rawDescOnce sync.Once
