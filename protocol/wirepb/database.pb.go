@@ -21,6 +21,347 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CellTxKind says what a transaction of a cell's log holds.
+type CellTxKind int32
+
+const (
+	CellTxKind_CELL_TX_UNSPECIFIED CellTxKind = 0
+	CellTxKind_CELL_TX_NOTICE      CellTxKind = 1 // the same Notice by f+1 authorities
+	CellTxKind_CELL_TX_SESSION     CellTxKind = 2 // a Session
+	CellTxKind_CELL_TX_ENVELOPE    CellTxKind = 3 // an Envelope
+)
+
+// Enum value maps for CellTxKind.
+var (
+	CellTxKind_name = map[int32]string{
+		0: "CELL_TX_UNSPECIFIED",
+		1: "CELL_TX_NOTICE",
+		2: "CELL_TX_SESSION",
+		3: "CELL_TX_ENVELOPE",
+	}
+	CellTxKind_value = map[string]int32{
+		"CELL_TX_UNSPECIFIED": 0,
+		"CELL_TX_NOTICE":      1,
+		"CELL_TX_SESSION":     2,
+		"CELL_TX_ENVELOPE":    3,
+	}
+)
+
+func (x CellTxKind) Enum() *CellTxKind {
+	p := new(CellTxKind)
+	*p = x
+	return p
+}
+
+func (x CellTxKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CellTxKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_database_proto_enumTypes[0].Descriptor()
+}
+
+func (CellTxKind) Type() protoreflect.EnumType {
+	return &file_database_proto_enumTypes[0]
+}
+
+func (x CellTxKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CellTxKind.Descriptor instead.
+func (CellTxKind) EnumDescriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{0}
+}
+
+// Database creates or drops a database (purpose database/1).
+type Database struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                  // unique in the owner's account
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`                             // create 1, drop 2
+	Id            []byte                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; of a creation, they name the database from then on
+	Faults        uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`                             // f of the 3f+1 replicas that may lie or fail, 1 to 4
+	Dialect       string                 `protobuf:"bytes,5,opt,name=dialect,proto3" json:"dialect,omitempty"`                            // postgres or sqlite
+	Dropped       []byte                 `protobuf:"bytes,6,opt,name=dropped,proto3" json:"dropped,omitempty"`                            // id of the database to drop
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                     // the writer's clock; see Entry.modified_ms
+	NotAfterMs    int64                  `protobuf:"varint,8,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // see Entry
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Database) Reset() {
+	*x = Database{}
+	mi := &file_database_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Database) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Database) ProtoMessage() {}
+
+func (x *Database) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Database.ProtoReflect.Descriptor instead.
+func (*Database) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Database) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Database) GetAction() uint32 {
+	if x != nil {
+		return x.Action
+	}
+	return 0
+}
+
+func (x *Database) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Database) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *Database) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *Database) GetDropped() []byte {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+func (x *Database) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Database) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
+// CellKey says with what keys and where a node runs its replica of a cell (purpose cell-key/1, the node's key).
+type CellKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`                                     // 16 bytes
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                              // of the cell's member set
+	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // ed25519, of this replica alone
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`          // ed25519, of this replica alone: it signs answers, and is its TLS key and its name among peers
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`                                     // host:port where other replicas reach it
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`                               // host:port where clients reach it
+	AtMs          int64                  `protobuf:"varint,7,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellKey) Reset() {
+	*x = CellKey{}
+	mi := &file_database_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellKey) ProtoMessage() {}
+
+func (x *CellKey) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellKey.ProtoReflect.Descriptor instead.
+func (*CellKey) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CellKey) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *CellKey) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CellKey) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *CellKey) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+func (x *CellKey) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellKey) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *CellKey) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// Notice is what the meta layer tells a cell of a database (purpose notice/1, an authority's report key). It follows from the
+// state, so that all authorities sign the same bytes; f+1 of them are believed.
+type Notice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"` // of this database's notices, from 1
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`       // open 1, read-only 2, dropped 3
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect       string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_database_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Notice) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *Notice) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Notice) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Notice) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Notice) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Notice) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Notice) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
 // Value is a parameter of a statement or a cell of a result. Real is never NaN.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -38,7 +379,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_database_proto_msgTypes[0]
+	mi := &file_database_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +391,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[0]
+	mi := &file_database_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +404,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{0}
+	return file_database_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Value) GetValue() isValue_Value {
@@ -163,7 +504,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_database_proto_msgTypes[1]
+	mi := &file_database_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +516,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[1]
+	mi := &file_database_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +529,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{1}
+	return file_database_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Statement) GetSql() string {
@@ -220,7 +561,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +573,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[2]
+	mi := &file_database_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +586,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{2}
+	return file_database_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Envelope) GetDatabase() []byte {
@@ -302,7 +643,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +655,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +668,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{3}
+	return file_database_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *View) GetTimeMs() int64 {
@@ -362,7 +703,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +715,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +728,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{4}
+	return file_database_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Column) GetName() string {
@@ -413,7 +754,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +766,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +779,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{5}
+	return file_database_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Row) GetValues() []*Value {
@@ -461,7 +802,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +814,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +827,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{6}
+	return file_database_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetColumns() []*Column {
@@ -532,7 +873,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +885,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +898,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{7}
+	return file_database_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Outcome) GetCode() string {
@@ -615,7 +956,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +968,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +981,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{8}
+	return file_database_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Usage) GetGas() uint64 {
@@ -671,11 +1012,464 @@ func (x *Usage) GetBytesOut() uint64 {
 	return 0
 }
 
+// CellTx is one transaction of a cell's log.
+type CellTx struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          CellTxKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=stratos.wire.v1.CellTxKind" json:"kind,omitempty"`
+	Messages      []*Signed              `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"` // one, but for notices
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellTx) Reset() {
+	*x = CellTx{}
+	mi := &file_database_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellTx) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellTx) ProtoMessage() {}
+
+func (x *CellTx) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellTx.ProtoReflect.Descriptor instead.
+func (*CellTx) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CellTx) GetKind() CellTxKind {
+	if x != nil {
+		return x.Kind
+	}
+	return CellTxKind_CELL_TX_UNSPECIFIED
+}
+
+func (x *CellTx) GetMessages() []*Signed {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// Answer is what a replica says that statements gave (purpose answer/1, its answer key). Two with different outcomes and the rest
+// equal prove that one is false.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Database      []byte                 `protobuf:"bytes,3,opt,name=database,proto3" json:"database,omitempty"`
+	Height        int64                  `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`    // of the newest block that touched the database, of all that count here
+	Question      []byte                 `protobuf:"bytes,5,opt,name=question,proto3" json:"question,omitempty"` // SHA-256 of the Envelope, or of the DatabaseQuery without its height
+	Outcome       []byte                 `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`   // BLAKE3 of the Outcome without text and hint
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_database_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Answer) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Answer) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Answer) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *Answer) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Answer) GetQuestion() []byte {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *Answer) GetOutcome() []byte {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+// DatabaseQuery asks one replica for the outcome of statements that only read.
+type DatabaseQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Statements    []*Statement           `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
+	GasLimit      uint64                 `protobuf:"varint,3,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
+	MinHeight     int64                  `protobuf:"varint,4,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"` // wait until the database has this height
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseQuery) Reset() {
+	*x = DatabaseQuery{}
+	mi := &file_database_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseQuery) ProtoMessage() {}
+
+func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
+func (*DatabaseQuery) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DatabaseQuery) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetStatements() []*Statement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetGasLimit() uint64 {
+	if x != nil {
+		return x.GasLimit
+	}
+	return 0
+}
+
+func (x *DatabaseQuery) GetMinHeight() int64 {
+	if x != nil {
+		return x.MinHeight
+	}
+	return 0
+}
+
+// DatabaseReply is what became of an envelope or a query.
+type DatabaseReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Answer        *Signed                `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseReply) Reset() {
+	*x = DatabaseReply{}
+	mi := &file_database_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseReply) ProtoMessage() {}
+
+func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
+func (*DatabaseReply) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DatabaseReply) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *DatabaseReply) GetAnswer() *Signed {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// CellStatus is how a replica stands.
+type CellStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellStatusRequest) Reset() {
+	*x = CellStatusRequest{}
+	mi := &file_database_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellStatusRequest) ProtoMessage() {}
+
+func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
+func (*CellStatusRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{16}
+}
+
+type CellStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Databases     []*HostedStatus        `protobuf:"bytes,2,rep,name=databases,proto3" json:"databases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellStatus) Reset() {
+	*x = CellStatus{}
+	mi := &file_database_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellStatus) ProtoMessage() {}
+
+func (x *CellStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
+func (*CellStatus) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CellStatus) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *CellStatus) GetDatabases() []*HostedStatus {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+type HostedStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // rolling
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostedStatus) Reset() {
+	*x = HostedStatus{}
+	mi := &file_database_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostedStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostedStatus) ProtoMessage() {}
+
+func (x *HostedStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
+func (*HostedStatus) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *HostedStatus) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *HostedStatus) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *HostedStatus) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *HostedStatus) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *HostedStatus) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 var File_database_proto protoreflect.FileDescriptor
 
 const file_database_proto_rawDesc = "" +
 	"\n" +
-	"\x0edatabase.proto\x12\x0fstratos.wire.v1\"\x84\x01\n" +
+	"\x0edatabase.proto\x12\x0fstratos.wire.v1\x1a\fsigned.proto\"\xc9\x01\n" +
+	"\bDatabase\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\rR\x06action\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\fR\x02id\x12\x16\n" +
+	"\x06faults\x18\x04 \x01(\rR\x06faults\x12\x18\n" +
+	"\adialect\x18\x05 \x01(\tR\adialect\x12\x18\n" +
+	"\adropped\x18\x06 \x01(\fR\adropped\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\x12 \n" +
+	"\fnot_after_ms\x18\b \x01(\x03R\n" +
+	"notAfterMs\"\xbe\x01\n" +
+	"\aCellKey\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12#\n" +
+	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x13\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\"\xae\x01\n" +
+	"\x06Notice\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x12\n" +
+	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x06 \x01(\fR\x05owner\x12\x18\n" +
+	"\adialect\x18\a \x01(\tR\adialect\"\x84\x01\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04null\x18\x01 \x01(\bH\x00R\x04null\x12\x1a\n" +
 	"\ainteger\x18\x02 \x01(\x12H\x00R\ainteger\x12\x14\n" +
@@ -723,7 +1517,45 @@ const file_database_proto_rawDesc = "" +
 	"\x03gas\x18\x01 \x01(\x04R\x03gas\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x19\n" +
 	"\bbytes_in\x18\x03 \x01(\x04R\abytesIn\x12\x1b\n" +
-	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOutB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\"n\n" +
+	"\x06CellTx\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.stratos.wire.v1.CellTxKindR\x04kind\x123\n" +
+	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xa0\x01\n" +
+	"\x06Answer\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1a\n" +
+	"\bdatabase\x18\x03 \x01(\fR\bdatabase\x12\x16\n" +
+	"\x06height\x18\x04 \x01(\x03R\x06height\x12\x1a\n" +
+	"\bquestion\x18\x05 \x01(\fR\bquestion\x12\x18\n" +
+	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xa3\x01\n" +
+	"\rDatabaseQuery\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
+	"\n" +
+	"statements\x18\x02 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
+	"statements\x12\x1b\n" +
+	"\tgas_limit\x18\x03 \x01(\x04R\bgasLimit\x12\x1d\n" +
+	"\n" +
+	"min_height\x18\x04 \x01(\x03R\tminHeight\"t\n" +
+	"\rDatabaseReply\x122\n" +
+	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
+	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\"\x13\n" +
+	"\x11CellStatusRequest\"a\n" +
+	"\n" +
+	"CellStatus\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x03R\x06height\x12;\n" +
+	"\tdatabases\x18\x02 \x03(\v2\x1d.stratos.wire.v1.HostedStatusR\tdatabases\"\x8c\x01\n" +
+	"\fHostedStatus\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence*d\n" +
+	"\n" +
+	"CellTxKind\x12\x17\n" +
+	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eCELL_TX_NOTICE\x10\x01\x12\x13\n" +
+	"\x0fCELL_TX_SESSION\x10\x02\x12\x14\n" +
+	"\x10CELL_TX_ENVELOPE\x10\x03B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_database_proto_rawDescOnce sync.Once
@@ -737,32 +1569,51 @@ func file_database_proto_rawDescGZIP() []byte {
 	return file_database_proto_rawDescData
 }
 
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_database_proto_goTypes = []any{
-	(*Value)(nil),     // 0: stratos.wire.v1.Value
-	(*Statement)(nil), // 1: stratos.wire.v1.Statement
-	(*Envelope)(nil),  // 2: stratos.wire.v1.Envelope
-	(*View)(nil),      // 3: stratos.wire.v1.View
-	(*Column)(nil),    // 4: stratos.wire.v1.Column
-	(*Row)(nil),       // 5: stratos.wire.v1.Row
-	(*Result)(nil),    // 6: stratos.wire.v1.Result
-	(*Outcome)(nil),   // 7: stratos.wire.v1.Outcome
-	(*Usage)(nil),     // 8: stratos.wire.v1.Usage
+	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
+	(*Database)(nil),          // 1: stratos.wire.v1.Database
+	(*CellKey)(nil),           // 2: stratos.wire.v1.CellKey
+	(*Notice)(nil),            // 3: stratos.wire.v1.Notice
+	(*Value)(nil),             // 4: stratos.wire.v1.Value
+	(*Statement)(nil),         // 5: stratos.wire.v1.Statement
+	(*Envelope)(nil),          // 6: stratos.wire.v1.Envelope
+	(*View)(nil),              // 7: stratos.wire.v1.View
+	(*Column)(nil),            // 8: stratos.wire.v1.Column
+	(*Row)(nil),               // 9: stratos.wire.v1.Row
+	(*Result)(nil),            // 10: stratos.wire.v1.Result
+	(*Outcome)(nil),           // 11: stratos.wire.v1.Outcome
+	(*Usage)(nil),             // 12: stratos.wire.v1.Usage
+	(*CellTx)(nil),            // 13: stratos.wire.v1.CellTx
+	(*Answer)(nil),            // 14: stratos.wire.v1.Answer
+	(*DatabaseQuery)(nil),     // 15: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),     // 16: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil), // 17: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),        // 18: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),      // 19: stratos.wire.v1.HostedStatus
+	(*Signed)(nil),            // 20: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
-	0, // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
-	1, // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	3, // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	0, // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	4, // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	5, // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	6, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	8, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
+	5,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
+	7,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	4,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	8,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	9,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	10, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	12, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	0,  // 8: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
+	20, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	5,  // 10: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	11, // 11: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	20, // 12: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	19, // 13: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -770,7 +1621,8 @@ func file_database_proto_init() {
 	if File_database_proto != nil {
 		return
 	}
-	file_database_proto_msgTypes[0].OneofWrappers = []any{
+	file_signed_proto_init()
+	file_database_proto_msgTypes[3].OneofWrappers = []any{
 		(*Value_Null)(nil),
 		(*Value_Integer)(nil),
 		(*Value_Real)(nil),
@@ -782,13 +1634,14 @@ func file_database_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_database_proto_goTypes,
 		DependencyIndexes: file_database_proto_depIdxs,
+		EnumInfos:         file_database_proto_enumTypes,
 		MessageInfos:      file_database_proto_msgTypes,
 	}.Build()
 	File_database_proto = out.File

@@ -44,6 +44,8 @@ const (
 	TxKind_TX_PART             TxKind = 16
 	TxKind_TX_AMENDMENT        TxKind = 17
 	TxKind_TX_ACCESS_KEY       TxKind = 18
+	TxKind_TX_DATABASE         TxKind = 19
+	TxKind_TX_CELL_KEY         TxKind = 20
 )
 
 // Enum value maps for TxKind.
@@ -68,6 +70,8 @@ var (
 		16: "TX_PART",
 		17: "TX_AMENDMENT",
 		18: "TX_ACCESS_KEY",
+		19: "TX_DATABASE",
+		20: "TX_CELL_KEY",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -89,6 +93,8 @@ var (
 		"TX_PART":             16,
 		"TX_AMENDMENT":        17,
 		"TX_ACCESS_KEY":       18,
+		"TX_DATABASE":         19,
+		"TX_CELL_KEY":         20,
 	}
 )
 
@@ -914,6 +920,10 @@ type Question struct {
 	//	*Question_Section
 	//	*Question_AccessKey
 	//	*Question_Served
+	//	*Question_Database
+	//	*Question_Databases
+	//	*Question_Cell
+	//	*Question_Replicas
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1154,6 +1164,42 @@ func (x *Question) GetServed() *ServedPage {
 	return nil
 }
 
+func (x *Question) GetDatabase() *DatabaseName {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Database); ok {
+			return x.Database
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetDatabases() *DatabasesPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Databases); ok {
+			return x.Databases
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetCell() []byte {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Cell); ok {
+			return x.Cell
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetReplicas() []byte {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Replicas); ok {
+			return x.Replicas
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1246,6 +1292,22 @@ type Question_Served struct {
 	Served *ServedPage `protobuf:"bytes,22,opt,name=served,proto3,oneof"`
 }
 
+type Question_Database struct {
+	Database *DatabaseName `protobuf:"bytes,23,opt,name=database,proto3,oneof"` // answered to its owner's sessions
+}
+
+type Question_Databases struct {
+	Databases *DatabasesPage `protobuf:"bytes,24,opt,name=databases,proto3,oneof"` // of the session's account
+}
+
+type Question_Cell struct {
+	Cell []byte `protobuf:"bytes,25,opt,name=cell,proto3,oneof"` // by its id
+}
+
+type Question_Replicas struct {
+	Replicas []byte `protobuf:"bytes,26,opt,name=replicas,proto3,oneof"` // cells of a node
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1290,6 +1352,119 @@ func (*Question_AccessKey) isQuestion_Question() {}
 
 func (*Question_Served) isQuestion_Question() {}
 
+func (*Question_Database) isQuestion_Question() {}
+
+func (*Question_Databases) isQuestion_Question() {}
+
+func (*Question_Cell) isQuestion_Question() {}
+
+func (*Question_Replicas) isQuestion_Question() {}
+
+type DatabaseName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // of the session's account
+	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`     // or this
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseName) Reset() {
+	*x = DatabaseName{}
+	mi := &file_meta_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseName) ProtoMessage() {}
+
+func (x *DatabaseName) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseName.ProtoReflect.Descriptor instead.
+func (*DatabaseName) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DatabaseName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DatabaseName) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+// DatabasesPage asks for databases by name.
+type DatabasesPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         string                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`  // exclusive
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabasesPage) Reset() {
+	*x = DatabasesPage{}
+	mi := &file_meta_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabasesPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabasesPage) ProtoMessage() {}
+
+func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabasesPage.ProtoReflect.Descriptor instead.
+func (*DatabasesPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DatabasesPage) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *DatabasesPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type ObjectName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bucket        string                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
@@ -1301,7 +1476,7 @@ type ObjectName struct {
 
 func (x *ObjectName) Reset() {
 	*x = ObjectName{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1488,7 @@ func (x *ObjectName) String() string {
 func (*ObjectName) ProtoMessage() {}
 
 func (x *ObjectName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1501,7 @@ func (x *ObjectName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectName.ProtoReflect.Descriptor instead.
 func (*ObjectName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ObjectName) GetBucket() string {
@@ -1363,7 +1538,7 @@ type PageName struct {
 
 func (x *PageName) Reset() {
 	*x = PageName{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1550,7 @@ func (x *PageName) String() string {
 func (*PageName) ProtoMessage() {}
 
 func (x *PageName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1563,7 @@ func (x *PageName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageName.ProtoReflect.Descriptor instead.
 func (*PageName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PageName) GetBucket() string {
@@ -1441,7 +1616,7 @@ type PartsPage struct {
 
 func (x *PartsPage) Reset() {
 	*x = PartsPage{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1628,7 @@ func (x *PartsPage) String() string {
 func (*PartsPage) ProtoMessage() {}
 
 func (x *PartsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1641,7 @@ func (x *PartsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsPage.ProtoReflect.Descriptor instead.
 func (*PartsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PartsPage) GetBucket() string {
@@ -1525,7 +1700,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1712,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1725,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UploadsPage) GetBucket() string {
@@ -1598,7 +1773,7 @@ type SectionName struct {
 
 func (x *SectionName) Reset() {
 	*x = SectionName{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1610,7 +1785,7 @@ func (x *SectionName) String() string {
 func (*SectionName) ProtoMessage() {}
 
 func (x *SectionName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1623,7 +1798,7 @@ func (x *SectionName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionName.ProtoReflect.Descriptor instead.
 func (*SectionName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SectionName) GetBucket() string {
@@ -1652,7 +1827,7 @@ type ServedPage struct {
 
 func (x *ServedPage) Reset() {
 	*x = ServedPage{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1839,7 @@ func (x *ServedPage) String() string {
 func (*ServedPage) ProtoMessage() {}
 
 func (x *ServedPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1852,7 @@ func (x *ServedPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedPage.ProtoReflect.Descriptor instead.
 func (*ServedPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ServedPage) GetAfterKey() string {
@@ -1713,7 +1888,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +1900,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +1913,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -1778,7 +1953,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1965,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1978,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1874,7 +2049,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2061,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2074,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -1942,7 +2117,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2129,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2142,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -2059,7 +2234,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2246,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2259,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -2176,7 +2351,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2363,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2376,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -2249,7 +2424,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2436,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2449,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -2351,7 +2526,7 @@ type AccessKeyAnswer struct {
 
 func (x *AccessKeyAnswer) Reset() {
 	*x = AccessKeyAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2538,7 @@ func (x *AccessKeyAnswer) String() string {
 func (*AccessKeyAnswer) ProtoMessage() {}
 
 func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2551,7 @@ func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyAnswer.ProtoReflect.Descriptor instead.
 func (*AccessKeyAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AccessKeyAnswer) GetKey() *Signed {
@@ -2393,6 +2568,417 @@ func (x *AccessKeyAnswer) GetAccount() []byte {
 	return nil
 }
 
+// DatabaseAnswer answers a database; empty bytes when there is none.
+type DatabaseAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect       string                 `protobuf:"bytes,4,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Faults        uint32                 `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,7,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseAnswer) Reset() {
+	*x = DatabaseAnswer{}
+	mi := &file_meta_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseAnswer) ProtoMessage() {}
+
+func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseAnswer.ProtoReflect.Descriptor instead.
+func (*DatabaseAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *DatabaseAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DatabaseAnswer) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *DatabaseAnswer) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *DatabaseAnswer) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+type DatabasesAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Databases     []*DatabaseAnswer      `protobuf:"bytes,1,rep,name=databases,proto3" json:"databases,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabasesAnswer) Reset() {
+	*x = DatabasesAnswer{}
+	mi := &file_meta_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabasesAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabasesAnswer) ProtoMessage() {}
+
+func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabasesAnswer.ProtoReflect.Descriptor instead.
+func (*DatabasesAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DatabasesAnswer) GetDatabases() []*DatabaseAnswer {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+func (x *DatabasesAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// CellAnswer answers a cell: enough for its genesis and for whoever speaks with it. Empty bytes when there is none.
+type CellAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                      // of the member set
+	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // when the last of its replicas told its keys; 0: not all have
+	Members       []*CellMember          `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`                       // in the drawn order
+	Databases     []*HostedDatabase      `protobuf:"bytes,5,rep,name=databases,proto3" json:"databases,omitempty"`                   // by id, dropped ones too
+	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"`               // report keys of those that its genesis names, by authority; empty until it is founded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellAnswer) Reset() {
+	*x = CellAnswer{}
+	mi := &file_meta_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellAnswer) ProtoMessage() {}
+
+func (x *CellAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellAnswer.ProtoReflect.Descriptor instead.
+func (*CellAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CellAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetFoundedMs() int64 {
+	if x != nil {
+		return x.FoundedMs
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetMembers() []*CellMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetDatabases() []*HostedDatabase {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+type HostedDatabase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostedDatabase) Reset() {
+	*x = HostedDatabase{}
+	mi := &file_meta_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostedDatabase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostedDatabase) ProtoMessage() {}
+
+func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostedDatabase.ProtoReflect.Descriptor instead.
+func (*HostedDatabase) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *HostedDatabase) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *HostedDatabase) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type CellMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // from here: empty until it told its keys
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellMember) Reset() {
+	*x = CellMember{}
+	mi := &file_meta_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellMember) ProtoMessage() {}
+
+func (x *CellMember) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
+func (*CellMember) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *CellMember) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *CellMember) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *CellMember) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// CellsAnswer answers which cells a node has replicas of, by id.
+type CellsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cells         []*CellAnswer          `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellsAnswer) Reset() {
+	*x = CellsAnswer{}
+	mi := &file_meta_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellsAnswer) ProtoMessage() {}
+
+func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellsAnswer.ProtoReflect.Descriptor instead.
+func (*CellsAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CellsAnswer) GetCells() []*CellAnswer {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
 type ServedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*ServedBucket        `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
@@ -2404,7 +2990,7 @@ type ServedAnswer struct {
 
 func (x *ServedAnswer) Reset() {
 	*x = ServedAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +3002,7 @@ func (x *ServedAnswer) String() string {
 func (*ServedAnswer) ProtoMessage() {}
 
 func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +3015,7 @@ func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedAnswer.ProtoReflect.Descriptor instead.
 func (*ServedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ServedAnswer) GetBuckets() []*ServedBucket {
@@ -2464,7 +3050,7 @@ type ServedBucket struct {
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2476,7 +3062,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2489,7 +3075,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ServedBucket) GetAccessKey() string {
@@ -2524,7 +3110,7 @@ type PartsAnswer struct {
 
 func (x *PartsAnswer) Reset() {
 	*x = PartsAnswer{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +3122,7 @@ func (x *PartsAnswer) String() string {
 func (*PartsAnswer) ProtoMessage() {}
 
 func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +3135,7 @@ func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
 func (*PartsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PartsAnswer) GetParts() []*ListedPart {
@@ -2584,7 +3170,7 @@ type ListedPart struct {
 
 func (x *ListedPart) Reset() {
 	*x = ListedPart{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +3182,7 @@ func (x *ListedPart) String() string {
 func (*ListedPart) ProtoMessage() {}
 
 func (x *ListedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +3195,7 @@ func (x *ListedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
 func (*ListedPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListedPart) GetNumber() uint32 {
@@ -2643,7 +3229,7 @@ type UploadsAnswer struct {
 
 func (x *UploadsAnswer) Reset() {
 	*x = UploadsAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +3241,7 @@ func (x *UploadsAnswer) String() string {
 func (*UploadsAnswer) ProtoMessage() {}
 
 func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +3254,7 @@ func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
 func (*UploadsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *UploadsAnswer) GetUploads() []*ListedUpload {
@@ -2695,7 +3281,7 @@ type ListedUpload struct {
 
 func (x *ListedUpload) Reset() {
 	*x = ListedUpload{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +3293,7 @@ func (x *ListedUpload) String() string {
 func (*ListedUpload) ProtoMessage() {}
 
 func (x *ListedUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +3306,7 @@ func (x *ListedUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
 func (*ListedUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListedUpload) GetUpload() *Signed {
@@ -2749,7 +3335,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +3347,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +3360,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -2820,7 +3406,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +3418,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +3431,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -2918,7 +3504,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3516,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3529,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -3046,7 +3632,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3644,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3657,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -3090,7 +3676,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3688,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3701,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -3135,7 +3721,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3733,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3746,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -3191,7 +3777,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3789,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3802,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -3270,7 +3856,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3868,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3881,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -3322,7 +3908,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3920,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3933,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -3425,7 +4011,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +4023,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +4036,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -3483,7 +4069,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3495,7 +4081,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3508,7 +4094,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -3528,7 +4114,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +4126,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +4139,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -3580,7 +4166,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +4178,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +4191,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -3633,7 +4219,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +4231,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +4244,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -3684,7 +4270,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +4282,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +4295,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -3728,7 +4314,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +4326,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +4339,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -3773,7 +4359,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +4371,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +4384,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -3827,7 +4413,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4425,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4438,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{51}
+	return file_meta_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -3889,7 +4475,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4487,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4500,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{52}
+	return file_meta_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -3961,7 +4547,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3973,7 +4559,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3986,7 +4572,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{53}
+	return file_meta_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -4048,7 +4634,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4060,7 +4646,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4073,7 +4659,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{54}
+	return file_meta_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -4101,7 +4687,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4699,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4712,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{55}
+	return file_meta_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -4162,7 +4748,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4174,7 +4760,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4187,7 +4773,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{56}
+	return file_meta_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -4230,7 +4816,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4828,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4841,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{57}
+	return file_meta_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -4286,6 +4872,51 @@ func (x *NodeAddress) GetNodeKey() []byte {
 	return nil
 }
 
+// NoticeRequest asks an authority for its signature of the newest notice of a database.
+type NoticeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticeRequest) Reset() {
+	*x = NoticeRequest{}
+	mi := &file_meta_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticeRequest) ProtoMessage() {}
+
+func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticeRequest.ProtoReflect.Descriptor instead.
+func (*NoticeRequest) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *NoticeRequest) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
 // Applied answers a long poll: the height that this authority has applied.
 type Applied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4296,7 +4927,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4308,7 +4939,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4321,7 +4952,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{58}
+	return file_meta_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -4341,7 +4972,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4353,7 +4984,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4366,7 +4997,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{59}
+	return file_meta_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -4385,7 +5016,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4397,7 +5028,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4410,7 +5041,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{60}
+	return file_meta_proto_rawDescGZIP(), []int{69}
 }
 
 type JoinAnswer struct {
@@ -4423,7 +5054,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4435,7 +5066,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4448,7 +5079,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{61}
+	return file_meta_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -4526,7 +5157,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xe0\x06\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x91\b\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -4551,9 +5182,19 @@ const file_meta_proto_rawDesc = "" +
 	"\asection\x18\x14 \x01(\v2\x1c.stratos.wire.v1.SectionNameH\x00R\asection\x12\x1f\n" +
 	"\n" +
 	"access_key\x18\x15 \x01(\tH\x00R\taccessKey\x125\n" +
-	"\x06served\x18\x16 \x01(\v2\x1b.stratos.wire.v1.ServedPageH\x00R\x06servedB\n" +
+	"\x06served\x18\x16 \x01(\v2\x1b.stratos.wire.v1.ServedPageH\x00R\x06served\x12;\n" +
+	"\bdatabase\x18\x17 \x01(\v2\x1d.stratos.wire.v1.DatabaseNameH\x00R\bdatabase\x12>\n" +
+	"\tdatabases\x18\x18 \x01(\v2\x1e.stratos.wire.v1.DatabasesPageH\x00R\tdatabases\x12\x14\n" +
+	"\x04cell\x18\x19 \x01(\fH\x00R\x04cell\x12\x1c\n" +
+	"\breplicas\x18\x1a \x01(\fH\x00R\breplicasB\n" +
 	"\n" +
-	"\bquestion\"P\n" +
+	"\bquestion\"2\n" +
+	"\fDatabaseName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\";\n" +
+	"\rDatabasesPage\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"P\n" +
 	"\n" +
 	"ObjectName\x12\x16\n" +
 	"\x06bucket\x18\x01 \x01(\tR\x06bucket\x12\x10\n" +
@@ -4651,7 +5292,42 @@ const file_meta_proto_rawDesc = "" +
 	"\x06latest\x18\t \x01(\bR\x06latest\"V\n" +
 	"\x0fAccessKeyAnswer\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\fR\aaccount\"\x83\x01\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\"\xaf\x01\n" +
+	"\x0eDatabaseAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\fR\x05owner\x12\x18\n" +
+	"\adialect\x18\x04 \x01(\tR\adialect\x12\x16\n" +
+	"\x06faults\x18\x05 \x01(\rR\x06faults\x12\x12\n" +
+	"\x04cell\x18\x06 \x01(\fR\x04cell\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\a \x01(\x03R\tcreatedMs\"n\n" +
+	"\x0fDatabasesAnswer\x12=\n" +
+	"\tdatabases\x18\x01 \x03(\v2\x1f.stratos.wire.v1.DatabaseAnswerR\tdatabases\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xed\x01\n" +
+	"\n" +
+	"CellAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1d\n" +
+	"\n" +
+	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x125\n" +
+	"\amembers\x18\x04 \x03(\v2\x1b.stratos.wire.v1.CellMemberR\amembers\x12=\n" +
+	"\tdatabases\x18\x05 \x03(\v2\x1f.stratos.wire.v1.HostedDatabaseR\tdatabases\x12 \n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"<\n" +
+	"\x0eHostedDatabase\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xae\x01\n" +
+	"\n" +
+	"CellMember\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12#\n" +
+	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"@\n" +
+	"\vCellsAnswer\x121\n" +
+	"\x05cells\x18\x01 \x03(\v2\x1b.stratos.wire.v1.CellAnswerR\x05cells\"\x83\x01\n" +
 	"\fServedAnswer\x127\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ServedBucketR\abuckets\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\tR\anextKey\x12\x1f\n" +
@@ -4798,7 +5474,9 @@ const file_meta_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x17\n" +
 	"\atls_key\x18\x03 \x01(\fR\x06tlsKey\x12\x19\n" +
-	"\bnode_key\x18\x04 \x01(\fR\anodeKey\"!\n" +
+	"\bnode_key\x18\x04 \x01(\fR\anodeKey\"+\n" +
+	"\rNoticeRequest\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\"!\n" +
 	"\aApplied\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\"&\n" +
 	"\fSignedHeader\x12\x16\n" +
@@ -4807,7 +5485,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\xc8\x02\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xea\x02\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4829,7 +5507,9 @@ const file_meta_proto_rawDesc = "" +
 	"\tTX_UPLOAD\x10\x0f\x12\v\n" +
 	"\aTX_PART\x10\x10\x12\x10\n" +
 	"\fTX_AMENDMENT\x10\x11\x12\x11\n" +
-	"\rTX_ACCESS_KEY\x10\x12B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\rTX_ACCESS_KEY\x10\x12\x12\x0f\n" +
+	"\vTX_DATABASE\x10\x13\x12\x0f\n" +
+	"\vTX_CELL_KEY\x10\x14B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -4844,7 +5524,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -4861,112 +5541,127 @@ var file_meta_proto_goTypes = []any{
 	(*SubmitAnswer)(nil),      // 12: stratos.wire.v1.SubmitAnswer
 	(*Query)(nil),             // 13: stratos.wire.v1.Query
 	(*Question)(nil),          // 14: stratos.wire.v1.Question
-	(*ObjectName)(nil),        // 15: stratos.wire.v1.ObjectName
-	(*PageName)(nil),          // 16: stratos.wire.v1.PageName
-	(*PartsPage)(nil),         // 17: stratos.wire.v1.PartsPage
-	(*UploadsPage)(nil),       // 18: stratos.wire.v1.UploadsPage
-	(*SectionName)(nil),       // 19: stratos.wire.v1.SectionName
-	(*ServedPage)(nil),        // 20: stratos.wire.v1.ServedPage
-	(*KeepListPage)(nil),      // 21: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 22: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 23: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 24: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 25: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 26: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 27: stratos.wire.v1.ListedObject
-	(*AccessKeyAnswer)(nil),   // 28: stratos.wire.v1.AccessKeyAnswer
-	(*ServedAnswer)(nil),      // 29: stratos.wire.v1.ServedAnswer
-	(*ServedBucket)(nil),      // 30: stratos.wire.v1.ServedBucket
-	(*PartsAnswer)(nil),       // 31: stratos.wire.v1.PartsAnswer
-	(*ListedPart)(nil),        // 32: stratos.wire.v1.ListedPart
-	(*UploadsAnswer)(nil),     // 33: stratos.wire.v1.UploadsAnswer
-	(*ListedUpload)(nil),      // 34: stratos.wire.v1.ListedUpload
-	(*AccountAnswer)(nil),     // 35: stratos.wire.v1.AccountAnswer
-	(*LeaseAnswer)(nil),       // 36: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 37: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 38: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 39: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 40: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 41: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 42: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 43: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 44: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 45: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 46: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 47: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 48: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 49: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 50: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 51: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 52: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 53: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 54: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 55: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 56: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 57: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 58: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 59: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 60: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 61: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 62: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 63: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 64: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 65: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 66: stratos.wire.v1.Lock
-	(*Section)(nil),           // 67: stratos.wire.v1.Section
+	(*DatabaseName)(nil),      // 15: stratos.wire.v1.DatabaseName
+	(*DatabasesPage)(nil),     // 16: stratos.wire.v1.DatabasesPage
+	(*ObjectName)(nil),        // 17: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 18: stratos.wire.v1.PageName
+	(*PartsPage)(nil),         // 19: stratos.wire.v1.PartsPage
+	(*UploadsPage)(nil),       // 20: stratos.wire.v1.UploadsPage
+	(*SectionName)(nil),       // 21: stratos.wire.v1.SectionName
+	(*ServedPage)(nil),        // 22: stratos.wire.v1.ServedPage
+	(*KeepListPage)(nil),      // 23: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 24: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 25: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 26: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 27: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 28: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 29: stratos.wire.v1.ListedObject
+	(*AccessKeyAnswer)(nil),   // 30: stratos.wire.v1.AccessKeyAnswer
+	(*DatabaseAnswer)(nil),    // 31: stratos.wire.v1.DatabaseAnswer
+	(*DatabasesAnswer)(nil),   // 32: stratos.wire.v1.DatabasesAnswer
+	(*CellAnswer)(nil),        // 33: stratos.wire.v1.CellAnswer
+	(*HostedDatabase)(nil),    // 34: stratos.wire.v1.HostedDatabase
+	(*CellMember)(nil),        // 35: stratos.wire.v1.CellMember
+	(*CellsAnswer)(nil),       // 36: stratos.wire.v1.CellsAnswer
+	(*ServedAnswer)(nil),      // 37: stratos.wire.v1.ServedAnswer
+	(*ServedBucket)(nil),      // 38: stratos.wire.v1.ServedBucket
+	(*PartsAnswer)(nil),       // 39: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 40: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 41: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 42: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 43: stratos.wire.v1.AccountAnswer
+	(*LeaseAnswer)(nil),       // 44: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 45: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 46: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 47: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 48: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 49: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 50: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 51: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 52: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 53: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 54: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 55: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 56: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 57: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 58: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 59: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 60: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 61: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 62: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 63: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 64: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 65: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 66: stratos.wire.v1.NodeAddress
+	(*NoticeRequest)(nil),     // 67: stratos.wire.v1.NoticeRequest
+	(*Applied)(nil),           // 68: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 69: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 70: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 71: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 72: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 73: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 74: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 75: stratos.wire.v1.Lock
+	(*Section)(nil),           // 76: stratos.wire.v1.Section
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	63, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	63, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	72, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	72, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
 	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	64, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	73, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	15, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	22, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	16, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	21, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	47, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	17, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
-	18, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
-	19, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	20, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
-	63, // 19: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	65, // 20: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	66, // 21: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	67, // 22: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	27, // 23: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	63, // 24: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	30, // 25: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	32, // 26: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	63, // 27: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	63, // 28: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	65, // 29: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	34, // 30: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	63, // 31: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	37, // 32: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	25, // 33: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	41, // 34: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	45, // 35: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	46, // 36: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	63, // 37: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	65, // 38: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	53, // 39: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	54, // 40: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	55, // 41: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	63, // 42: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	63, // 43: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	57, // 44: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	58, // 45: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	17, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	24, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	18, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	23, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	55, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	19, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	20, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	21, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	22, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
+	15, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
+	16, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
+	72, // 21: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	74, // 22: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	75, // 23: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	76, // 24: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	29, // 25: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	72, // 26: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	31, // 27: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	35, // 28: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	34, // 29: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	33, // 30: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	38, // 31: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	40, // 32: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	72, // 33: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	72, // 34: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	74, // 35: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	42, // 36: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	72, // 37: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	45, // 38: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	27, // 39: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	49, // 40: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	53, // 41: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	54, // 42: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	72, // 43: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	74, // 44: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	61, // 45: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	62, // 46: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	63, // 47: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	72, // 48: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	72, // 49: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	65, // 50: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	66, // 51: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -5001,6 +5696,10 @@ func file_meta_proto_init() {
 		(*Question_Section)(nil),
 		(*Question_AccessKey)(nil),
 		(*Question_Served)(nil),
+		(*Question_Database)(nil),
+		(*Question_Databases)(nil),
+		(*Question_Cell)(nil),
+		(*Question_Replicas)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5008,7 +5707,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   62,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
