@@ -44,13 +44,16 @@ func TestRunWaitsForHandlers(t *testing.T) {
 	<-began
 	stop()
 	<-asked // after the moment that it was given
+	defer func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	defer close(end)
 	select {
-	case <-done:
+	case err := <-done:
+		done <- err
 		t.Error("Run returned before its handler")
 	case <-time.After(50 * time.Millisecond):
-	}
-	close(end)
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
