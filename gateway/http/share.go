@@ -181,7 +181,7 @@ func (s *Server) unlock(w *answer, r *nethttp.Request, key *client.AccessKey, ro
 		return nil, s.page(w, r, nethttp.StatusUnauthorized, "password", pageData{Title: "Password"})
 	}
 	if !s.locks.byClient.Admit(guard.ClientOf(from)) || !s.locks.byShare.Admit(key.Name) {
-		return nil, mesh.Errorf(mesh.Unavailable, "too many passwords were tried")
+		return nil, errAttempts
 	}
 	r.Body = nethttp.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
