@@ -301,6 +301,9 @@ func TestBrokenOff(t *testing.T) {
 		t.Errorf("short: %v", got)
 	}
 	for err, status := range map[error]int{mesh.Errorf(mesh.Unavailable, "the nodes are gone"): 503, mesh.Errorf(mesh.Exhausted, "the budget is used up"): 402} {
+		w := newWorld(t, Options{})
+		w.films.put("film", "video/mp4", strings.Repeat("x", 1<<20))
+		w.films.put("packed", "text/plain", strings.Repeat("x", 1<<20)).Headers["Content-Encoding"] = "gzip"
 		w.films.gone = err
 		for _, headers := range [][]string{nil, {"Range: bytes=5-9"}} {
 			for _, key := range []string{"film", "packed"} {
