@@ -68,7 +68,7 @@ func (c *Client) Get(ctx context.Context, p mesh.Path, offset, length uint64) (i
 }
 
 // Open is Get for an object that Stat returned: that very version, or Conflict where it is gone. Every byte that comes
-// out is the byte that went in, or there is an error.
+// out is the byte that went in, or there is an error. A Read of no bytes waits until the first ones are there, or says why they are not.
 func (c *Client) Open(ctx context.Context, o *Object, offset, length uint64) (io.ReadCloser, error) {
 	if offset > o.Size {
 		return nil, mesh.Errorf(mesh.Invalid, "%s has %d bytes; there is none at %d", o.Path, o.Size, offset)

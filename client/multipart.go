@@ -419,7 +419,7 @@ func (r *partsReader) Read(p []byte) (int, error) {
 			}
 			err = nil
 		}
-		if n > 0 || err != nil {
+		if n > 0 || err != nil || len(p) == 0 && r.now != nil {
 			return n, err
 		}
 	}

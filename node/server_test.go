@@ -16,6 +16,7 @@ import (
 	"github.com/zeebo/blake3"
 	"go.uber.org/goleak"
 
+	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/rpc"
@@ -72,15 +73,16 @@ func serveNode(t *testing.T) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: n.transferPages(), TLSConfig: tlsid.Server(cert), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	s := httpserve.Server(n.transferPages(), tlsid.Server(cert), slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.ServeTLS(n.transferListener, "", "") }()
+	go func() { done <- httpserve.Run(ctx, s, n.transferListener) }()
 	sv := &served{Node: n, t: t, dial: transfer.NewDialer(sessionKey, 5*time.Second),
 		at: transfer.Node{ID: id.ID, Address: n.transferListener.Addr().String(), TLSKey: id.TLSKey, NodeKey: id.NodeKey}}
 	t.Cleanup(func() {
 		sv.dial.Close()
-		s.Close()
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		stop()
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		if err := n.Close(); err != nil {

@@ -219,9 +219,25 @@ func TestShare(t *testing.T) {
 		{"rm", "stratos://share-test/ours/x"},
 		{"ls", "stratos://share-test/"},
 		{"mb", "stratos://another"},
+		{"keys", "create", "wider"},
+		{"keys", "create", "as-wide", "--read-only", "--format", "env"},
+		{"share", "stratos://share-test/ours/"},
 	} {
 		if _, errOut, code := runCLI(t, append(args, "--grant", text)...); code != mesh.Denied.ExitCode() {
 			t.Errorf("stratos %s under the grant: exit %d\n%s", strings.Join(args, " "), code, errOut)
+		}
+	}
+	for _, args := range [][]string{
+		{"wallet", "balance", "--grant", text}, {"prepay", "1stos", "--grant", text},
+		{"keys", "create", "poor", "--budget", "0oz"}, {"share", "stratos://share-test/ours/", "--budget", "0oz"}, {"mb", "stratos://poor", "--public", "--budget", "0oz"},
+	} {
+		if _, errOut, code := runCLI(t, args...); code != mesh.Invalid.ExitCode() || !strings.Contains(errOut, "next: ") {
+			t.Errorf("stratos %s: exit %d\n%s", strings.Join(args, " "), code, errOut)
+		}
+	}
+	for range 2 { // what was refused keeps no name
+		if _, errOut, code := runCLI(t, "keys", "create", "nowhere", "--gateway", "nowhere", "--format", "env"); code != mesh.NotFound.ExitCode() {
+			t.Errorf("a key for no gateway: exit %d\n%s", code, errOut)
 		}
 	}
 	var list struct {

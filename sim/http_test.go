@@ -118,6 +118,33 @@ func TestPublicBucket(t *testing.T) {
 	}
 }
 
+// Who comes when a public bucket's budget is used up is told so, by a status.
+func TestSpentBudget(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "film")
+	write(t, file, content(random(t), 2<<20))
+	var made struct{ URL string }
+	if err := json.Unmarshal([]byte(mustCLI(t, "mb", "stratos://http-poor", "--public", "--budget", "0.005oz", "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "cp", file, "stratos://http-poor/film")
+	read := 0
+	until(t, "the budget is used up", func() (bool, error) {
+		status, body, _, err := fetch(t.Context(), http.DefaultClient, made.URL+"film")
+		if err == nil && status == 200 && len(body) == 2<<20 {
+			read++
+		}
+		return status == http.StatusPaymentRequired, nil
+	})
+	if read == 0 {
+		t.Error("nobody could read before")
+	}
+	k := newAccessKey(t)
+	anon := s3.New(s3.Options{BaseEndpoint: &k.Endpoint, Region: "us-east-1", UsePathStyle: true, Credentials: aws.AnonymousCredentials{}})
+	if _, _, err := s3Get(t.Context(), anon, "http-poor", "film"); s3Code(err) != "QuotaExceeded" {
+		t.Errorf("over S3: %v", err)
+	}
+}
+
 // What a policy gives to everybody, or to another account, both gateways serve, and nothing else; it ends with the key that gave it.
 func TestPolicyForOthers(t *testing.T) {
 	ctx, k := t.Context(), newAccessKey(t)
@@ -271,14 +298,17 @@ func TestShareLink(t *testing.T) {
 	if status, body, _, err := fetch(t.Context(), browser, link.URL+"a.txt?raw"); status != 401 || strings.Contains(body, "this is") {
 		t.Fatalf("without the password: %d %q, %v", status, body, err)
 	}
-	for password, want := range map[string]int{"open": 401, "open sesame": 200} {
-		res, err := browser.PostForm(link.URL, url.Values{"password": {password}})
+	for _, c := range []struct {
+		password string
+		want     int
+	}{{"open", 401}, {"open sesame", 200}, {"open", 401}, {"open sesame", 200}} { // once more, as in another tab
+		res, err := browser.PostForm(link.URL, url.Values{"password": {c.password}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		if res.StatusCode != want {
-			t.Errorf("%q: %d", password, res.StatusCode)
+		if res.StatusCode != c.want {
+			t.Errorf("%q: %d", c.password, res.StatusCode)
 		}
 	}
 	for path, want := range map[string]string{"": "a.txt", "a.txt": "this is in/a.txt", "a.txt?raw": "this is in/a.txt", "deep/": "b.txt", "deep/b.txt?download": "this is in/deep/b.txt"} {

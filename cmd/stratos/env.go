@@ -172,6 +172,9 @@ func (e *env) chain(ctx context.Context) (*chain.Client, error) {
 
 // account returns the account that acts: that of --account, or of the settings, or of the profile.
 func (e *env) account(store wallet.Store) (wallet.Entry, error) {
+	if e.grant != "" {
+		return wallet.Entry{}, mesh.WithHint(mesh.Errorf(mesh.Invalid, "this is for an account to do, not under a grant"), "leave --grant away")
+	}
 	name := e.cfg.Get(config.Account)
 	if name == "" {
 		h, err := e.home()

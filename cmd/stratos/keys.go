@@ -77,7 +77,7 @@ folder that --prefix names and what lies below; nothing else.
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
-  eval "$(stratos keys create s3 --format env)" && aws s3 ls
+  eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
   stratos keys create viewer --prefix photos/ --read-only`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -231,7 +231,7 @@ func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operation
 	var budget mesh.Noz
 	if g.budget != "" {
 		var err error
-		if budget, err = mesh.ParseNoz(g.budget); err != nil {
+		if budget, err = parseBudget(g.budget); err != nil {
 			return nil, err
 		}
 	}
@@ -243,8 +243,15 @@ func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operation
 	if err != nil {
 		return nil, err
 	}
-	// Not the session in the home: it ends sooner than a key may be wanted, and revoking it would revoke the key.
-	a, err := e.rootAccess(ctx, p, g.expires+time.Hour)
+	var a *client.Access
+	if e.grant != "" {
+		if a, err = readGrant(e.grant, p); err == nil && g.prefix == "" {
+			g.prefix = a.Rights().Prefix
+		}
+	} else {
+		// Not the session in the home: it ends sooner than a key may be wanted, and revoking it would revoke the key.
+		a, err = e.rootAccess(ctx, p, g.expires+time.Hour)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -258,9 +265,24 @@ func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operation
 	return &madeGrant{h, p, a, shared, rec}, saveGrant(h, rec, true)
 }
 
+// parseBudget reads a budget. One of nothing would be none at all, which means that there is no bound.
+func parseBudget(s string) (mesh.Noz, error) {
+	n, err := mesh.ParseNoz(s)
+	if err == nil && n == 0 {
+		err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "nothing can be done with a budget of %s", s), "leave --budget away if there shall be no bound")
+	}
+	return n, err
+}
+
 // publish makes an access key of the grant for the gateways that are named, all of the profile's if none is, and then calls with,
-// unless that is nil, with a client that has all rights.
+// unless that is nil, with a client that has all rights. When that cannot have made a key, the grant's record goes, and its name is
+// free.
 func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error)) (err error) {
+	defer func() {
+		if k := mesh.KindOf(err); err != nil && m.rec.AccessKey == "" && k != mesh.Unavailable && k != mesh.Internal {
+			err = errors.Join(err, os.Remove(grantPath(m.home, m.rec.Name)))
+		}
+	}()
 	var to []mesh.PublicKey
 	for _, x := range m.profile.Gateways {
 		if len(gateways) > 0 && !slices.Contains(gateways, x.Name) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func newMakeBucketCommand(e *env) *cobra.Command {
 				return mesh.Errorf(mesh.Invalid, "--budget is for public buckets")
 			}
 			if budget != "" {
-				if _, err := mesh.ParseNoz(budget); err != nil {
+				if _, err := parseBudget(budget); err != nil {
 					return err // before there is a bucket
 				}
 			}
@@ -277,7 +278,7 @@ type statView struct {
 	objectView
 	Version     mesh.VersionID `json:"version"`
 	ContentType string         `json:"content_type,omitempty"`
-	BLAKE3      string         `json:"blake3"`
+	BLAKE3      string         `json:"blake3,omitempty"` // nobody knows it of objects that were written in parts
 	Inline      bool           `json:"inline"`
 	Segments    int            `json:"segments"`
 	DataPieces  int            `json:"data_pieces,omitempty"`
@@ -293,8 +294,11 @@ func statOf(ctx context.Context, c *client.Client, o *client.Object) (*statView,
 		return nil, err
 	}
 	v := &statView{objectView: objectView{Path: o.Path.String(), Size: o.Size, Modified: o.Modified.UTC().Format(time.RFC3339)}, Version: o.Version,
-		ContentType: o.ContentType, BLAKE3: fmt.Sprintf("%x", o.PlainHash), Inline: pl.Segments == 0, Segments: pl.Segments, DataPieces: pl.DataPieces,
+		ContentType: o.ContentType, Inline: pl.Segments == 0, Segments: pl.Segments, DataPieces: pl.DataPieces,
 		Pieces: len(pl.Pieces), Health: "full", Holders: map[string]int{}}
+	if o.PlainHash != [32]byte{} {
+		v.BLAKE3 = hex.EncodeToString(o.PlainHash[:])
+	}
 	for _, p := range pl.Pieces {
 		if !p.Stored {
 			v.Missing++
@@ -307,7 +311,10 @@ func statOf(ctx context.Context, c *client.Client, o *client.Object) (*statView,
 }
 
 func (v *statView) write(w io.Writer) {
-	fmt.Fprintf(w, "%s\n  %d bytes, written %s, version %s\n  BLAKE3 %s\n", v.Path, v.Size, v.Modified, v.Version, v.BLAKE3)
+	fmt.Fprintf(w, "%s\n  %d bytes, written %s, version %s\n", v.Path, v.Size, v.Modified, v.Version)
+	if v.BLAKE3 != "" {
+		fmt.Fprintf(w, "  BLAKE3 %s\n", v.BLAKE3)
+	}
 	if v.ContentType != "" {
 		fmt.Fprintf(w, "  %s\n", v.ContentType)
 	}
@@ -330,7 +337,7 @@ func objectPath(s string) (mesh.Path, error) {
 }
 
 func newRemoveCommand(e *env) *cobra.Command {
-	var recursive bool
+	var recursive, versions bool
 	cmd := &cobra.Command{
 		Use:   "rm stratos://BUCKET/KEY",
 		Short: "Delete an object, or with --recursive all whose keys begin so",
@@ -343,23 +350,43 @@ func newRemoveCommand(e *env) *cobra.Command {
 			if p.Key == "" && !recursive {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a bucket", p), "remove its objects with --recursive, then the bucket with: stratos rb %s", p)
 			}
-			return e.withClient(cmd.Context(), func(c *client.Client) error { return e.remove(cmd.Context(), c, p, recursive) })
+			return e.withClient(cmd.Context(), func(c *client.Client) error { return e.remove(cmd.Context(), c, p, recursive, versions) })
 		},
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "delete every object whose key begins so")
+	cmd.Flags().BoolVar(&versions, "versions", false, "delete for good: every version, and every mark that an object was deleted")
 	return cmd
 }
 
-func (e *env) remove(ctx context.Context, c *client.Client, p mesh.Path, recursive bool) error {
-	keys := []string{p.Key}
-	if recursive {
-		keys = nil
-		if err := c.List(ctx, p, "", func(l client.Listed) error { keys = append(keys, l.Key); return nil }); err != nil {
-			return err
+func (e *env) remove(ctx context.Context, c *client.Client, p mesh.Path, recursive, versions bool) error {
+	all := []client.Listed{{Key: p.Key}}
+	if recursive || versions {
+		all = nil
+		for q := (&client.ListQuery{Bucket: p.Bucket, Prefix: p.Key, Versions: versions, Limit: 1000}); q != nil; {
+			page, err := c.ListPage(ctx, *q)
+			if err != nil {
+				return err
+			}
+			for _, l := range page.Names {
+				if recursive || l.Key == p.Key {
+					all = append(all, l)
+				}
+			}
+			q = page.Next
 		}
 	}
-	err := each(ctx, keys, func(ctx context.Context, k string) error {
-		err := c.Delete(ctx, mesh.Path{Bucket: p.Bucket, Key: k})
+	if len(all) == 0 && !recursive {
+		return mesh.Errorf(mesh.NotFound, "there is no version of %s", p)
+	}
+	err := each(ctx, all, func(ctx context.Context, l client.Listed) error {
+		o := client.DeleteOptions{}
+		if versions {
+			o.Purge = &l.Version
+			if l.Null {
+				o.Purge = &client.NullVersion
+			}
+		}
+		_, err := c.DeleteWith(ctx, mesh.Path{Bucket: p.Bucket, Key: l.Key}, o)
 		if recursive && mesh.KindOf(err) == mesh.NotFound { // somebody else was faster
 			return nil
 		}
@@ -368,10 +395,13 @@ func (e *env) remove(ctx context.Context, c *client.Client, p mesh.Path, recursi
 	if err != nil {
 		return err
 	}
-	return e.print(map[string]any{"deleted": len(keys)}, func(w io.Writer) {
-		if recursive {
-			fmt.Fprintf(w, "deleted %s\n", count(len(keys), "object"))
-		} else {
+	return e.print(map[string]any{"deleted": len(all)}, func(w io.Writer) {
+		switch {
+		case versions:
+			fmt.Fprintf(w, "deleted %s for good\n", count(len(all), "version"))
+		case recursive:
+			fmt.Fprintf(w, "deleted %s\n", count(len(all), "object"))
+		default:
 			fmt.Fprintf(w, "deleted %s\n", p)
 		}
 	})

@@ -41,6 +41,7 @@ type shelf struct {
 	cors    *auth.CORSConfiguration
 	fail    error // of Object
 	cut     bool  // bodies break off in the middle
+	gone    error // why bodies do not even begin
 	stuck   bool  // nobody answers
 }
 
@@ -128,17 +129,18 @@ func (v *memVisit) Object(key, _ string) (*s3.Found, error) {
 func (v *memVisit) Open(f *s3.Found, offset, length uint64) (io.ReadCloser, error) {
 	body := v.b.bodies[f.Path.Key][offset : offset+length]
 	v.s.read.Add(int64(len(body)))
+	if v.b.gone != nil {
+		return io.NopCloser(broken{v.b.gone}), nil
+	}
 	if v.b.cut {
-		return io.NopCloser(io.MultiReader(strings.NewReader(body[:len(body)/2]), broken{})), nil
+		return io.NopCloser(io.MultiReader(strings.NewReader(body[:len(body)/2]), broken{mesh.Errorf(mesh.Unavailable, "the nodes are gone")})), nil
 	}
 	return io.NopCloser(strings.NewReader(body)), nil
 }
 
-type broken struct{}
+type broken struct{ error }
 
-func (broken) Read([]byte) (int, error) {
-	return 0, mesh.Errorf(mesh.Unavailable, "the nodes are gone")
-}
+func (b broken) Read([]byte) (int, error) { return 0, b.error }
 
 func (v *memVisit) List(prefix, after string) (names []client.Listed, next string, err error) {
 	seen := map[string]bool{}
@@ -297,6 +299,21 @@ func TestBrokenOff(t *testing.T) {
 	}
 	if got := w.ask("GET", "/films/short"); got.err == nil && got.status == 200 {
 		t.Errorf("short: %v", got)
+	}
+	for err, status := range map[error]int{mesh.Errorf(mesh.Unavailable, "the nodes are gone"): 503, mesh.Errorf(mesh.Exhausted, "the budget is used up"): 402} {
+		w := newWorld(t, Options{})
+		w.films.put("film", "video/mp4", strings.Repeat("x", 1<<20))
+		w.films.put("packed", "text/plain", strings.Repeat("x", 1<<20)).Headers["Content-Encoding"] = "gzip"
+		w.films.gone = err
+		for _, headers := range [][]string{nil, {"Range: bytes=5-9"}} {
+			for _, key := range []string{"film", "packed"} {
+				got := w.ask("GET", "/films/"+key, headers...)
+				if w.expect(key+" that does not begin", got, status, ""); got.header.Get("ETag") != "" || got.header.Get("Content-Range") != "" {
+					t.Errorf("%s: the error is described as the object: %v", key, got.header)
+				}
+			}
+		}
+		w.expect("only asked about", w.ask("HEAD", "/films/film"), 200, "")
 	}
 }
 
@@ -551,8 +568,8 @@ func TestPasswords(t *testing.T) {
 	for i := 0; i < tries-3; i++ {
 		w.expect("a try", w.ask("POST", at, "password=x"), 401, "")
 	}
-	w.expect("one too many", w.ask("POST", at, "password=open+sesame"), 503, "")
-	if got := w.ask("POST", other, "password="+strings.Repeat("x", maxForm)); got.status != 503 && got.status != 400 {
+	w.expect("one too many", w.ask("POST", at, "password=open+sesame"), 429, "")
+	if got := w.ask("POST", other, "password="+strings.Repeat("x", maxForm)); got.status != 429 && got.status != 400 {
 		t.Errorf("a long form: %v", got)
 	}
 }

@@ -15,6 +15,7 @@ func (s *Server) object(w *answer, r *nethttp.Request, v s3.Visit, f *s3.Found) 
 	c := &content{visit: v, found: f, upTo: rangeEnd(r.Header.Get("Range"), f.Size)}
 	defer c.close()
 	describe(w, f)
+	w.holds = true
 	nethttp.ServeContent(w, r, "", f.Modified, c)
 	return c.outcome(w)
 }
@@ -26,6 +27,7 @@ func (s *Server) whole(w *answer, r *nethttp.Request, v s3.Visit, f *s3.Found, s
 	describe(w, f)
 	w.Header().Del("ETag")
 	w.Header().Set("Content-Length", strconv.FormatUint(f.Size, 10))
+	w.holds = true
 	w.WriteHeader(status)
 	if r.Method != nethttp.MethodHead {
 		_, _ = io.Copy(w, c)
@@ -129,8 +131,10 @@ func (c *content) close() {
 func (c *content) outcome(w *answer) error {
 	switch {
 	case c.err == nil:
+		w.release()
 		return nil
 	case w.status == 0:
+		w.holds = false
 		return c.err
 	}
 	panic(nethttp.ErrAbortHandler)

@@ -79,12 +79,17 @@ func (s *Server) page(w *answer, r *nethttp.Request, status int, which string, d
 	return nil
 }
 
+var errAttempts = errors.New("too many passwords were tried")
+
 var errMethod = errors.New("that can be read, and nothing else")
 
 // statusOf is an error in HTTP's words.
 func statusOf(err error) int {
-	if errors.Is(err, errMethod) {
+	switch {
+	case errors.Is(err, errMethod):
 		return nethttp.StatusMethodNotAllowed
+	case errors.Is(err, errAttempts):
+		return nethttp.StatusTooManyRequests
 	}
 	switch kind := mesh.KindOf(err); {
 	case kind == mesh.NotFound:
@@ -107,6 +112,7 @@ var reasons = map[int]string{
 	nethttp.StatusForbidden:           "This is not for everybody.",
 	nethttp.StatusBadRequest:          "That address cannot be read.",
 	nethttp.StatusMethodNotAllowed:    "This can be read, and nothing else.",
+	nethttp.StatusTooManyRequests:     "Too many passwords were tried. Wait a minute.",
 	nethttp.StatusPaymentRequired:     "What its owner set aside for this is used up. Ask the owner.",
 	nethttp.StatusServiceUnavailable:  "This cannot be answered now. Try again in a moment.",
 	nethttp.StatusInternalServerError: "Something went wrong here. Try again, and tell who runs this gateway.",
@@ -126,7 +132,10 @@ func (s *Server) refuse(w *answer, r *nethttp.Request, err error) {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
-	if status == nethttp.StatusServiceUnavailable {
+	switch status {
+	case nethttp.StatusTooManyRequests:
+		h.Set("Retry-After", "60")
+	case nethttp.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -198,6 +198,8 @@ type answer struct {
 	status int
 	bytes  int64
 	late   *time.Timer // ends the request's questions, unless the answer begins before; nil: nothing does
+	holds  bool        // the status waits for the first byte, so that what fails before it is answered
+	held   int
 }
 
 func (a *answer) begin(status int) {
@@ -209,11 +211,25 @@ func (a *answer) begin(status int) {
 }
 
 func (a *answer) WriteHeader(status int) {
+	if a.holds {
+		a.held = status
+		return
+	}
 	a.begin(status)
 	a.ResponseWriter.WriteHeader(status)
 }
 
+// release sends the status that was held.
+func (a *answer) release() {
+	if a.holds = false; a.held != 0 {
+		a.WriteHeader(a.held)
+	}
+}
+
 func (a *answer) Write(p []byte) (int, error) {
+	if a.holds {
+		a.release()
+	}
 	a.begin(nethttp.StatusOK)
 	n, err := a.ResponseWriter.Write(p)
 	a.bytes += int64(n)

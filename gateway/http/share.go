@@ -174,14 +174,15 @@ func beginning(v s3.Visit, f *s3.Found) (string, bool, error) {
 // unlock returns what a share with a password opens, if the request shows that it was typed. Else it has answered, with nil, or
 // says why it cannot.
 func (s *Server) unlock(w *answer, r *nethttp.Request, key *client.AccessKey, root string, from net.Addr) (*client.Access, error) {
-	if a, ok := s.locks.open.Get(key.Name); ok && s.locks.proven(r, key.Name, time.Now()) {
+	typed := r.Method == nethttp.MethodPost
+	if a, ok := s.locks.open.Get(key.Name); ok && !typed && s.locks.proven(r, key.Name, time.Now()) {
 		return a, nil
 	}
-	if r.Method != nethttp.MethodPost {
+	if !typed {
 		return nil, s.page(w, r, nethttp.StatusUnauthorized, "password", pageData{Title: "Password"})
 	}
 	if !s.locks.byClient.Admit(guard.ClientOf(from)) || !s.locks.byShare.Admit(key.Name) {
-		return nil, mesh.Errorf(mesh.Unavailable, "too many passwords were tried")
+		return nil, errAttempts
 	}
 	r.Body = nethttp.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {

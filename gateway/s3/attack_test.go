@@ -348,6 +348,31 @@ func TestFormLeavesNoFile(t *testing.T) {
 	}
 }
 
+// An owner who denied himself everything takes that back, and does nothing else before.
+func TestOwnerBehindHisPolicy(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.keys.add("READER", share(t, w.alice, client.Terms{Prefix: "photos/", Operations: grant.Read | grant.List}))
+	w.be.objects["photos/k"] = []byte("x")
+	deny := `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::photos","arn:aws:s3:::photos/*"]}]}`
+	w.be.policies["photos"] = deny
+	for _, c := range []struct {
+		key    string
+		r      request
+		status int
+	}{
+		{"ALICE", request{path: "/photos/k"}, 403}, {"ALICE", request{path: "/photos/k", query: "policy"}, 403}, {"ALICE", request{method: "DELETE", path: "/photos/k", query: "policy"}, 403},
+		{"ALICE", request{path: "/photos", query: "location"}, 403}, {"ALICE", request{path: "/photos", query: "list-type=2&policy"}, 200}, // the policy
+		{"ALICE", request{path: "/photos", query: "policy"}, 200}, {"BOB", request{path: "/photos", query: "policy"}, 403}, {"BOB", request{method: "DELETE", path: "/photos", query: "policy"}, 403},
+		{"READER", request{method: "DELETE", path: "/photos", query: "policy"}, 403}, {"ALICE", request{method: "PUT", path: "/photos", query: "policy", body: deny}, 204},
+		{"ALICE", request{method: "DELETE", path: "/photos", query: "policy"}, 204}, {"ALICE", request{path: "/photos/k"}, 200},
+	} {
+		c.r.key = c.key
+		if a := w.do(c.r); a.status != c.status || strings.Contains(c.r.query, "policy") && a.status == 200 && a.body != deny {
+			t.Errorf("%s: %s %s?%s: %v, want %d", c.key, c.r.method, c.r.path, c.r.query, a, c.status)
+		}
+	}
+}
+
 // A form upload's key is only known from its fields.
 func TestFormUpload(t *testing.T) {
 	w := newWorld(t, Options{})

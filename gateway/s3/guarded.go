@@ -57,6 +57,28 @@ func (g *guarded) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([
 	return b, nil
 }
 
+// policyRead marks a request in which versitygw has asked for a policy to see whether it is allowed.
+const policyRead = "stratos-policy-read"
+
+// GetBucketPolicy hides a policy from the check whether the bucket's owner may see, replace or delete that policy: one that denies
+// its owner everything could never be taken back. What the owner's key allows still counts.
+func (g *guarded) GetBucketPolicy(ctx context.Context, bucket string) ([]byte, error) {
+	rc, ok := ctx.(*fasthttp.RequestCtx)
+	if a, known := ctx.Value("account").(auth.Account); ok && known && rc.UserValue(policyRead) == nil && rc.QueryArgs().Has("policy") && aboutBucket(rc, bucket) {
+		rc.SetUserValue(policyRead, true)
+		if owner, err := g.owner(ctx, bucket); err == nil && owner.String() == a.Access {
+			return nil, s3err.GetAPIError(s3err.ErrNoSuchBucketPolicy)
+		}
+	}
+	return g.Backend.GetBucketPolicy(ctx, bucket)
+}
+
+// aboutBucket tells whether a request is about a bucket itself, by path or by host.
+func aboutBucket(rc *fasthttp.RequestCtx, bucket string) bool {
+	path := strings.Trim(string(rc.Path()), "/")
+	return path == "" || path == bucket
+}
+
 // owner tells whose a bucket is.
 func (g *guarded) owner(ctx context.Context, bucket string) (mesh.Account, error) {
 	if a, ok := g.owners.Get(bucket); ok {

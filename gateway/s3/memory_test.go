@@ -94,6 +94,13 @@ func (m *memory) PutBucketPolicy(_ context.Context, b string, p []byte) error {
 	return nil
 }
 
+func (m *memory) DeleteBucketPolicy(_ context.Context, b string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.policies, b)
+	return nil
+}
+
 func (m *memory) PutBucketLifecycle(_ context.Context, b string, document []byte) error {
 	m.hook("PutBucketLifecycle", b)
 	m.mu.Lock()

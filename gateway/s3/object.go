@@ -369,6 +369,9 @@ func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 	if err != nil {
 		return nil, o.fail("reading an object", err)
 	}
+	if _, err := r.Read(nil); err != nil && err != io.EOF { // waits for the first bytes: what fails before them has a status
+		return nil, o.fail("reading an object", errors.Join(err, r.Close()))
+	}
 	mode, until, hold := lockOf(found)
 	out := &s3.GetObjectOutput{AcceptRanges: ptr("bytes"), ContentLength: ptr(int64(sel.length)), ContentRange: sel.contentRange, PartsCount: sel.parts, ContentType: ptr(found.ContentType),
 		ETag: s.quoted(), LastModified: ptr(found.Modified.UTC()), Metadata: userOf(found.Attributes), VersionId: orNil(shownVersion(v, found.Version, found.Null)),

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -44,8 +45,18 @@ func Pages(h http.Handler, log *slog.Logger) *http.Server {
 	return s
 }
 
-// Run serves on l until ctx ends, then gives requests under way a moment.
+// Run serves on l until ctx ends, then gives requests under way a moment, and returns when the last handler has.
 func Run(ctx context.Context, s *http.Server, l net.Listener) error {
+	var handlers sync.RWMutex // each reads; a server that is closed does not wait for them by itself
+	h := s.Handler
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !handlers.TryRLock() {
+			panic(http.ErrAbortHandler) // it is over
+		}
+		defer handlers.RUnlock()
+		h.ServeHTTP(w, r)
+	})
+	defer handlers.Lock()
 	done := make(chan error, 1)
 	go func() {
 		if s.TLSConfig != nil {

@@ -167,7 +167,7 @@ func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
 	for _, b := range r.Budgets {
 		k := key(spentKey, r.Account, b.Link)
 		if spent := s.counter(k); spent+uint64(l.Amount) > b.Noz {
-			return mesh.Errorf(mesh.Exhausted, "the grant's budget of %s has %s left", mesh.Noz(b.Noz), mesh.Noz(b.Noz-min(spent, b.Noz)))
+			return mesh.Errorf(mesh.Exhausted, "the grant's budget of %s has %s left, and %s are needed", mesh.Noz(b.Noz), mesh.Noz(b.Noz-min(spent, b.Noz)), l.Amount)
 		}
 		s.add(k, uint64(l.Amount))
 	}

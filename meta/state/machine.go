@@ -300,7 +300,7 @@ func (s *step) fresh(atMs, notAfterMs int64, m *wirepb.Signed) error {
 	}
 	if atMs < s.tip.TimeMs-ReplayWindowMs || atMs > s.tip.TimeMs+ReplayWindowMs {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the message is dated %d ms from the network's time, at most %d either way", atMs-s.tip.TimeMs, ReplayWindowMs),
-			"set this machine's clock")
+			"try again in a moment, in case the network stood still; if it did not, set this machine's clock")
 	}
 	h := sha256.Sum256(m.Body)
 	k := key(seenKey, msKey(atMs), h[:])

@@ -174,8 +174,14 @@ func (g *Group) Commit(ctx context.Context, raw []byte) (mesh.Height, error) {
 	return h, g.AwaitQuorum(ctx, h)
 }
 
-// AwaitQuorum waits until 2f+1 authorities say that they have applied height h.
+// quorumWait is how long AwaitQuorum waits at most.
+const quorumWait = 30 * time.Second
+
+// AwaitQuorum waits until 2f+1 authorities say that they have applied height h, but not for ever: when there are not so many, nothing
+// is served.
 func (g *Group) AwaitQuorum(ctx context.Context, h mesh.Height) error {
+	ctx, cancel := context.WithTimeout(ctx, quorumWait)
+	defer cancel()
 	retry := time.NewTicker(g.opts.Patience)
 	defer retry.Stop()
 	for {
@@ -201,7 +207,7 @@ func (g *Group) AwaitQuorum(ctx context.Context, h mesh.Height) error {
 		case <-retry.C: // members whose poll failed are asked again
 		case <-ctx.Done():
 			return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d of %d authorities have applied height %d, %d are needed", n, len(g.members), h, g.quorum()),
-				"the write is on the log; look at 'stratos meta status'")
+				"what was written is on the log; look at 'stratos meta status'")
 		}
 	}
 }
