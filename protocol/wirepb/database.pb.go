@@ -29,6 +29,8 @@ const (
 	CellTxKind_CELL_TX_NOTICE      CellTxKind = 1 // the same Notice by f+1 authorities
 	CellTxKind_CELL_TX_SESSION     CellTxKind = 2 // a Session
 	CellTxKind_CELL_TX_ENVELOPE    CellTxKind = 3 // an Envelope
+	CellTxKind_CELL_TX_REVOCATION  CellTxKind = 4 // a Revocation
+	CellTxKind_CELL_TX_CHECKPOINT  CellTxKind = 5 // a Checkpoint
 )
 
 // Enum value maps for CellTxKind.
@@ -38,12 +40,16 @@ var (
 		1: "CELL_TX_NOTICE",
 		2: "CELL_TX_SESSION",
 		3: "CELL_TX_ENVELOPE",
+		4: "CELL_TX_REVOCATION",
+		5: "CELL_TX_CHECKPOINT",
 	}
 	CellTxKind_value = map[string]int32{
 		"CELL_TX_UNSPECIFIED": 0,
 		"CELL_TX_NOTICE":      1,
 		"CELL_TX_SESSION":     2,
 		"CELL_TX_ENVELOPE":    3,
+		"CELL_TX_REVOCATION":  4,
+		"CELL_TX_CHECKPOINT":  5,
 	}
 )
 
@@ -550,7 +556,7 @@ func (x *Statement) GetParameters() []*Value {
 type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`                          // 16 bytes
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; a second envelope with it has the result of the first
+	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; a second envelope of the same session with it has the result of the first
 	NotAfterMs    int64                  `protobuf:"varint,3,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // block time after which it is refused; at most 10 minutes ahead
 	GasLimit      uint64                 `protobuf:"varint,4,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
 	Statements    []*Statement           `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
@@ -1065,6 +1071,212 @@ func (x *CellTx) GetMessages() []*Signed {
 	return nil
 }
 
+// Checkpoint is what a replica says its databases hold (purpose checkpoint/1, its answer key). 2f+1 equal ones are believed.
+type Checkpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          []byte                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Height        int64                  `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`               // of the log
+	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // of that block
+	State         []byte                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`                  // BLAKE3 of what the cell keeps besides its databases
+	Databases     []*CheckedDatabase     `protobuf:"bytes,6,rep,name=databases,proto3" json:"databases,omitempty"`          // by id, without the dropped
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_database_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Checkpoint) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetDatabases() []*CheckedDatabase {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+type CheckedDatabase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched it
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`  // rolling
+	Content       []byte                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
+	Usage         *Usage                 `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"` // of all its envelopes so far
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckedDatabase) Reset() {
+	*x = CheckedDatabase{}
+	mi := &file_database_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckedDatabase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckedDatabase) ProtoMessage() {}
+
+func (x *CheckedDatabase) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckedDatabase.ProtoReflect.Descriptor instead.
+func (*CheckedDatabase) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CheckedDatabase) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *CheckedDatabase) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *CheckedDatabase) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *CheckedDatabase) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *CheckedDatabase) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// Certificate is the same Checkpoint by 2f+1 members.
+type Certificate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoints   []*Signed              `protobuf:"bytes,1,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_database_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Certificate) GetCheckpoints() []*Signed {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
 // Answer is what a replica says that statements gave (purpose answer/1, its answer key). Two with different outcomes and the rest
 // equal prove that one is false.
 type Answer struct {
@@ -1081,7 +1293,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1305,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1318,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{13}
+	return file_database_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Answer) GetCell() []byte {
@@ -1164,7 +1376,7 @@ type DatabaseQuery struct {
 
 func (x *DatabaseQuery) Reset() {
 	*x = DatabaseQuery{}
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1388,7 @@ func (x *DatabaseQuery) String() string {
 func (*DatabaseQuery) ProtoMessage() {}
 
 func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1401,7 @@ func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
 func (*DatabaseQuery) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{14}
+	return file_database_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DatabaseQuery) GetDatabase() []byte {
@@ -1220,18 +1432,19 @@ func (x *DatabaseQuery) GetMinHeight() int64 {
 	return 0
 }
 
-// DatabaseReply is what became of an envelope or a query.
+// DatabaseReply is what became of a query or a transaction.
 type DatabaseReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Answer        *Signed                `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	Outcome       *Outcome               `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"` // of an envelope or a query
+	Answer        *Signed                `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`   // of these too
+	Height        int64                  `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`  // of the block that applied the transaction
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DatabaseReply) Reset() {
 	*x = DatabaseReply{}
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1456,7 @@ func (x *DatabaseReply) String() string {
 func (*DatabaseReply) ProtoMessage() {}
 
 func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1469,7 @@ func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
 func (*DatabaseReply) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{15}
+	return file_database_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DatabaseReply) GetOutcome() *Outcome {
@@ -1273,6 +1486,13 @@ func (x *DatabaseReply) GetAnswer() *Signed {
 	return nil
 }
 
+func (x *DatabaseReply) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
 // CellStatus is how a replica stands.
 type CellStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1282,7 +1502,7 @@ type CellStatusRequest struct {
 
 func (x *CellStatusRequest) Reset() {
 	*x = CellStatusRequest{}
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1514,7 @@ func (x *CellStatusRequest) String() string {
 func (*CellStatusRequest) ProtoMessage() {}
 
 func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,20 +1527,22 @@ func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
 func (*CellStatusRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{16}
+	return file_database_proto_rawDescGZIP(), []int{19}
 }
 
 type CellStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Height        int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
 	Databases     []*HostedStatus        `protobuf:"bytes,2,rep,name=databases,proto3" json:"databases,omitempty"`
+	Checkpoint    int64                  `protobuf:"varint,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`       // height of the newest certificate; 0: none yet
+	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // of the block at height
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CellStatus) Reset() {
 	*x = CellStatus{}
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1332,7 +1554,7 @@ func (x *CellStatus) String() string {
 func (*CellStatus) ProtoMessage() {}
 
 func (x *CellStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1345,7 +1567,7 @@ func (x *CellStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
 func (*CellStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{17}
+	return file_database_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CellStatus) GetHeight() int64 {
@@ -1362,6 +1584,20 @@ func (x *CellStatus) GetDatabases() []*HostedStatus {
 	return nil
 }
 
+func (x *CellStatus) GetCheckpoint() int64 {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return 0
+}
+
+func (x *CellStatus) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
 type HostedStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
@@ -1375,7 +1611,7 @@ type HostedStatus struct {
 
 func (x *HostedStatus) Reset() {
 	*x = HostedStatus{}
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1623,7 @@ func (x *HostedStatus) String() string {
 func (*HostedStatus) ProtoMessage() {}
 
 func (x *HostedStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1636,7 @@ func (x *HostedStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
 func (*HostedStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{18}
+	return file_database_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HostedStatus) GetDatabase() []byte {
@@ -1520,7 +1756,23 @@ const file_database_proto_rawDesc = "" +
 	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\"n\n" +
 	"\x06CellTx\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.stratos.wire.v1.CellTxKindR\x04kind\x123\n" +
-	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xa0\x01\n" +
+	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xc1\x01\n" +
+	"\n" +
+	"Checkpoint\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
+	"\x06height\x18\x03 \x01(\x03R\x06height\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\fR\x05state\x12>\n" +
+	"\tdatabases\x18\x06 \x03(\v2 .stratos.wire.v1.CheckedDatabaseR\tdatabases\"\xa5\x01\n" +
+	"\x0fCheckedDatabase\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
+	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x18\n" +
+	"\acontent\x18\x04 \x01(\fR\acontent\x12,\n" +
+	"\x05usage\x18\x05 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\"H\n" +
+	"\vCertificate\x129\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\x17.stratos.wire.v1.SignedR\vcheckpoints\"\xa0\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1a\n" +
@@ -1535,27 +1787,34 @@ const file_database_proto_rawDesc = "" +
 	"statements\x12\x1b\n" +
 	"\tgas_limit\x18\x03 \x01(\x04R\bgasLimit\x12\x1d\n" +
 	"\n" +
-	"min_height\x18\x04 \x01(\x03R\tminHeight\"t\n" +
+	"min_height\x18\x04 \x01(\x03R\tminHeight\"\x8c\x01\n" +
 	"\rDatabaseReply\x122\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
-	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\"\x13\n" +
-	"\x11CellStatusRequest\"a\n" +
+	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x12\x16\n" +
+	"\x06height\x18\x03 \x01(\x03R\x06height\"\x13\n" +
+	"\x11CellStatusRequest\"\x9a\x01\n" +
 	"\n" +
 	"CellStatus\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12;\n" +
-	"\tdatabases\x18\x02 \x03(\v2\x1d.stratos.wire.v1.HostedStatusR\tdatabases\"\x8c\x01\n" +
+	"\tdatabases\x18\x02 \x03(\v2\x1d.stratos.wire.v1.HostedStatusR\tdatabases\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x03 \x01(\x03R\n" +
+	"checkpoint\x12\x17\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\"\x8c\x01\n" +
 	"\fHostedStatus\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
-	"\bsequence\x18\x05 \x01(\x04R\bsequence*d\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence*\x94\x01\n" +
 	"\n" +
 	"CellTxKind\x12\x17\n" +
 	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCELL_TX_NOTICE\x10\x01\x12\x13\n" +
 	"\x0fCELL_TX_SESSION\x10\x02\x12\x14\n" +
-	"\x10CELL_TX_ENVELOPE\x10\x03B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x10CELL_TX_ENVELOPE\x10\x03\x12\x16\n" +
+	"\x12CELL_TX_REVOCATION\x10\x04\x12\x16\n" +
+	"\x12CELL_TX_CHECKPOINT\x10\x05B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_database_proto_rawDescOnce sync.Once
@@ -1570,7 +1829,7 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_database_proto_goTypes = []any{
 	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
 	(*Database)(nil),          // 1: stratos.wire.v1.Database
@@ -1586,13 +1845,16 @@ var file_database_proto_goTypes = []any{
 	(*Outcome)(nil),           // 11: stratos.wire.v1.Outcome
 	(*Usage)(nil),             // 12: stratos.wire.v1.Usage
 	(*CellTx)(nil),            // 13: stratos.wire.v1.CellTx
-	(*Answer)(nil),            // 14: stratos.wire.v1.Answer
-	(*DatabaseQuery)(nil),     // 15: stratos.wire.v1.DatabaseQuery
-	(*DatabaseReply)(nil),     // 16: stratos.wire.v1.DatabaseReply
-	(*CellStatusRequest)(nil), // 17: stratos.wire.v1.CellStatusRequest
-	(*CellStatus)(nil),        // 18: stratos.wire.v1.CellStatus
-	(*HostedStatus)(nil),      // 19: stratos.wire.v1.HostedStatus
-	(*Signed)(nil),            // 20: stratos.wire.v1.Signed
+	(*Checkpoint)(nil),        // 14: stratos.wire.v1.Checkpoint
+	(*CheckedDatabase)(nil),   // 15: stratos.wire.v1.CheckedDatabase
+	(*Certificate)(nil),       // 16: stratos.wire.v1.Certificate
+	(*Answer)(nil),            // 17: stratos.wire.v1.Answer
+	(*DatabaseQuery)(nil),     // 18: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),     // 19: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil), // 20: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),        // 21: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),      // 22: stratos.wire.v1.HostedStatus
+	(*Signed)(nil),            // 23: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
 	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
@@ -1604,16 +1866,19 @@ var file_database_proto_depIdxs = []int32{
 	10, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
 	12, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
 	0,  // 8: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	20, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
-	5,  // 10: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
-	11, // 11: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	20, // 12: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	19, // 13: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	23, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	15, // 10: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
+	12, // 11: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
+	23, // 12: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	5,  // 13: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	11, // 14: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	23, // 15: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	22, // 16: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -1635,7 +1900,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

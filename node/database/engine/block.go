@@ -169,6 +169,9 @@ func (b *Block) usable() error {
 	return b.db.ready()
 }
 
+// Again tells whether a program of the block, by its place, had come before.
+func (b *Block) Again(index int) bool { return b.entries[index].again }
+
 // Digest is the rolling digest after the programs so far.
 func (b *Block) Digest() [32]byte { return b.at.digest }
 

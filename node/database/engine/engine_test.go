@@ -37,6 +37,9 @@ func TestOnceOnly(t *testing.T) {
 	if err != nil || len(rec.Outcomes) != 2 || rec.Outcomes[1].ID != p.ID || OutcomeDigest(rec.Outcomes[1].Outcome) != OutcomeDigest(o[0]) {
 		t.Errorf("on record: %v, %v", rec, err)
 	}
+	if rec.Outcomes[0].Again || !rec.Outcomes[1].Again {
+		t.Errorf("on record: %v", rec)
+	}
 	if rec, err = r.db.Recorded(3); err != nil || rec.Digest != r.db.Digest() || OutcomeDigest(rec.Outcomes[0].Outcome) != OutcomeDigest(o[0]) {
 		t.Errorf("on record: %v, %v", rec, err)
 	}
@@ -45,6 +48,18 @@ func TestOnceOnly(t *testing.T) {
 	r.block(large)
 	if o := r.block(large, p); o[0].Code != "" || o[1].Code != codeNotKept {
 		t.Errorf("got %s, %s", o[0].Code, o[1].Code)
+	}
+	newest, err := r.db.Recorded(r.db.Height())
+	if err != nil || !newest.Outcomes[0].Again || !newest.Outcomes[1].Again || newest.Outcomes[0].Outcome != nil {
+		t.Errorf("what came again: %v, %v", newest, err)
+	}
+	s := r.snapshot()
+	defer s.Close()
+	if o, h, err := s.Program(large.ID); err != nil || h != 4 || o.Code != codeNotKept {
+		t.Errorf("the large one: %v of height %d, %v", o, h, err)
+	}
+	if _, _, err := s.Program([16]byte{1}); mesh.KindOf(err) != mesh.NotFound {
+		t.Errorf("a program that never came: %v", err)
 	}
 	if o := r.block(large)[0]; o.Code != codeNotKept {
 		t.Errorf("got %s", o.Code)

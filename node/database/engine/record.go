@@ -39,7 +39,8 @@ type Record struct {
 type Recorded struct {
 	ID      [16]byte
 	Digest  [32]byte        // OutcomeDigest
-	Outcome *wirepb.Outcome // nil when there was no room to keep it; never in the newest block
+	Outcome *wirepb.Outcome // nil when there was no room to keep it; in the newest block only of what came again
+	Again   bool            // it came before; this is what became of it then
 }
 
 func corrupt(what string) error {
@@ -121,7 +122,7 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 		return nil, corrupt("a block that cannot be")
 	}
 	r.Digest = [32]byte(d)
-	rows, err = s.conn.query(`SELECT o.id, o.digest, coalesce(f.outcome, o.outcome) FROM main._stratos_outcome o
+	rows, err = s.conn.query(`SELECT o.id, o.digest, coalesce(f.outcome, o.outcome), o.of_height IS NOT NULL FROM main._stratos_outcome o
 		LEFT JOIN main._stratos_outcome f ON f.height=o.of_height AND f.idx=o.of_idx WHERE o.height=? ORDER BY o.idx`, int64(height))
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 		if !ok0 || !ok1 || len(id) != 16 || len(d) != 32 {
 			return nil, corrupt("a program that cannot be")
 		}
-		e := Recorded{ID: [16]byte(id), Digest: [32]byte(d)}
+		e := Recorded{ID: [16]byte(id), Digest: [32]byte(d), Again: row[3] == int64(1)}
 		if b, kept := row[2].([]byte); kept {
 			if e.Outcome, err = decodeOutcome(b, e.Digest); err != nil {
 				return nil, err
@@ -143,6 +144,21 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 		r.Outcomes = append(r.Outcomes, e)
 	}
 	return r, nil
+}
+
+// Program returns what became of the first coming of a program of the last ten minutes, and the height of its block. NotFound: it
+// is not on record. Where there was no room to keep the outcome, it is one of code 55000.
+func (s *Snapshot) Program(id [16]byte) (*wirepb.Outcome, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return nil, 0, err
+	}
+	o, height, _, ok, err := recorded(s.conn, id)
+	if err == nil && !ok {
+		err = mesh.Errorf(mesh.NotFound, "the program is not on record")
+	}
+	return o, height, err
 }
 
 // Recorded is what Snapshot.Recorded says of the newest state.
