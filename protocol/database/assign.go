@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -82,7 +83,10 @@ func CheckCellKey(k *wirepb.CellKey) error {
 
 func checkAddress(what, s string) error {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" || len(s) > maxAddress {
+	strange := func(r rune) bool { // which means something in a list of peers, or in a URL
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '.' || r == '-' || r == ':')
+	}
+	if err != nil || host == "" || len(s) > maxAddress || strings.ContainsFunc(host, strange) {
 		return mesh.Errorf(mesh.Invalid, "a replica's %s address %.40q is not host:port", what, s)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -10,6 +10,7 @@ import (
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -458,10 +459,8 @@ func (p *plan) outcome(a *attempt, before uint64) *wirepb.Outcome {
 	return o
 }
 
-// OutcomeDigest covers of an outcome what decides: code, the statement that failed, results and usage, not the texts.
-func OutcomeDigest(o *wirepb.Outcome) [32]byte {
-	return blake3.Sum256(wire.Encode(&wirepb.Outcome{Code: o.GetCode(), Failed: o.GetFailed(), Results: o.GetResults(), Usage: o.GetUsage()}))
-}
+// OutcomeDigest is what answers and results of blocks hold of an outcome.
+func OutcomeDigest(o *wirepb.Outcome) [32]byte { return database.OutcomeDigest(o) }
 
 func resultsDigest(o *wirepb.Outcome) [32]byte {
 	h := blake3.New(32, nil)

@@ -1,0 +1,5 @@
+package replica
+
+const childHome = "STRATOS_REPLICA_HOME"
+
+func child(string) {}

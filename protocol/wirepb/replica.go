@@ -1,0 +1,12 @@
+package wirepb
+
+// Paths of a replica's API. Each takes and answers one message by POST over mutual TLS, in which the replica shows its answer key.
+//
+//	CellSubmitPath  CellTx -> DatabaseReply         apply a transaction and wait for it
+//	CellQueryPath   DatabaseQuery -> DatabaseReply
+//	CellStatusPath  CellStatusRequest -> CellStatus
+const (
+	CellSubmitPath = "/v1/submit"
+	CellQueryPath  = "/v1/query"
+	CellStatusPath = "/v1/status"
+)
