@@ -41,6 +41,9 @@ type app struct {
 
 	jobs chan *job // checkpoints to be scanned; holds one
 
+	gate sync.RWMutex // held for reading while consensus asks
+	shut bool
+
 	mu      sync.Mutex
 	tip     *replicapb.Tip
 	applied chan struct{} // closed at each commit, then replaced
@@ -114,6 +117,11 @@ func (a *app) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.Resp
 // CheckTx keeps out of the mempool what would be refused anyway, and of each database what is too much at once. It decides nothing
 // that the log relies on.
 func (a *app) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	a.gate.RLock() // a mempool goes on for a moment when its node has stopped
+	defer a.gate.RUnlock()
+	if a.shut {
+		return &abci.ResponseCheckTx{Code: uint32(mesh.Unavailable) + 1, Log: "the replica has stopped"}, nil
+	}
 	hash := hashOf(r.Tx)
 	again := r.Type == abci.CheckTxType_Recheck
 	if err := a.precheck(r.Tx, hash, again); err != nil {
@@ -288,4 +296,9 @@ func (a *app) commit() error {
 }
 
 // close undoes the block under way; consensus has stopped.
-func (a *app) close() error { return a.discard() }
+func (a *app) close() error {
+	a.gate.Lock()
+	defer a.gate.Unlock()
+	a.shut = true
+	return a.discard()
+}

@@ -186,9 +186,14 @@ func (r *Replica) stop(ctx context.Context) error {
 	case <-r.app.failed:
 		failed = r.app.failure()
 	}
+	return errors.Join(failed, r.stopEngine())
+}
+
+// stopEngine stops consensus, and then its connections to the application, which CometBFT leaves open.
+func (r *Replica) stopEngine() error {
 	err := r.engine.Stop()
 	r.engine.Wait()
-	return errors.Join(failed, err)
+	return errors.Join(err, r.engine.ProxyApp().Stop())
 }
 
 // follow fails when the log is not followed any more.
@@ -217,8 +222,9 @@ func (r *Replica) Close() error {
 	var errs []error
 	if r.engine != nil {
 		if r.engine.IsRunning() {
-			errs = append(errs, r.engine.Stop())
-			r.engine.Wait()
+			errs = append(errs, r.stopEngine())
+		} else if p := r.engine.ProxyApp(); p.IsRunning() {
+			errs = append(errs, p.Stop())
 		}
 		r.engine = nil
 	}
