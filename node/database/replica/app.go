@@ -295,10 +295,16 @@ func (a *app) commit() error {
 	return nil
 }
 
-// close undoes the block under way; consensus has stopped.
+// close undoes the block under way, and gives back what waits to be read; consensus has stopped.
 func (a *app) close() error {
 	a.gate.Lock()
 	defer a.gate.Unlock()
 	a.shut = true
-	return a.discard()
+	err := a.discard()
+	select {
+	case j := <-a.jobs:
+		err = errors.Join(err, a.unpin(j))
+	default:
+	}
+	return err
 }

@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/libs/autofile.OpenAutoFile.func1"),
 		goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/consensus.(*Reactor).queryMaj23Routine"),
 		goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).reconnectToPeer"),
+		goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/p2p.(*Switch).dialPeersAsync.func1"),
+		goleak.IgnoreAnyFunction("github.com/cometbft/cometbft/blocksync.(*BlockPool).makeRequestersRoutine"),
 		goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
 	)
 }
@@ -229,13 +231,6 @@ func (r *rig) open() {
 func (r *rig) close() {
 	if r.app == nil {
 		return
-	}
-	select {
-	case j := <-r.app.jobs:
-		if err := r.app.unpin(j); err != nil {
-			r.w.t.Error(err)
-		}
-	default:
 	}
 	for _, f := range []func() error{r.app.close, r.app.files.close, r.db.Close} {
 		if err := f(); err != nil {
