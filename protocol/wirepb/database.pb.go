@@ -1674,6 +1674,103 @@ func (x *HostedStatus) GetSequence() uint64 {
 	return 0
 }
 
+// SnapshotRequest asks a replica for what another member needs that joins late. What the certificate names lies under CellExportPath.
+type SnapshotRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotRequest) Reset() {
+	*x = SnapshotRequest{}
+	mi := &file_database_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotRequest) ProtoMessage() {}
+
+func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{22}
+}
+
+type SnapshotAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificate   *Certificate           `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // none: the next checkpoint will be exported; ask again
+	Header        []byte                 `protobuf:"bytes,2,opt,name=header,proto3" json:"header,omitempty"`           // CometBFT's SignedHeader of the checkpoint's block, protobuf
+	Next          []byte                 `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`               // of the block after it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotAnswer) Reset() {
+	*x = SnapshotAnswer{}
+	mi := &file_database_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotAnswer) ProtoMessage() {}
+
+func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotAnswer.ProtoReflect.Descriptor instead.
+func (*SnapshotAnswer) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *SnapshotAnswer) GetCertificate() *Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *SnapshotAnswer) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+func (x *SnapshotAnswer) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
 var File_database_proto protoreflect.FileDescriptor
 
 const file_database_proto_rawDesc = "" +
@@ -1806,7 +1903,12 @@ const file_database_proto_rawDesc = "" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
-	"\bsequence\x18\x05 \x01(\x04R\bsequence*\x94\x01\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\"\x11\n" +
+	"\x0fSnapshotRequest\"|\n" +
+	"\x0eSnapshotAnswer\x12>\n" +
+	"\vcertificate\x18\x01 \x01(\v2\x1c.stratos.wire.v1.CertificateR\vcertificate\x12\x16\n" +
+	"\x06header\x18\x02 \x01(\fR\x06header\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\fR\x04next*\x94\x01\n" +
 	"\n" +
 	"CellTxKind\x12\x17\n" +
 	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
@@ -1829,7 +1931,7 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_database_proto_goTypes = []any{
 	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
 	(*Database)(nil),          // 1: stratos.wire.v1.Database
@@ -1854,7 +1956,9 @@ var file_database_proto_goTypes = []any{
 	(*CellStatusRequest)(nil), // 20: stratos.wire.v1.CellStatusRequest
 	(*CellStatus)(nil),        // 21: stratos.wire.v1.CellStatus
 	(*HostedStatus)(nil),      // 22: stratos.wire.v1.HostedStatus
-	(*Signed)(nil),            // 23: stratos.wire.v1.Signed
+	(*SnapshotRequest)(nil),   // 23: stratos.wire.v1.SnapshotRequest
+	(*SnapshotAnswer)(nil),    // 24: stratos.wire.v1.SnapshotAnswer
+	(*Signed)(nil),            // 25: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
 	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
@@ -1866,19 +1970,20 @@ var file_database_proto_depIdxs = []int32{
 	10, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
 	12, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
 	0,  // 8: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	23, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	25, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
 	15, // 10: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
 	12, // 11: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
-	23, // 12: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	25, // 12: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
 	5,  // 13: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
 	11, // 14: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	23, // 15: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	25, // 15: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
 	22, // 16: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	16, // 17: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -1900,7 +2005,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

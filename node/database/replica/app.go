@@ -28,9 +28,10 @@ type app struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	db    *pebble.DB
-	sync  *pebble.WriteOptions
-	files *files
+	db      *pebble.DB
+	sync    *pebble.WriteOptions
+	files   *files
+	exports *exports
 
 	// consensus calls these in order, one at a time
 	block  *block
@@ -52,8 +53,8 @@ type app struct {
 	failed  chan struct{} // closed when broken is set
 }
 
-func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, opts Options, log *slog.Logger) (*app, error) {
-	a := &app{cell: c, opts: opts, appState: appState, appHash: appHash, log: log, now: time.Now, db: db, sync: pebble.Sync, files: f,
+func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, e *exports, opts Options, log *slog.Logger) (*app, error) {
+	a := &app{cell: c, opts: opts, appState: appState, appHash: appHash, log: log, now: time.Now, db: db, sync: pebble.Sync, files: f, exports: e,
 		results: consensus.NewResults(func(t *told) bool { return t.kind == 0 }), queue: newQueue(opts), jobs: make(chan *job, 1),
 		applied: make(chan struct{}), failed: make(chan struct{})}
 	v := a.view()
@@ -290,7 +291,7 @@ func (a *app) commit() error {
 	}
 	a.results.Tell(b.step.height, a.hashes, b.results)
 	if b.step.certified {
-		return a.compare()
+		return errors.Join(a.compare(), a.noteCertificate())
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/engine"
 	"github.com/stratosmesh/stratos/protocol/database"
@@ -19,6 +21,7 @@ const dropped = database.Dropped
 // A job is a checkpoint whose databases are pinned, to be read through beside the log.
 type job struct {
 	checkpoint *wirepb.Checkpoint
+	state      *pebble.Snapshot // nil when the state has gone on since
 	pinned     []pinned
 }
 
@@ -51,6 +54,9 @@ func (a *app) checkpoint() error {
 // pin takes a snapshot of each database of a checkpoint, nil when one of them has gone on since.
 func (a *app) pin(c *wirepb.Checkpoint) (*job, error) {
 	j := &job{checkpoint: c}
+	if tip := a.view().tip(); tip.Height == c.Height {
+		j.state = a.db.NewSnapshot()
+	}
 	for _, d := range c.Databases {
 		id := mesh.DatabaseID(d.Database)
 		f, err := a.files.use(id)
@@ -78,6 +84,10 @@ func (a *app) unpin(j *job) error {
 		errs = append(errs, p.snapshot.Close(), a.files.done(p.id))
 	}
 	j.pinned = nil
+	if j.state != nil {
+		errs = append(errs, j.state.Close())
+		j.state = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -111,6 +121,9 @@ func (a *app) checkpoints(ctx context.Context, seal func(*wirepb.Checkpoint) *wi
 			}
 		case j := <-a.jobs:
 			err := a.scan(ctx, j, contents)
+			if err == nil && j.state != nil {
+				a.exports.make(ctx, j)
+			}
 			err = errors.Join(err, a.unpin(j))
 			if ctx.Err() != nil {
 				return nil

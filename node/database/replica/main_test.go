@@ -220,7 +220,11 @@ func (r *rig) open() {
 		t.Fatal(err)
 	}
 	f := newFiles(r.dir, opts.Engine)
-	if r.app, err = newApp(&cell{config: c, domain: c.Domain(), rules: opts.Rules}, g.AppState, g.AppHash, r.db, f, opts, quiet()); err != nil {
+	e, err := newExports(filepath.Join(folder(t), exportsDir), time.Hour, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.app, err = newApp(&cell{config: c, domain: c.Domain(), rules: opts.Rules}, g.AppState, g.AppHash, r.db, f, e, opts, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.app.resume(r.own); err != nil {

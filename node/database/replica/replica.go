@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -40,6 +41,7 @@ type Replica struct {
 	answerKey ed25519.PrivateKey
 	db        *pebble.DB
 	files     *files
+	exports   *exports
 	app       *app
 	stores    *consensus.Stores
 	engine    *node.Node
@@ -69,6 +71,9 @@ func New(home string, opts Options, log *slog.Logger) (r *Replica, err error) {
 			err = errors.Join(err, r.Close())
 		}
 	}()
+	if interrupted(home) {
+		return r, mesh.Errorf(mesh.Conflict, "%s holds a part of a checkpoint: join again", home)
+	}
 	id, err := Init(home)
 	if err != nil {
 		return r, err
@@ -97,7 +102,10 @@ func (r *Replica) assemble(home string) error {
 		return err
 	}
 	r.files = newFiles(filepath.Join(home, filesDir), r.opts.Engine)
-	if r.app, err = newApp(r.cell, genesis.AppState, genesis.AppHash, r.db, r.files, r.opts, r.log); err != nil {
+	if r.exports, err = newExports(filepath.Join(home, exportsDir), r.opts.ExportKeep, r.log); err != nil {
+		return err
+	}
+	if r.app, err = newApp(r.cell, genesis.AppState, genesis.AppHash, r.db, r.files, r.exports, r.opts, r.log); err != nil {
 		return err
 	}
 	cfg := consensus.Config(filepath.Join(home, consensusDir))
@@ -116,6 +124,11 @@ func (r *Replica) assemble(home string) error {
 	signer, err := consensus.Key(cfg)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(home, joinedFile)); err == nil {
+		if err := joined(cfg); err != nil {
+			return err
+		}
 	}
 	r.stores = new(consensus.Stores)
 	r.engine, err = node.NewNode(cfg, signer, &p2p.NodeKey{PrivKey: cmted.PrivKey(r.answerKey)},

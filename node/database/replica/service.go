@@ -26,6 +26,8 @@ func (r *Replica) service() http.Handler {
 	mux.Handle(wirepb.CellSubmitPath, rpc.Handler(database.MaxTx, r.handleSubmit))
 	mux.Handle(wirepb.CellQueryPath, rpc.Handler(database.MaxTx, r.handleQuery))
 	mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.handleStatus))
+	mux.Handle(wirepb.CellSnapshotPath, rpc.Handler(64, r.handleSnapshot))
+	mux.HandleFunc("GET "+wirepb.CellExportPath, r.handleExport)
 	return mux
 }
 

@@ -162,21 +162,30 @@ func (v *view) certificate() *wirepb.Certificate {
 	return c
 }
 
-// digest is what checkpoints hold of the state: BLAKE3 over "stratos cell state/1", a zero, and of all that is shared, by key, the
-// lengths of key and value as u32 BE and both.
+// stateDomain begins what the digest of the state covers.
+const stateDomain = "stratos cell state/1\x00"
+
+// digest is what checkpoints hold of the state; see the format of its export.
 func (v *view) digest() (sum [32]byte) {
 	h := blake3.New(32, nil)
-	h.Write([]byte("stratos cell state/1\x00"))
+	h.Write([]byte(stateDomain))
+	v.records(func(head [8]byte, k, b []byte) {
+		h.Write(head[:])
+		h.Write(k)
+		h.Write(b)
+	})
+	return [32]byte(h.Sum(nil))
+}
+
+// records calls f with all that is shared, by key, and with the lengths of key and value before it.
+func (v *view) records(f func(head [8]byte, k, b []byte)) {
 	v.each([]byte{firstShared}, []byte{lastShared + 1}, func(k, b []byte) bool {
 		var n [8]byte
 		binary.BigEndian.PutUint32(n[:4], uint32(len(k)))
 		binary.BigEndian.PutUint32(n[4:], uint32(len(b)))
-		h.Write(n[:])
-		h.Write(k)
-		h.Write(b)
+		f(n, k, b)
 		return true
 	})
-	return [32]byte(h.Sum(nil))
 }
 
 // A step changes the state within a block. Whoever writes has checked everything before: a refusal changes nothing.

@@ -314,11 +314,15 @@ func (s *step) ask(digest func(mesh.DatabaseID) ([32]byte, error)) error {
 
 // sameButContents compares a signed checkpoint with one that knows no contents.
 func sameButContents(m, asked *wirepb.Checkpoint) bool {
+	return string(wire.Encode(withoutContents(m))) == string(wire.Encode(asked))
+}
+
+func withoutContents(m *wirepb.Checkpoint) *wirepb.Checkpoint {
 	m = proto.Clone(m).(*wirepb.Checkpoint)
 	for _, d := range m.Databases {
 		d.Content = nil
 	}
-	return string(wire.Encode(m)) == string(wire.Encode(asked))
+	return m
 }
 
 // seedOf is what programs of a block draw from: BLAKE3 over "stratos cell block/1", a zero, the height and the block's hash.
