@@ -158,12 +158,12 @@ func (g *group) submit(u *user, i int, raw []byte) (reply *wirepb.DatabaseReply,
 	if err := proto.Unmarshal(raw, tx); err != nil {
 		g.t.Fatal(err)
 	}
-	for range 20 {
+	for range 200 {
 		reply = new(wirepb.DatabaseReply)
 		if err = g.call(u, i, wirepb.CellSubmitPath, tx, reply); err == nil || mesh.KindOf(err) != mesh.Unavailable {
 			return reply, err
 		}
-		time.Sleep(50 * time.Millisecond) // it does not listen yet
+		time.Sleep(50 * time.Millisecond) // it does not listen yet, or follow
 	}
 	return reply, err
 }

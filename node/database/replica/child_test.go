@@ -23,7 +23,7 @@ func child(home string) {
 	if err := syscall.SetNonblock(0, true); err != nil { // so that closing it ends a read
 		panic(err)
 	}
-	r, err := New(home, Options{Rules: cellRules, Parent: os.NewFile(0, "the parent")}, quiet())
+	r, err := New(home, Options{Rules: cellRules, IdleBlock: time.Second, Parent: os.NewFile(0, "the parent")}, quiet())
 	if err != nil {
 		panic(err)
 	}
@@ -54,7 +54,7 @@ func (g *group) spawn(i int) (c *exec.Cmd, end func() error) {
 // A replica is killed again and again while the others are written to, and has in the end what they have. It ends with its parent.
 func TestKilled(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seedOfTest(t), 2))
-	g := newGroup(t, 4, Options{Rules: cellRules})
+	g := newGroup(t, 4, Options{Rules: cellRules, IdleBlock: time.Second})
 	g.start(0, 1, 2)
 	u := g.user("anna")
 	g.mustSubmit(u, 0, u.opened())

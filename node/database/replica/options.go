@@ -36,7 +36,8 @@ type Options struct {
 	// no database can fill the mempool. Defaults 256 and 4 MiB.
 	Pending      int
 	PendingBytes int
-	// IdleBlock is how long an idle cell waits for its next block, so that its clock goes on. Default 30 s.
+	// IdleBlock is how long an idle cell waits for its next block, so that its clock goes on, and that a transaction which only one
+	// replica has is not forgotten. Default 10 s.
 	IdleBlock time.Duration
 	// Stale is how old a block's time may be that this replica proposes transactions with. Default 2 s.
 	Stale time.Duration
@@ -88,7 +89,7 @@ func (o Options) withDefaults() Options {
 	o.JoinPoll = cmp.Or(o.JoinPoll, 5*time.Second)
 	o.Pending = cmp.Or(o.Pending, 256)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 4<<20)
-	o.IdleBlock = cmp.Or(o.IdleBlock, 30*time.Second)
+	o.IdleBlock = cmp.Or(o.IdleBlock, 10*time.Second)
 	o.Stale = cmp.Or(o.Stale, 2*time.Second)
 	if o.reached == nil {
 		o.reached = func(string) {}

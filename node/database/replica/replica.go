@@ -236,8 +236,8 @@ func (r *Replica) Close() error {
 	if r.engine != nil {
 		if r.engine.IsRunning() {
 			errs = append(errs, r.stopEngine())
-		} else if p := r.engine.ProxyApp(); p.IsRunning() {
-			errs = append(errs, p.Stop())
+		} else if p := r.engine.ProxyApp(); p.IsRunning() { // it was never started, but for these
+			errs = append(errs, p.Stop(), r.engine.EventBus().Stop())
 		}
 		r.engine = nil
 	}

@@ -66,6 +66,9 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 
 // submit puts a transaction on the log and waits until it is applied here. A refusal is an error.
 func (r *Replica) submit(ctx context.Context, raw []byte) (int64, error) {
+	if r.engine.ConsensusReactor().WaitSync() {
+		return 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this replica is catching up with the log"), "ask another replica, or try again")
+	}
 	select {
 	case r.submits <- struct{}{}:
 		defer func() { <-r.submits }()
