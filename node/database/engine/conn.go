@@ -4,6 +4,7 @@ package engine
 #cgo linux LDFLAGS: -Wl,--unresolved-symbols=ignore-in-object-files
 #cgo darwin LDFLAGS: -Wl,-undefined,dynamic_lookup
 #include <stdlib.h>
+#include <string.h>
 #include "sqlite.h"
 */
 import "C"
@@ -74,6 +75,7 @@ type statement struct {
 	flags   int
 	dropped string // the table that loses rows at once
 	tokens  int
+	names   int    // bytes of the columns' names and types
 	first   string // keyword
 	cols    []*wirepb.Column
 }
@@ -269,6 +271,17 @@ func (s *statement) columnNames() []string {
 		names[i] = C.GoString(C.sqlite3_column_name(s.s, C.int(i)))
 	}
 	return names
+}
+
+// nameBytes is how long the names of the columns are together; SQLite gives each column its own, and a star repeats them.
+func (s *statement) nameBytes() (n int) {
+	for i := range C.sqlite3_column_count(s.s) {
+		n += int(C.strlen(C.sqlite3_column_name(s.s, i)))
+		if t := C.sqlite3_column_decltype(s.s, i); t != nil {
+			n += int(C.strlen(t))
+		}
+	}
+	return n
 }
 
 func (s *statement) columns() []*wirepb.Column {

@@ -15,6 +15,8 @@ var hostile = []struct {
 	sql   []string
 	codes string
 }{
+	{"long names, repeated by a star", []string{"SELECT " + strings.Repeat("*,", 998) + "* FROM (SELECT 1 AS \"" + strings.Repeat("n", 200_000) + "\")"}, codeTooBig},
+	{"a million values of a byte", []string{"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 1100) SELECT NULL" + strings.Repeat(",NULL", 998) + " FROM c"}, codeTooBig},
 	{"endless recursion", []string{"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"}, codeExhausted},
 	{"endless recursion that writes", []string{"INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c"}, codeExhausted},
 	{"endless recursion without rows", []string{"INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c WHERE x<0"}, codeExhausted},

@@ -42,7 +42,7 @@ type Limits struct {
 	TriggerSteps int    // statements of a trigger. Default 100
 	Objects      int    // tables, indexes, views and triggers. Default 2,000
 	Rows         int    // of a result. Default 100,000
-	ResultBytes  int    // of all results of a program. Default 8 MiB
+	ResultBytes  int    // of all results of a program, of which each value takes 8 besides its own. Default 8 MiB
 	Pages        int    // of 4 KiB, of the file; who meets it gets 53100. Default 16 Mi, which are 64 GiB
 	RecordBytes  int    // of outcomes that are kept for who asks again. Default 64 MiB
 }
@@ -104,4 +104,6 @@ const (
 	gasSchema    = 2_000 // for changing the schema, and
 	gasObject    = 50    // for each table, index, view and trigger that there is then
 	maxGas       = 1 << 40
+
+	valueBytes = 8 // that a value of a result takes of the limit at least: it takes more of the memory, even when it is NULL
 )

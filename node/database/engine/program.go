@@ -250,6 +250,10 @@ func (a *attempt) statement(i int, readOnly bool) (ok bool, err error) {
 			s.finalize()
 			return a.fail(i, codeSyntax, "more than one statement"), nil
 		}
+		if s.names = s.nameBytes(); s.names > c.limits.SQLBytes {
+			s.finalize()
+			return a.fail(i, codeTooBig, fmt.Sprintf("columns whose names have more than %d bytes together", c.limits.SQLBytes)), nil
+		}
 		s.key = keptKey{sql, a.tier}
 	}
 	defer func() { c.release(s, a.before == nil && err == nil) }()
@@ -381,6 +385,9 @@ func (a *attempt) finish(i int, s *statement, r *run) bool {
 			}
 		}
 	}
+	if a.bytes += len(r.data) + s.names + valueBytes*int(r.count)*r.columns; a.bytes > a.conn.limits.ResultBytes {
+		return a.fail(i, codeTooBig, fmt.Sprintf("results of more than %d bytes", a.conn.limits.ResultBytes))
+	}
 	var ok bool
 	if res.Rows, ok = decodeRows(r); !ok {
 		return a.fail(i, codeEncoding, "a text that is not UTF-8; cast it to a blob")
@@ -391,7 +398,6 @@ func (a *attempt) finish(i int, s *statement, r *run) bool {
 			res.Changed, res.LastRowId = r.changes, r.lastRowID
 		}
 	}
-	a.bytes += len(r.data)
 	encoded := wire.Encode(res)
 	sum := blake3.Sum256(encoded)
 	a.result, a.sums = append(a.result, res), append(a.sums, sum)
