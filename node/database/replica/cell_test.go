@@ -240,7 +240,7 @@ func forgeConsensusKey(home string) {
 }
 
 func TestCell(t *testing.T) {
-	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 500}, IdleBlock: 400 * time.Millisecond})
+	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 300 * time.Millisecond})
 	g.start(0, 1, 2, 3)
 	u := g.user("anna")
 	g.equal(u, g.mustSubmit(u, 0, u.opened()).Height)

@@ -18,6 +18,9 @@ import (
 
 const dropped = database.Dropped
 
+// publishWait is after which time a signature that is not on the log is looked after: the checkpoint may have been given up.
+const publishWait = 2 * time.Second
+
 // A job is a checkpoint whose databases are pinned, to be read through beside the log.
 type job struct {
 	checkpoint *wirepb.Checkpoint
@@ -169,8 +172,10 @@ func (a *app) scan(ctx context.Context, j *job, contents map[mesh.DatabaseID]kno
 
 // publish puts a checkpoint on the log, until it is there or nobody waits for it any more.
 func (a *app) publish(ctx context.Context, c *wirepb.Checkpoint, raw []byte, submit func(context.Context, []byte) error) {
-	for {
-		err := submit(ctx, raw)
+	for a.waitsFor(c) {
+		try, cancel := context.WithTimeout(ctx, publishWait)
+		err := submit(try, raw)
+		cancel()
 		if k := mesh.KindOf(err); err == nil || ctx.Err() != nil || k == mesh.Conflict {
 			return
 		} else if k != mesh.Unavailable {
@@ -179,10 +184,16 @@ func (a *app) publish(ctx context.Context, c *wirepb.Checkpoint, raw []byte, sub
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(time.Second):
+		case <-time.After(publishWait / 20): // it may take nothing at all now
 		}
 	}
+}
+
+// waitsFor tells whether a checkpoint is the one that waits for signatures. In doubt it is: then the log says so.
+func (a *app) waitsFor(c *wirepb.Checkpoint) bool {
+	v := a.view()
+	p := v.pending()
+	return p == nil || p.Checkpoint.Height == c.Height
 }
 
 // compare fails when 2f+1 members certified another checkpoint than this replica has computed.

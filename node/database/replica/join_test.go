@@ -19,7 +19,7 @@ import (
 
 // A replica that comes late takes a checkpoint and the log behind it, and one that is emptied does so again.
 func TestJoins(t *testing.T) {
-	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 200}, IdleBlock: 100 * time.Millisecond, JoinBlocks: 5, JoinPoll: 50 * time.Millisecond})
+	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 200 * time.Millisecond, JoinBlocks: 5, JoinPoll: 50 * time.Millisecond})
 	g.start(0, 1, 2)
 	u, other := g.user("anna"), g.user("bert")
 	g.mustSubmit(u, 0, u.opened())
@@ -81,7 +81,7 @@ func (g *group) strangersJoinNot(u *user) {
 
 // A member's words about the log are believed only as far as the members have signed them.
 func TestJoinBelievesNobody(t *testing.T) {
-	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 200}, IdleBlock: 100 * time.Millisecond, JoinBlocks: 1, JoinPoll: 50 * time.Millisecond})
+	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 200 * time.Millisecond, JoinBlocks: 1, JoinPoll: 50 * time.Millisecond})
 	g.start(0, 1, 2)
 	u := g.user("anna")
 	g.mustSubmit(u, 0, u.opened())
