@@ -129,7 +129,7 @@ func (g *group) call(u *user, i int, path string, req, resp proto.Message) error
 	m := g.configs[0].Members[i]
 	tr := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey)}
 	defer tr.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	return rpc.Call(ctx, &http.Client{Transport: tr}, "https://"+m.Address+path, database.MaxReply, req, resp)
 }
@@ -137,7 +137,7 @@ func (g *group) call(u *user, i int, path string, req, resp proto.Message) error
 // eventually repeats what may fail while replicas find each other.
 func (g *group) eventually(what string, f func() error) {
 	g.t.Helper()
-	deadline := time.Now().Add(40 * time.Second) // other tests may run beside this one
+	deadline := time.Now().Add(90 * time.Second) // other tests may run beside this one
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -363,7 +363,9 @@ func (g *group) certified(u *user, height int64) {
 	m := g.members[0].replica
 	c := m.app.view().certificate()
 	p, err := database.CheckCertificate(g.domain, c, m.config.AnswerKeys())
-	if err != nil || !slices.ContainsFunc(p.Databases, func(d *wirepb.CheckedDatabase) bool { return mesh.DatabaseID(d.Database) == u.database && d.Usage.Gas > 0 }) {
+	if err != nil || !slices.ContainsFunc(p.Databases, func(d *wirepb.CheckedDatabase) bool {
+		return mesh.DatabaseID(d.Database) == u.database && d.Usage.Gas > 0
+	}) {
 		g.t.Errorf("the certificate: %v, %v", p, err)
 	}
 }

@@ -48,6 +48,9 @@ const (
 // No replica runs in it.
 func Reset(home string) error {
 	data := filepath.Join(home, consensusDir, cmtcfg.DefaultDataDir)
+	if err := atomicfile.Write(filepath.Join(home, joiningFile), nil, 0o600); err != nil { // killed from here on, it is begun again
+		return err
+	}
 	var errs []error
 	for _, p := range []string{filepath.Join(home, stateDir), filepath.Join(home, filesDir), filepath.Join(home, exportsDir), filepath.Join(data, "blockstore.db"),
 		filepath.Join(data, "state.db"), filepath.Join(data, "evidence.db"), filepath.Join(data, "cs.wal"), filepath.Join(home, joinedFile)} {
