@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,13 +23,18 @@ import (
 // pool takes transactions as a mempool does; it has no others of its methods.
 type pool struct {
 	mempool.Mempool
+	code uint32
+
+	mu    sync.Mutex
 	taken map[string]int
-	code  uint32
 }
 
 func (p *pool) CheckTx(tx types.Tx, done func(*abci.ResponseCheckTx), _ mempool.TxInfo) error {
+	p.mu.Lock()
 	p.taken[string(tx)]++
-	if p.taken[string(tx)] > 1 {
+	again := p.taken[string(tx)] > 1
+	p.mu.Unlock()
+	if again {
 		return mempool.ErrTxInCache
 	}
 	done(&abci.ResponseCheckTx{Code: p.code, Log: "no", Info: "why"})
