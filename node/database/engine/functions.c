@@ -311,6 +311,7 @@ static void f_replace(sqlite3_context *x, int k, sqlite3_value **a) {
     out = 0;
     for (sqlite3_int64 i = 0; i < n;) {
       int same = 0;
+      if (pass == 0) work++;
       if (i + np <= n && s[i] == p[0]) {
         if (pass == 0) work += np / 16;
         same = memcmp(s + i, p, np) == 0;

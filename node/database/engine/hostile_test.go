@@ -17,6 +17,7 @@ var hostile = []struct {
 }{
 	{"long names, repeated by a star", []string{"SELECT " + strings.Repeat("*,", 998) + "* FROM (SELECT 1 AS \"" + strings.Repeat("n", 200_000) + "\")"}, codeTooBig},
 	{"a million values of a byte", []string{"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 1100) SELECT NULL" + strings.Repeat(",NULL", 998) + " FROM c"}, codeTooBig},
+	{"replacing each letter", []string{"WITH RECURSIVE c(x, s) AS (SELECT 1, '" + strings.Repeat("x", 8000) + "' UNION ALL SELECT x+1, replace(s, 'x', 'x') FROM c) SELECT count(*) FROM c"}, codeExhausted},
 	{"endless recursion", []string{"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT count(*) FROM c"}, codeExhausted},
 	{"endless recursion that writes", []string{"INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c"}, codeExhausted},
 	{"endless recursion without rows", []string{"INSERT INTO t(v) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c) SELECT x FROM c WHERE x<0"}, codeExhausted},

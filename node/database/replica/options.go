@@ -50,11 +50,12 @@ type Options struct {
 	reached func(point string)
 }
 
-// Rules of a cell's log.
+// Rules of a cell's log. What a block may take decides how long it may last: a unit of gas is 10 ns to 1 us of a processor, so that
+// blocks last less than a second as a rule, and twenty at worst.
 type Rules struct {
-	EnvelopeGas  uint64        `json:"envelope_gas"`  // limit of an envelope. Default 50,000,000
-	DatabaseGas  uint64        `json:"database_gas"`  // limits of a database's envelopes in a block, together. Default 100,000,000
-	BlockGas     uint64        `json:"block_gas"`     // of all envelopes in a block. Default 200,000,000
+	EnvelopeGas  uint64        `json:"envelope_gas"`  // limit of an envelope. Default 10,000,000
+	DatabaseGas  uint64        `json:"database_gas"`  // limits of a database's envelopes in a block, together. Default 10,000,000
+	BlockGas     uint64        `json:"block_gas"`     // of all envelopes in a block. Default 20,000,000
 	BlockBytes   int           `json:"block_bytes"`   // of a block's transactions. Default 8 MiB
 	Control      int           `json:"control"`       // transactions of a block that are no envelopes. Default 64
 	CheckpointMs int64         `json:"checkpoint_ms"` // of block time between checkpoints. Default 10 minutes
@@ -65,9 +66,9 @@ type Rules struct {
 
 func (o Options) withDefaults() Options {
 	r := &o.Rules
-	r.EnvelopeGas = cmp.Or(r.EnvelopeGas, 50_000_000)
-	r.DatabaseGas = cmp.Or(r.DatabaseGas, 100_000_000)
-	r.BlockGas = cmp.Or(r.BlockGas, 200_000_000)
+	r.EnvelopeGas = cmp.Or(r.EnvelopeGas, 10_000_000)
+	r.DatabaseGas = cmp.Or(r.DatabaseGas, 10_000_000)
+	r.BlockGas = cmp.Or(r.BlockGas, 20_000_000)
 	r.BlockBytes = cmp.Or(r.BlockBytes, 8<<20)
 	r.Control = cmp.Or(r.Control, 64)
 	r.CheckpointMs = cmp.Or(r.CheckpointMs, 10*60*1000)
