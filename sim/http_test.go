@@ -111,10 +111,54 @@ func TestPublicBucket(t *testing.T) {
 		t.Errorf("listing without a key: %v", err)
 	}
 
+	// Whoever configures it over S3 does not come to serve it, and its own key carries out no rules.
+	c, bucket := k.client(k.Endpoint), aws.String("http-site")
+	if _, err := c.PutBucketTagging(t.Context(), &s3.PutBucketTaggingInput{Bucket: bucket, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}}); err != nil {
+		t.Fatal(err)
+	}
+	rules := &s3.PutBucketLifecycleConfigurationInput{Bucket: bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{
+		{ID: aws.String("all"), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: aws.String("none/")}, Expiration: &types.LifecycleExpiration{Days: aws.Int32(1)}}}}}
+	if _, err := c.PutBucketLifecycleConfiguration(t.Context(), rules); s3Code(err) != "AccessDenied" || !strings.Contains(err.Error(), "stratos serve") {
+		t.Errorf("rules that nobody carries out: %v", err)
+	}
+	mustCLI(t, "keys", "revoke", k.ID)
+	expectPage(t, made.URL, 200, "welcome")
+
 	mustCLI(t, "keys", "revoke", "public-http-site")
 	expectSoon(t, made.URL, 404)
+	full := newAccessKey(t)
+	mustCLI(t, "serve", "stratos://http-site", "--key", full.ID)
+	expectSoon(t, made.URL, 200)
+	if _, err := full.client(k.Endpoint).PutBucketLifecycleConfiguration(t.Context(), rules); err != nil {
+		t.Errorf("rules: %v", err)
+	}
+	var served struct {
+		ID string `json:"access_key_id"`
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "serve", "stratos://http-site", "--budget", "1oz", "--json")), &served); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "keys", "revoke", full.ID)
+	expectSoon(t, made.URL, 200)
 	if got := mustCLI(t, "cp", "stratos://http-site/index.html", "-"); got != "<h1>welcome</h1>" {
 		t.Errorf("its owner reads %q", got)
+	}
+	mustCLI(t, "rm", "--recursive", "stratos://http-site/")
+	mustCLI(t, "rb", "stratos://http-site")
+	var all struct {
+		Keys []struct {
+			ID      string `json:"access_key_id"`
+			Prefix  string
+			Revoked bool
+		}
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "list", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all.Keys {
+		if k.Prefix == "http-site/" && !k.Revoked {
+			t.Errorf("the key %s is left of a bucket that is gone", k.ID)
+		}
 	}
 }
 

@@ -406,35 +406,48 @@ func newKeysRevokeCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := readGrants(h)
+			r, err := findGrant(h, args[0])
 			if err != nil {
 				return err
 			}
-			for _, r := range all {
-				if r.Name != args[0] && r.ID != strings.ToLower(args[0]) {
-					continue
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if err := revokeGrant(cmd.Context(), c, h, r); err != nil {
+					return err
 				}
-				id, err := hex.DecodeString(r.ID)
-				if err != nil || len(id) != len(grant.LinkID{}) {
-					return mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
-				}
-				return e.withClient(cmd.Context(), func(c *client.Client) error {
-					if err := c.Revoke(cmd.Context(), grant.LinkID(id)); err != nil {
-						return err
-					}
-					if r.AccessKey != "" {
-						if err := c.WithdrawKey(cmd.Context(), r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
-							return err
-						}
-					}
-					r.Revoked = true
-					if err := saveGrant(h, r, false); err != nil {
-						return err
-					}
-					return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
-				})
-			}
-			return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", args[0]), "see: stratos keys list")
+				return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
+			})
 		},
 	}
+}
+
+// findGrant returns the grant that was made in a home under a name, an id, or the id of its access key.
+func findGrant(h home.Home, name string) (*grantRecord, error) {
+	all, err := readGrants(h)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if r.Name == name || r.ID == strings.ToLower(name) || r.AccessKey != "" && r.AccessKey == name {
+			return r, nil
+		}
+	}
+	return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", name), "see: stratos keys list")
+}
+
+// revokeGrant voids a grant, takes its access key off the log, and notes that.
+func revokeGrant(ctx context.Context, c *client.Client, h home.Home, r *grantRecord) error {
+	id, err := hex.DecodeString(r.ID)
+	if err != nil || len(id) != len(grant.LinkID{}) {
+		return mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
+	}
+	if err := c.Revoke(ctx, grant.LinkID(id)); err != nil {
+		return err
+	}
+	if r.AccessKey != "" {
+		if err := c.WithdrawKey(ctx, r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
+			return err
+		}
+	}
+	r.Revoked = true
+	return saveGrant(h, r, false)
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/mesh"
-	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 func newMakeBucketCommand(e *env) *cobra.Command {
@@ -46,7 +44,7 @@ func newMakeBucketCommand(e *env) *cobra.Command {
 			made := madeBucket{Bucket: p.Bucket, Public: public}
 			err = e.withClient(cmd.Context(), func(c *client.Client) error { return c.MakeBucket(cmd.Context(), p.Bucket, public) })
 			if err == nil && public && e.grant == "" {
-				made.URL, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
+				_, made.URL, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
 			}
 			if err != nil {
 				return err
@@ -70,41 +68,6 @@ type madeBucket struct {
 	URL    string `json:"url,omitempty"` // where browsers see it
 }
 
-// servedFor is how long a key lasts under which a public bucket is served: until somebody revokes it.
-const servedFor = 10 * 365 * 24 * time.Hour
-
-// serveBucket makes the key under which gateways serve a public bucket to those who have none, and returns where; "" when the
-// profile knows no gateway.
-func (e *env) serveBucket(ctx context.Context, bucket, budget string) (string, error) {
-	h, err := e.home()
-	if err != nil {
-		return "", err
-	}
-	p, err := h.Profile()
-	if err != nil || len(p.Gateways) == 0 {
-		return "", err
-	}
-	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor}
-	m, err := e.newGrant(ctx, "public-"+bucket, terms, grant.Read|grant.List)
-	if mesh.KindOf(err) == mesh.Conflict && err != nil { // there was such a bucket before
-		m, err = e.newGrant(ctx, "public-"+bucket+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
-	}
-	if err != nil {
-		return "", err
-	}
-	err = m.publish(ctx, nil, func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
-		k, err := c.PublishKey(ctx, m.shared, to)
-		if err != nil {
-			return nil, err
-		}
-		return k, c.ChangeBucket(ctx, bucket, client.BucketChange{Serving: k.Name})
-	})
-	if err != nil || pagesOf(p) == "" {
-		return "", err
-	}
-	return pagesOf(p) + "/" + bucket + "/", nil
-}
-
 func newRemoveBucketCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rb stratos://BUCKET",
@@ -117,6 +80,9 @@ func newRemoveBucketCommand(e *env) *cobra.Command {
 			}
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
 				if err := c.RemoveBucket(cmd.Context(), p.Bucket); err != nil {
+					return err
+				}
+				if err := e.retireServing(cmd.Context(), c, p.Bucket, ""); err != nil {
 					return err
 				}
 				return e.print(map[string]any{"bucket": p.Bucket}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", p) })

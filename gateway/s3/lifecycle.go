@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/s3/expiry"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 // versitygw has routes for a bucket's lifecycle rules that end in NotImplemented, and no place for them in its backends. What
@@ -106,9 +110,25 @@ func (s *Server) lifecycle(c fiber.Ctx, be lifecycles, left *leftover) (document
 	return nil, be.PutBucketLifecycle(c.RequestCtx(), left.bucket, document)
 }
 
-// PutBucketLifecycle keeps a configuration that was checked.
+// PutBucketLifecycle keeps a configuration that was checked. It is carried out under the key that serves the bucket, which must
+// be one that may.
 func (b *Backend) PutBucketLifecycle(ctx context.Context, bucket string, document []byte) error {
-	return b.setSection(ctx, bucket, sectionLifecycle, document)
+	o, err := b.brief(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	defer o.end()
+	v, err := o.bucket(strings.Clone(bucket))
+	if err != nil {
+		return err
+	}
+	if v.Serving != "" {
+		if k, err := b.keys.Key(o, v.Serving); err == nil && k.Access.Rights().Allow(grant.Delete, v.Name, "", time.Now().UnixMilli()) != nil {
+			return s3err.APIError{Code: "AccessDenied", HTTPStatusCode: http.StatusForbidden, Description: "Rules are carried out under the key that serves the bucket, and " + v.Serving +
+				" may not remove objects. The owner names another with: stratos serve " + mesh.Scheme + v.Name + " --key NAME"}
+		}
+	}
+	return o.configure("configuring a bucket", v.Name, client.BucketChange{Sections: map[uint32][]byte{sectionLifecycle: slices.Clone(document)}})
 }
 
 // GetBucketLifecycle returns it.

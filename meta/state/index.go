@@ -67,7 +67,7 @@ func (s *step) configureBucket(b *statepb.Bucket, m *wirepb.Bucket, session *sta
 	if err := configure(b, m); err != nil {
 		return err
 	}
-	if m.Serving != "" {
+	if m.Serving != "" && !(m.UnlessServed && s.isServed(b)) {
 		if err := s.serve(m.Name, b, m.Serving); err != nil {
 			return err
 		}
