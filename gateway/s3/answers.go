@@ -4,15 +4,35 @@ import (
 	"bytes"
 	"encoding/xml"
 	"net/http"
+	"strings"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
+	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
 
+// once takes away the ids of a request that versitygw writes a second time, in other letters.
+func once(h *fasthttp.ResponseHeader) {
+	h.DisableNormalizing()
+	for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
+		if len(h.Peek(strings.ToLower(name))) > 0 {
+			h.Del(name)
+		}
+	}
+	h.EnableNormalizing()
+}
+
 // respell puts right the answers that versitygw spells as the SDK's types and not as S3: how a version is locked, and an
-// object's access list, in which nobody finds a grant.
+// object's access list, in which nobody finds a grant. What is not implemented, it lays on a header that nobody sent.
 func respell(c fiber.Ctx) {
 	q := c.Request().URI().QueryArgs()
+	if c.Response().StatusCode() == http.StatusNotImplemented && !bytes.Contains(c.Response().Body(), []byte("<Header>")) {
+		wrong := s3err.GetAPIError(s3err.ErrNotImplemented).Description
+		c.Response().SetBody(bytes.Replace(c.Response().Body(), []byte(wrong), []byte(errNotImplemented.Description), 1))
+		c.Response().Header.SetContentLength(len(c.Response().Body()))
+		return
+	}
 	if c.Method() != http.MethodGet || !q.Has("retention") && !q.Has("acl") || c.Response().IsBodyStream() {
 		return
 	}

@@ -442,11 +442,10 @@ func (b *Backend) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*
 	if in.IfMatch != nil || in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
 		cond = &backend.ObjectDeletePreconditions{IfMatch: in.IfMatch, IfMatchLastModTime: in.IfMatchLastModifiedTime, IfMatchSize: in.IfMatchSize}
 	}
-	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
-	return o.remove(text(in.Bucket), text(in.Key), text(in.VersionId), bypass, cond)
+	return o.remove(text(in.Bucket), text(in.Key), text(in.VersionId), cond)
 }
 
-func (o *op) remove(bucket, key, version string, bypass bool, cond *backend.ObjectDeletePreconditions) (*s3.DeleteObjectOutput, error) {
+func (o *op) remove(bucket, key, version string, cond *backend.ObjectDeletePreconditions) (*s3.DeleteObjectOutput, error) {
 	p, err := checkPath(bucket, key)
 	if err != nil {
 		return nil, err
@@ -456,7 +455,7 @@ func (o *op) remove(bucket, key, version string, bypass bool, cond *backend.Obje
 		return nil, err
 	}
 	var b *client.Bucket
-	opts := client.DeleteOptions{Purge: v, Bypass: bypass}
+	opts := client.DeleteOptions{Purge: v, Bypass: o.bypasses()}
 	var found *client.Object
 	if cond != nil || v != nil {
 		if b, found, err = o.look(bucket, key, version); err != nil {
@@ -510,7 +509,7 @@ func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) 
 	if _, err := o.bucket(bucket); err != nil {
 		return out, err
 	}
-	bypass, quiet := o.bypasses(), o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass them on
+	quiet := o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass it on
 	type outcome struct {
 		done *s3.DeleteObjectOutput
 		err  error
@@ -522,7 +521,7 @@ func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) 
 			results[i].err = s3err.GetAPIError(s3err.ErrMalformedXML)
 			return
 		}
-		results[i].done, results[i].err = o.remove(bucket, text(x.Key), text(x.VersionId), bypass, nil)
+		results[i].done, results[i].err = o.remove(bucket, text(x.Key), text(x.VersionId), nil)
 	})
 	for i, r := range results {
 		x := in.Delete.Objects[i]
