@@ -464,7 +464,18 @@ func TestCORS(t *testing.T) {
 	if got := w.ask("OPTIONS", "/films/x", "Origin: https://b.test", "Access-Control-Request-Method: GET"); got.status != 403 {
 		t.Errorf("preflight of another: %v", got)
 	}
+	for _, c := range []struct {
+		age  *int32
+		want string
+	}{{nil, "600"}, {new(int32), "0"}, {ptr(int32(7200)), "7200"}} {
+		w.films.cors.Rules[0].MaxAgeSeconds = c.age
+		if got := w.ask("OPTIONS", "/films/x", "Origin: https://a.test", "Access-Control-Request-Method: GET").header.Get("Access-Control-Max-Age"); got != c.want {
+			t.Errorf("a preflight is good for %q seconds, want %s", got, c.want)
+		}
+	}
 }
+
+func ptr[T any](v T) *T { return &v }
 
 // shared publishes a share of what begins with prefix and returns its path.
 func (w *world) shared(name, prefix, password string) string {

@@ -143,11 +143,16 @@ func (b *Backend) DeleteBucketLifecycle(ctx context.Context, bucket string) erro
 
 var _ lifecycles = (*Backend)(nil)
 
-// showExpiry says in the answer when a current version expires by its bucket's rules, and by which. Where these cannot be had
-// now, the answer goes without.
-func (o *op) showExpiry(b *client.Bucket, key string, size uint64, modified time.Time, tags map[string]string) {
+// showExpiry says in the answer when an object's current version expires by its bucket's rules, and by which. Where these cannot
+// be had now, the answer goes without.
+func (o *op) showExpiry(b *client.Bucket, found *client.Object) {
 	hash, ok := b.Sections[sectionLifecycle]
-	if !ok || o.request == nil {
+	if !ok || o.request == nil || !found.Latest {
+		return
+	}
+	tags, err := tagsOf(found)
+	if err != nil {
+		o.backend.log.Warn("tags cannot be read", "object", found.Path, "err", err)
 		return
 	}
 	rules, ok := o.backend.rules.Get(hash)
@@ -162,7 +167,7 @@ func (o *op) showExpiry(b *client.Bucket, key string, size uint64, modified time
 		}
 		o.backend.rules.Add(hash, rules)
 	}
-	if at, id, ok := rules.Expiry(expiry.Version{Key: key, Size: size, Modified: modified, Latest: true}, tags); ok {
+	if at, id, ok := rules.Expiry(expiry.Version{Key: found.Path.Key, Size: found.Size, Modified: found.Modified, Latest: true}, tags); ok {
 		o.request.Response.Header.Set("X-Amz-Expiration", fmt.Sprintf("expiry-date=%q, rule-id=%q", at.Format(http.TimeFormat), url.QueryEscape(id)))
 	}
 }
