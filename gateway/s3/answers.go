@@ -8,7 +8,6 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
-	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
 
@@ -24,15 +23,9 @@ func once(h *fasthttp.ResponseHeader) {
 }
 
 // respell puts right the answers that versitygw spells as the SDK's types and not as S3: how a version is locked, and an
-// object's access list, in which nobody finds a grant. What is not implemented, it lays on a header that nobody sent.
+// object's access list, in which nobody finds a grant.
 func respell(c fiber.Ctx) {
 	q := c.Request().URI().QueryArgs()
-	if c.Response().StatusCode() == http.StatusNotImplemented && !bytes.Contains(c.Response().Body(), []byte("<Header>")) {
-		wrong := s3err.GetAPIError(s3err.ErrNotImplemented).Description
-		c.Response().SetBody(bytes.Replace(c.Response().Body(), []byte(wrong), []byte(errNotImplemented.Description), 1))
-		c.Response().Header.SetContentLength(len(c.Response().Body()))
-		return
-	}
 	if c.Method() != http.MethodGet || !q.Has("retention") && !q.Has("acl") || c.Response().IsBodyStream() {
 		return
 	}

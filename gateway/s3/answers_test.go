@@ -3,7 +3,6 @@ package s3
 import (
 	"encoding/xml"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -43,10 +42,6 @@ func TestAnswersAreSpelled(t *testing.T) {
 	if err := xml.Unmarshal([]byte(a.body), &acl); err != nil || acl.Owner.ID != owner || len(acl.Grants) != 1 || acl.Grants[0].Grantee.ID != owner ||
 		acl.Grants[0].Grantee.Type != "CanonicalUser" || acl.Grants[0].Permission != "FULL_CONTROL" {
 		t.Errorf("%+v, %v of %s", acl, err, a.body)
-	}
-	a = w.do(request{path: "/photos", query: "replication", key: "ALICE"})
-	if w.expect("replication", a, 501, "NotImplemented"); !strings.Contains(a.body, errNotImplemented.Description) || a.header.Get("Content-Length") != strconv.Itoa(len(a.body)) {
-		t.Errorf("not implemented: %s", a.body)
 	}
 	for _, path := range []string{"/photos", "/photos/k", "/photos/none"} {
 		if a := w.do(request{path: path, key: "ALICE"}); len(a.header.Values("X-Amz-Request-Id")) != 1 || len(a.header.Values("X-Amz-Id-2")) != 1 {
