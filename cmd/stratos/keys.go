@@ -42,7 +42,9 @@ type grantRecord struct {
 	AccessKey string `json:"access_key_id,omitempty"`
 	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
 	Endpoint  string `json:"endpoint,omitempty"`
-	URL       string `json:"url,omitempty"` // of a link, only when it was just made
+	// SealedTo are the gateways that open the access key.
+	SealedTo []mesh.PublicKey `json:"sealed_to,omitempty"`
+	URL      string           `json:"url,omitempty"` // of a link, only when it was just made
 }
 
 // grantTerms are the flags of commands that make a grant.
@@ -57,7 +59,7 @@ type grantTerms struct {
 
 func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
 	cmd.Flags().StringVar(&g.budget, "budget", "", "ozone that may be spent under it, like 5oz; default: no bound of its own")
-	cmd.Flags().DurationVar(&g.expires, "expires", expires, "how long it is good for, like 72h")
+	spanVar(cmd.Flags(), &g.expires, "expires", expires, "how long it is good for, like 72h or 5d")
 }
 
 func newKeysCommand(e *env) *cobra.Command {
@@ -314,7 +316,7 @@ func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c 
 	if err != nil {
 		return err
 	}
-	m.rec.AccessKey = k.Name
+	m.rec.AccessKey, m.rec.SealedTo = k.Name, to
 	if err := saveGrant(m.home, m.rec, false); err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 	add("account", newWalletCommand(e), newPrepayCommand(e), newRewardsCommand(e), newEpochCommand(e), newKeysCommand(e), newShareCommand(e))
 	add("operator", newMetaCommand(e), newNodeCommand(e), newGatewayCommand(e))
 	add("self", newJoinCommand(e), newConfigCommand(e), newVersionCommand(e))
+	root.AddCommand(newExitCodesCommand())
+	nameArguments(root)
 	return root
 }
 
