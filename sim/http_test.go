@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestPublicBucket(t *testing.T) {
 	film := content(r, 5<<20+1)
 	write(t, filepath.Join(dir, "index.html"), []byte("<h1>welcome</h1>"))
 	write(t, filepath.Join(dir, "films", "ü 1.bin"), film)
-	var made struct{ URL string }
+	var made struct{ URL, Site string }
 	if err := json.Unmarshal([]byte(mustCLI(t, "mb", "stratos://http-site", "--public", "--budget", "100oz", "--json")), &made); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +88,9 @@ func TestPublicBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectPage(t, "http://"+u.Host+"/", 200, "welcome", "Host: http-site.localhost:"+u.Port())
+	if made.Site != "http://http-site.localhost:"+u.Port()+"/" {
+		t.Errorf("its own host is told as %q", made.Site)
+	}
 	status, body, h, err := fetch(t.Context(), http.DefaultClient, made.URL+"films/%C3%BC%201.bin")
 	if err != nil || status != 200 || body != string(film) {
 		t.Fatalf("%d, %d bytes, %v", status, len(body), err)
@@ -166,7 +170,7 @@ func TestPublicBucket(t *testing.T) {
 func TestSpentBudget(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "film")
 	write(t, file, content(random(t), 2<<20))
-	var made struct{ URL string }
+	var made struct{ URL, Site string }
 	if err := json.Unmarshal([]byte(mustCLI(t, "mb", "stratos://http-poor", "--public", "--budget", "0.005oz", "--json")), &made); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +387,7 @@ func TestTLS(t *testing.T) {
 	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--cert", filepath.Join(dir, "cert.pem"))
 	mustCLI(t, "mb", "stratos://tls-site", "--public")
 	k := newAccessKey(t)
-	runOutside(t, "gateway", "run", "--home", home)
+	log := runOutside(t, "gateway", "run", "--home", home)
 	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer trusting.CloseIdleConnections()
 	endpoint := "https://" + at[0]
@@ -392,6 +396,11 @@ func TestTLS(t *testing.T) {
 	until(t, "the gateway", func() (bool, error) {
 		_, err := s3Put(t.Context(), c, "tls-site", "film", b)
 		return err == nil, err
+	})
+	until(t, "where it listens is told", func() (bool, error) {
+		said, err := os.ReadFile(log)
+		told := regexp.MustCompile(`(?m)^TestTLS is ready\nS3 +https://` + at[0] + `\nHTTP +https://` + at[2] + `\nStatus +http://` + at[1] + `$`)
+		return told.Match(said), err
 	})
 	if got, _, err := s3Get(t.Context(), c, "tls-site", "film"); err != nil || !bytes.Equal(got, b) {
 		t.Errorf("S3: %d bytes, %v", len(got), err)
@@ -406,6 +415,16 @@ func TestTLS(t *testing.T) {
 		if _, _, _, err := fetch(t.Context(), http.DefaultClient, "https://"+addr+"/tls-site/film"); err == nil {
 			t.Error("a certificate that nobody signed is believed")
 		}
+	}
+	// It is taken out of the profile, with what it still opens; one of the network itself is not.
+	if out := mustCLI(t, "gateway", "remove", t.Name()); !regexp.MustCompile(`sealed to it: .*\bk\d{10}`).MatchString(out) {
+		t.Errorf("the key that it still opens is not named:\n%s", out)
+	}
+	if out := mustCLI(t, "gateway", "list"); strings.Contains(out, t.Name()) {
+		t.Errorf("it is listed still:\n%s", out)
+	}
+	if _, errOut, code := runCLI(t, "gateway", "remove", "gateway-0"); code != 6 || !strings.Contains(errOut, "next: only stop it: stratos stop gateway-0") {
+		t.Errorf("the network's own: exit %d\n%s", code, errOut)
 	}
 }
 

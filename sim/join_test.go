@@ -27,8 +27,8 @@ func free(t *testing.T, n int) (all []string) {
 	return all
 }
 
-// runOutside starts a process of an operator of its own, which the network does not supervise.
-func runOutside(t *testing.T, args ...string) {
+// runOutside starts a process of an operator of its own, which the network does not supervise, and returns the file of what it says.
+func runOutside(t *testing.T, args ...string) string {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -49,6 +49,7 @@ func runOutside(t *testing.T, args ...string) {
 		}
 		log.Close()
 	})
+	return log.Name()
 }
 
 // An operator has a home of its own, which it made from a profile that somebody handed over and from bob's key.

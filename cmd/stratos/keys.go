@@ -74,7 +74,8 @@ func newKeysCreateCommand(e *env) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make a key with some of the account's rights, and show it once",
 		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
-folder that --prefix names and what lies below; nothing else.
+folder that --prefix names and what lies below; nothing else. The folder ends with a slash: photos/2026/ covers photos/2026/a.jpg and
+not photos/2026-private/a.jpg. It need not be there yet.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them.`,
@@ -83,6 +84,10 @@ its secret and the grant are sealed to them.`,
   stratos keys create viewer --prefix photos/ --read-only`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// Whoever leaves the slash out means a folder, and would open what lies beside it too.
+			if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
+			}
 			operations := grant.Read | grant.List
 			if !g.readOnly {
 				operations |= grant.Write | grant.Delete
@@ -98,10 +103,15 @@ its secret and the grant are sealed to them.`,
 			default:
 				return mesh.Errorf(mesh.Invalid, "there is no format %q: grant, env, json or rclone", g.format)
 			}
-			return e.makeGrant(cmd, args[0], g, operations)
+			m, err := e.makeGrant(cmd, args[0], g, operations)
+			if err != nil {
+				return err
+			}
+			e.sayCovered(cmd.Context(), m)
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/; default everything")
+	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/, with the slash; default everything")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
 	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
 	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
@@ -116,9 +126,10 @@ func newShareCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "share stratos://BUCKET[/PREFIX]",
 		Short: "Make a grant, or a link, with which another person reads what begins so",
-		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone. It carries
-the key of the folder in which the path lies: objects beside it in that folder stay refused by the network, but are not
-encrypted against its holder.
+		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone; beside it, on standard
+error, the name under which it is revoked and when it ends. It carries the key of the folder in which the path lies: objects beside it
+in that folder stay refused by the network, but are not encrypted against its holder. A path that ends with a slash is a folder;
+one without is an object, or all whose names begin so.
 
 With --web it prints a link for browsers, to pages that the gateways of the profile serve: they can read what it shares. With
 --protect they can once somebody typed the password.`,
@@ -139,13 +150,69 @@ With --web it prints a link for browsers, to pages that the gateways of the prof
 			case web:
 				return e.makeLink(cmd.Context(), name, g, protect)
 			}
-			return e.makeGrant(cmd, name, g, grant.Read|grant.List)
+			m, err := e.makeGrant(cmd, name, g, grant.Read|grant.List)
+			if err != nil {
+				return err
+			}
+			e.sayShared(m)
+			e.sayCovered(cmd.Context(), m)
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&web, "web", false, "print a link for browsers")
 	cmd.Flags().BoolVar(&protect, "protect", false, "ask for a password that the link asks for, or read it from standard input")
 	g.flags(cmd, 24*time.Hour)
 	return cmd
+}
+
+// sayShared tells under which name a share is revoked, and when it ends by itself: its text or link says neither.
+func (e *env) sayShared(m *madeGrant) {
+	e.say("%s: good until %s; end it sooner with: stratos keys revoke %s", m.rec.Name, m.rec.Expires.Format(time.RFC3339), m.rec.Name)
+}
+
+// lookTime bounds how long somebody who made a grant waits to hear whether it covers anything.
+const lookTime = 5 * time.Second
+
+// sayCovered tells when a grant covers nothing yet, or more than its path says. It was made in any case: one may grant before one
+// writes.
+func (e *env) sayCovered(ctx context.Context, m *madeGrant) {
+	bucket, key, ok := strings.Cut(m.rec.Prefix, "/")
+	if !ok || e.json { // it covers everything, or nobody reads what is said
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	names, err := m.names(ctx, client.ListQuery{Bucket: bucket, Prefix: key, Limit: 2})
+	p := mesh.Path{Bucket: bucket, Key: key}
+	beside := slices.IndexFunc(names, func(l client.Listed) bool { return l.Key != key })
+	switch kind := mesh.KindOf(err); {
+	case err != nil && kind == mesh.NotFound:
+		e.say("note: there is no bucket %s yet", mesh.Path{Bucket: bucket})
+	case err != nil && kind == mesh.Denied: // who may not list may still give what it has
+	case err != nil:
+		e.say("note: nobody could tell whether anything begins with %s: %v", p, err)
+	case len(names) == 0 && key != "":
+		e.say("note: nothing begins with %s yet", p)
+	case beside >= 0 && key != "" && !strings.HasSuffix(key, "/"):
+		e.say("note: it opens everything that begins with %s, like %s; for that folder alone write %s/", p, mesh.Path{Bucket: bucket, Key: names[beside].Key}, p)
+	}
+}
+
+func (m *madeGrant) names(ctx context.Context, q client.ListQuery) (names []client.Listed, err error) {
+	members, err := membersOf(m.profile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(m.root, members, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	page, err := c.ListPage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return page.Names, nil
 }
 
 // makeLink makes a grant to read, and a link with it to the pages of the first gateway that has some.
@@ -170,42 +237,48 @@ func (e *env) makeLink(ctx context.Context, name string, g grantTerms, protect b
 	if err != nil {
 		return err
 	}
-	pages := pagesOf(m.profile)
+	pages := pagesOf(m.profile).HTTP
 	if pages == "" {
 		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no gateway of the profile serves pages"), "run one with: stratos gateway init DIR --http HOST:PORT")
 	}
 	m.rec.URL, m.rec.Endpoint = pages+"/s/"+m.rec.AccessKey+"-"+m.rec.Secret+"/", ""
 	m.rec.Secret = ""
-	return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.URL) })
+	if err := e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.URL) }); err != nil {
+		return err
+	}
+	e.sayShared(m)
+	e.sayCovered(ctx, m)
+	return nil
 }
 
-// pagesOf is where the first gateway of a profile that serves pages does; "" if none does.
-func pagesOf(p *home.Profile) string {
+// pagesOf is the first gateway of a profile that serves pages; one of nothing if none does.
+func pagesOf(p *home.Profile) home.Gateway {
 	for _, g := range p.Gateways {
 		if g.HTTP != "" {
-			return g.HTTP
+			return g
 		}
 	}
-	return ""
+	return home.Gateway{}
 }
 
 var grantName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}$`)
 
-func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) error {
+// makeGrant makes a grant and prints it, as an access key where the terms say so.
+func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) (*madeGrant, error) {
 	m, err := e.newGrant(cmd.Context(), name, g, operations)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if g.format == "" || g.format == "grant" {
 		m.rec.Grant = m.shared.String()
-		return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.Grant) })
+		return m, e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.Grant) })
 	}
 	if err := m.publish(cmd.Context(), g.gateways, nil); err != nil {
-		return err
+		return nil, err
 	}
 	e.json = e.json || g.format == "json"
 	rec := m.rec
-	return e.print(rec, func(w io.Writer) {
+	return m, e.print(rec, func(w io.Writer) {
 		if g.format == "rclone" {
 			fmt.Fprintf(w, "[%s]\ntype = s3\nprovider = Other\naccess_key_id = %s\nsecret_access_key = %s\nendpoint = %s\nregion = us-east-1\nforce_path_style = true\n", rec.Name, rec.AccessKey, rec.Secret, rec.Endpoint)
 			return
@@ -296,7 +369,7 @@ func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c 
 		}
 	}
 	if len(to) == 0 || len(gateways) > len(to) {
-		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see \"gateways\" in profile.json; make one with: stratos gateway init")
+		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see: stratos gateway list; make one with: stratos gateway init DIR")
 	}
 	members, err := membersOf(m.profile)
 	if err != nil {
@@ -382,7 +455,17 @@ func newKeysListCommand(e *env) *cobra.Command {
 			}
 			return e.print(map[string]any{"keys": all}, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				if len(all) > 0 {
+					fmt.Fprintln(t, "NAME\tCOVERS\tALLOWS\tBUDGET\tACCESS KEY\tSTATE")
+				}
 				for _, r := range all {
+					budget, id := "-", "-"
+					if r.Budget > 0 {
+						budget = r.Budget.String()
+					}
+					if r.AccessKey != "" {
+						id = r.AccessKey
+					}
 					state := "until " + r.Expires.Format(time.RFC3339)
 					switch {
 					case r.Revoked:
@@ -390,7 +473,7 @@ func newKeysListCommand(e *env) *cobra.Command {
 					case r.Expires.Before(time.Now()):
 						state = "expired"
 					}
-					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, mesh.Scheme+r.Prefix, r.Operations, state)
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, mesh.Scheme+r.Prefix, r.Operations, budget, id, state)
 				}
 				t.Flush() // into memory
 			})
@@ -402,7 +485,10 @@ func newKeysRevokeCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Void a key, and everything that was made from it",
-		Args:  cobra.ExactArgs(1),
+		Long: `Voids a key or share: NAME is what "stratos keys list" calls it, the id of its access key (AWS_ACCESS_KEY_ID), or its own id. What it
+has under way ends within a minute.`,
+		Example: "  stratos keys revoke backup\n  stratos keys revoke \"$AWS_ACCESS_KEY_ID\"",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := e.home()
 			if err != nil {

@@ -48,7 +48,7 @@ key that may do so.`,
 				case name != "":
 					served.AccessKey, err = e.serveUnder(cmd.Context(), c, p.Bucket, name)
 				default:
-					served.AccessKey, served.URL, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
+					served, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
 				}
 				if err == nil && served.AccessKey == "" {
 					err = mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile names no gateway that could serve it"), "make one with: stratos gateway init DIR")
@@ -61,7 +61,10 @@ key that may do so.`,
 			if err != nil {
 				return err
 			}
-			return e.print(served, func(w io.Writer) { fmt.Fprintf(w, "%s is served under %s\n", p, served.AccessKey) })
+			return e.print(served, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is served under %s\n", p, served.AccessKey)
+				sayWhere(w, served.URL, served.Site)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&name, "key", "", "access key of this home, by its name or id; default: a new one")
@@ -72,22 +75,34 @@ key that may do so.`,
 type servedBucket struct {
 	Bucket    string `json:"bucket"`
 	AccessKey string `json:"access_key_id"`
-	URL       string `json:"url,omitempty"` // where browsers see it
+	URL       string `json:"url,omitempty"`  // where browsers see it
+	Site      string `json:"site,omitempty"` // and where it has a host for itself
+}
+
+// sayWhere tells where browsers see a bucket, where that is known.
+func sayWhere(w io.Writer, url, site string) {
+	if url != "" {
+		fmt.Fprintf(w, "everybody sees it at %s\n", url)
+	}
+	if site != "" {
+		fmt.Fprintf(w, "as a site, whose scripts run, at %s\n", site)
+	}
 }
 
 // servedFor is how long a key lasts under which a public bucket is served: until somebody revokes it.
 const servedFor = 10 * 365 * 24 * time.Hour
 
 // serveBucket makes the key under which gateways serve a public bucket to those who have none, and returns it, and where
-// browsers see the bucket; nothing when the profile knows no gateway.
-func (e *env) serveBucket(ctx context.Context, bucket, budget string) (accessKey, url string, err error) {
+// browsers see the bucket; neither when the profile knows no gateway.
+func (e *env) serveBucket(ctx context.Context, bucket, budget string) (served servedBucket, err error) {
+	served.Bucket = bucket
 	h, err := e.home()
 	if err != nil {
-		return "", "", err
+		return served, err
 	}
 	p, err := h.Profile()
 	if err != nil || len(p.Gateways) == 0 {
-		return "", "", err
+		return served, err
 	}
 	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor}
 	m, err := e.newGrant(ctx, servingName(bucket), terms, grant.Read|grant.List)
@@ -95,7 +110,7 @@ func (e *env) serveBucket(ctx context.Context, bucket, budget string) (accessKey
 		m, err = e.newGrant(ctx, servingName(bucket)+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
 	}
 	if err != nil {
-		return "", "", err
+		return served, err
 	}
 	err = m.publish(ctx, nil, func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
 		k, err := c.PublishKey(ctx, m.shared, to)
@@ -104,10 +119,11 @@ func (e *env) serveBucket(ctx context.Context, bucket, budget string) (accessKey
 		}
 		return k, c.ChangeBucket(ctx, bucket, client.BucketChange{Serving: k.Name})
 	})
-	if pages := pagesOf(p); err == nil && pages != "" {
-		url = pages + "/" + bucket + "/"
+	served.AccessKey = m.rec.AccessKey
+	if g := pagesOf(p); err == nil && g.HTTP != "" {
+		served.URL, served.Site = g.HTTP+"/"+bucket+"/", g.Site(bucket)
 	}
-	return m.rec.AccessKey, url, err
+	return served, err
 }
 
 // servingName is how a key is called that was made to serve a bucket; when there was one before, a hyphen and a number follow.
