@@ -186,6 +186,25 @@ func TestSpentBudget(t *testing.T) {
 	if read == 0 {
 		t.Error("nobody could read before")
 	}
+	var all struct {
+		Keys []struct {
+			Name   string
+			Budget uint64  `json:"budget_noz"`
+			Spent  *uint64 `json:"spent_noz"`
+		}
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "list", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	spent := 0
+	for _, k := range all.Keys {
+		if k.Name == "public-http-poor" && k.Spent != nil && *k.Spent > 0 && *k.Spent <= k.Budget {
+			spent++
+		}
+	}
+	if spent != 1 {
+		t.Errorf("what was spent of the budget is not shown: %+v", all.Keys)
+	}
 	k := newAccessKey(t)
 	anon := s3.New(s3.Options{BaseEndpoint: &k.Endpoint, Region: "us-east-1", UsePathStyle: true, Credentials: aws.AnonymousCredentials{}})
 	if _, _, err := s3Get(t.Context(), anon, "http-poor", "film"); s3Code(err) != "QuotaExceeded" {

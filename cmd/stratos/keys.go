@@ -23,6 +23,8 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/group"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A grantRecord is what the home remembers of a grant that was made here: not the grant itself, which is shown once.
@@ -33,6 +35,7 @@ type grantRecord struct {
 	Prefix     string       `json:"prefix"`
 	Operations string       `json:"operations"`
 	Budget     mesh.Noz     `json:"budget_noz,omitempty"`
+	Spent      *mesh.Noz    `json:"spent_noz,omitempty"` // of the budget; only when the network was asked just now
 	Created    time.Time    `json:"created"`
 	Expires    time.Time    `json:"expires"`
 	Revoked    bool         `json:"revoked,omitempty"`
@@ -45,6 +48,15 @@ type grantRecord struct {
 	// SealedTo are the gateways that open the access key.
 	SealedTo []mesh.PublicKey `json:"sealed_to,omitempty"`
 	URL      string           `json:"url,omitempty"` // of a link, only when it was just made
+}
+
+// link is the grant's own link, which a revocation names.
+func (r *grantRecord) link() (grant.LinkID, error) {
+	id, err := hex.DecodeString(r.ID)
+	if err != nil || len(id) != len(grant.LinkID{}) {
+		return grant.LinkID{}, mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
+	}
+	return grant.LinkID(id), nil
 }
 
 // grantTerms are the flags of commands that make a grant.
@@ -441,7 +453,9 @@ func newKeysListCommand(e *env) *cobra.Command {
 		Use:   "list",
 		Short: "List the keys and shares that were made in this home",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		Long: `Lists the keys and shares that were made in this home. What was spent of a budget is what the network says; it holds what
+is set aside for traffic under way too.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := e.home()
 			if err != nil {
 				return err
@@ -453,6 +467,9 @@ func newKeysListCommand(e *env) *cobra.Command {
 			if all == nil {
 				all = []*grantRecord{}
 			}
+			if err := askSpent(cmd.Context(), h, all); err != nil {
+				e.say("note: what was spent is not known: %v", err)
+			}
 			return e.print(map[string]any{"keys": all}, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				if len(all) > 0 {
@@ -462,6 +479,9 @@ func newKeysListCommand(e *env) *cobra.Command {
 					budget, id := "-", "-"
 					if r.Budget > 0 {
 						budget = r.Budget.String()
+					}
+					if r.Spent != nil {
+						budget = r.Spent.String() + " of " + budget
 					}
 					if r.AccessKey != "" {
 						id = r.AccessKey
@@ -479,6 +499,64 @@ func newKeysListCommand(e *env) *cobra.Command {
 			})
 		},
 	}
+}
+
+// spentTime bounds how long a list of keys waits for what was spent under them.
+const spentTime = 5 * time.Second
+
+// askSpent asks the network what was spent of the budgets of grants that are good.
+func askSpent(ctx context.Context, h home.Home, all []*grantRecord) error {
+	byAccount := map[mesh.Account][]*grantRecord{}
+	for _, r := range all {
+		if r.Budget > 0 && !r.Revoked && r.Expires.After(time.Now()) {
+			byAccount[r.Account] = append(byAccount[r.Account], r)
+		}
+	}
+	if len(byAccount) == 0 {
+		return nil
+	}
+	p, err := h.Profile()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, spentTime)
+	defer cancel()
+	return withGroup(p, func(g *group.Group) error {
+		for account, records := range byAccount {
+			for few := range slices.Chunk(records, 1000) {
+				if err := askSpentOf(ctx, g, account, few); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func askSpentOf(ctx context.Context, g *group.Group, account mesh.Account, records []*grantRecord) error {
+	q := &wirepb.SpentOf{Account: account[:]}
+	for _, r := range records {
+		id, err := r.link()
+		if err != nil {
+			return err
+		}
+		q.Links = append(q.Links, id[:])
+	}
+	answers, _, err := g.Ask(ctx, group.Strong, &wirepb.Question{Question: &wirepb.Question_Spent{Spent: q}})
+	if err != nil {
+		return err
+	}
+	m := new(wirepb.SpentAnswer)
+	if _, err := group.Decode(answers[0], m); err != nil {
+		return err
+	}
+	if len(m.Noz) != len(records) {
+		return mesh.Errorf(mesh.Corrupt, "%d figures for %d keys", len(m.Noz), len(records))
+	}
+	for i, r := range records {
+		r.Spent = new(mesh.Noz(m.Noz[i]))
+	}
+	return nil
 }
 
 func newKeysRevokeCommand(e *env) *cobra.Command {
@@ -524,11 +602,11 @@ func findGrant(h home.Home, name string) (*grantRecord, error) {
 
 // revokeGrant voids a grant, takes its access key off the log, and notes that.
 func revokeGrant(ctx context.Context, c *client.Client, h home.Home, r *grantRecord) error {
-	id, err := hex.DecodeString(r.ID)
-	if err != nil || len(id) != len(grant.LinkID{}) {
-		return mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
+	id, err := r.link()
+	if err != nil {
+		return err
 	}
-	if err := c.Revoke(ctx, grant.LinkID(id)); err != nil {
+	if err := c.Revoke(ctx, id); err != nil {
 		return err
 	}
 	if r.AccessKey != "" {
