@@ -109,7 +109,7 @@ func TestAuthorityJoins(t *testing.T) {
 	if out, _, code := op.run(t, "", "meta", "vote", guest); code == 0 {
 		t.Fatalf("a candidate voted for itself: %s", out)
 	}
-	for i, want := range []string{"1 votes so far", "2 votes so far", "is present"} {
+	for i, want := range []string{"1 vote so far", "2 votes so far", "is present"} {
 		if out := mustCLI(t, "meta", "vote", guest, "--account", authorityName(i)); !strings.Contains(out, want) {
 			t.Fatalf("vote %d: %q lacks %q", i, out, want)
 		}
