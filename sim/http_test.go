@@ -131,6 +131,14 @@ func TestPublicBucket(t *testing.T) {
 	mustCLI(t, "keys", "revoke", "public-http-site")
 	expectSoon(t, made.URL, 404)
 	full := newAccessKey(t)
+	var link struct{ Name string }
+	if err := json.Unmarshal([]byte(mustCLI(t, "share", "stratos://http-site/", "--web", "--json")), &link); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut, code := runCLI(t, "serve", "stratos://http-site", "--key", link.Name); code == 0 || !strings.Contains(errOut, "is for a link") {
+		t.Errorf("a bucket is served under a link: %d, %s", code, errOut)
+	}
+	mustCLI(t, "keys", "revoke", link.Name)
 	mustCLI(t, "serve", "stratos://http-site", "--key", full.ID)
 	expectSoon(t, made.URL, 200)
 	if _, err := full.client(k.Endpoint).PutBucketLifecycleConfiguration(t.Context(), rules); err != nil {

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,8 +22,6 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/grant"
-	"github.com/stratosmesh/stratos/protocol/group"
-	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A grantRecord is what the home remembers of a grant that was made here: not the grant itself, which is shown once.
@@ -39,7 +36,9 @@ type grantRecord struct {
 	Created    time.Time    `json:"created"`
 	Expires    time.Time    `json:"expires"`
 	Revoked    bool         `json:"revoked,omitempty"`
-	Grant      string       `json:"grant,omitempty"` // only when it was just made
+	Share      bool         `json:"share,omitempty"`  // for a link
+	Serves     string       `json:"serves,omitempty"` // the bucket that it was made to serve
+	Grant      string       `json:"grant,omitempty"`  // only when it was just made
 
 	// Of an access key for S3.
 	AccessKey string `json:"access_key_id,omitempty"`
@@ -67,6 +66,8 @@ type grantTerms struct {
 	expires        time.Duration
 	format         string   // grant, env, json or rclone
 	gateways       []string // names of the profile's; default all
+	share          bool     // for a link
+	serves         string   // the bucket that it is made to serve
 }
 
 func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
@@ -239,6 +240,7 @@ func (e *env) makeLink(ctx context.Context, name string, g grantTerms, protect b
 			return mesh.Errorf(mesh.Invalid, "an empty password protects nothing")
 		}
 	}
+	g.share = true
 	m, err := e.newGrant(ctx, name, g, grant.Read|grant.List)
 	if err != nil {
 		return err
@@ -347,7 +349,7 @@ func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operation
 		return nil, err
 	}
 	r := shared.Rights()
-	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget,
+	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget, Share: g.share, Serves: g.serves,
 		Created: time.Now().UTC().Truncate(time.Second), Expires: time.UnixMilli(r.ExpiresMs).UTC()}
 	return &madeGrant{h, p, a, shared, rec}, saveGrant(h, rec, true)
 }
@@ -446,117 +448,6 @@ func readGrants(h home.Home) (all []*grantRecord, err error) {
 		all = append(all, r)
 	}
 	return all, nil
-}
-
-func newKeysListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List the keys and shares that were made in this home",
-		Args:  cobra.NoArgs,
-		Long: `Lists the keys and shares that were made in this home. What was spent of a budget is what the network says; it holds what
-is set aside for traffic under way too.`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := e.home()
-			if err != nil {
-				return err
-			}
-			all, err := readGrants(h)
-			if err != nil {
-				return err
-			}
-			if all == nil {
-				all = []*grantRecord{}
-			}
-			if err := askSpent(cmd.Context(), h, all); err != nil {
-				e.say("note: what was spent is not known: %v", err)
-			}
-			return e.print(map[string]any{"keys": all}, func(w io.Writer) {
-				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				if len(all) > 0 {
-					fmt.Fprintln(t, "NAME\tCOVERS\tALLOWS\tBUDGET\tACCESS KEY\tSTATE")
-				}
-				for _, r := range all {
-					budget, id := "-", "-"
-					if r.Budget > 0 {
-						budget = r.Budget.String()
-					}
-					if r.Spent != nil {
-						budget = r.Spent.String() + " of " + budget
-					}
-					if r.AccessKey != "" {
-						id = r.AccessKey
-					}
-					state := "until " + r.Expires.Format(time.RFC3339)
-					switch {
-					case r.Revoked:
-						state = "revoked"
-					case r.Expires.Before(time.Now()):
-						state = "expired"
-					}
-					fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, mesh.Scheme+r.Prefix, r.Operations, budget, id, state)
-				}
-				t.Flush() // into memory
-			})
-		},
-	}
-}
-
-// spentTime bounds how long a list of keys waits for what was spent under them.
-const spentTime = 5 * time.Second
-
-// askSpent asks the network what was spent of the budgets of grants that are good.
-func askSpent(ctx context.Context, h home.Home, all []*grantRecord) error {
-	byAccount := map[mesh.Account][]*grantRecord{}
-	for _, r := range all {
-		if r.Budget > 0 && !r.Revoked && r.Expires.After(time.Now()) {
-			byAccount[r.Account] = append(byAccount[r.Account], r)
-		}
-	}
-	if len(byAccount) == 0 {
-		return nil
-	}
-	p, err := h.Profile()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, spentTime)
-	defer cancel()
-	return withGroup(p, func(g *group.Group) error {
-		for account, records := range byAccount {
-			for few := range slices.Chunk(records, 1000) {
-				if err := askSpentOf(ctx, g, account, few); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-func askSpentOf(ctx context.Context, g *group.Group, account mesh.Account, records []*grantRecord) error {
-	q := &wirepb.SpentOf{Account: account[:]}
-	for _, r := range records {
-		id, err := r.link()
-		if err != nil {
-			return err
-		}
-		q.Links = append(q.Links, id[:])
-	}
-	answers, _, err := g.Ask(ctx, group.Strong, &wirepb.Question{Question: &wirepb.Question_Spent{Spent: q}})
-	if err != nil {
-		return err
-	}
-	m := new(wirepb.SpentAnswer)
-	if _, err := group.Decode(answers[0], m); err != nil {
-		return err
-	}
-	if len(m.Noz) != len(records) {
-		return mesh.Errorf(mesh.Corrupt, "%d figures for %d keys", len(m.Noz), len(records))
-	}
-	for i, r := range records {
-		r.Spent = new(mesh.Noz(m.Noz[i]))
-	}
-	return nil
 }
 
 func newKeysRevokeCommand(e *env) *cobra.Command {

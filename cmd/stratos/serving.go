@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,10 +103,10 @@ func (e *env) serveBucket(ctx context.Context, bucket, budget string) (served se
 	if err != nil || len(p.Gateways) == 0 {
 		return served, err
 	}
-	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor}
-	m, err := e.newGrant(ctx, servingName(bucket), terms, grant.Read|grant.List)
+	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor, serves: bucket}
+	m, err := e.newGrant(ctx, "public-"+bucket, terms, grant.Read|grant.List)
 	if mesh.KindOf(err) == mesh.Conflict && err != nil { // there was such a bucket before
-		m, err = e.newGrant(ctx, servingName(bucket)+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
+		m, err = e.newGrant(ctx, "public-"+bucket+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
 	}
 	if err != nil {
 		return served, err
@@ -126,9 +125,6 @@ func (e *env) serveBucket(ctx context.Context, bucket, budget string) (served se
 	return served, err
 }
 
-// servingName is how a key is called that was made to serve a bucket; when there was one before, a hyphen and a number follow.
-func servingName(bucket string) string { return "public-" + bucket }
-
 // serveUnder has a bucket served under an access key of this home, and returns its id.
 func (e *env) serveUnder(ctx context.Context, c *client.Client, bucket, name string) (string, error) {
 	h, err := e.home()
@@ -141,6 +137,8 @@ func (e *env) serveUnder(ctx context.Context, c *client.Client, bucket, name str
 		return "", err
 	case r.AccessKey == "":
 		return "", mesh.WithHint(mesh.Errorf(mesh.Invalid, "%q is no access key: no gateway has it", r.Name), "make one with: stratos keys create NAME --format env")
+	case r.Share:
+		return "", mesh.WithHint(mesh.Errorf(mesh.Invalid, "%q is for a link: gateways serve no bucket under it", r.Name), "make another with: stratos keys create NAME --format env")
 	case r.Revoked || r.Expires.Before(time.Now()):
 		return "", mesh.WithHint(mesh.Errorf(mesh.Invalid, "the key %q is good no more", r.Name), "see: stratos keys list")
 	case r.Prefix != "" && r.Prefix != bucket+"/":
@@ -152,18 +150,16 @@ func (e *env) serveUnder(ctx context.Context, c *client.Client, bucket, name str
 // retireServing revokes the keys that were made to serve a bucket, but the one that does now.
 func (e *env) retireServing(ctx context.Context, c *client.Client, bucket, now string) error {
 	h, err := e.home()
-	if err != nil || e.grant != "" {
+	if err != nil || e.grant != "" { // the keys are the account's
 		return err
 	}
 	all, err := readGrants(h)
 	if err != nil {
 		return err
 	}
-	account := c.Access().Account().String()
 	var errs []error
 	for _, r := range all {
-		made := r.Name == servingName(bucket) || strings.HasPrefix(r.Name, servingName(bucket)+"-")
-		if made && r.Prefix == bucket+"/" && fmt.Sprint(r.Account) == account && r.AccessKey != now && !r.Revoked && r.Expires.After(time.Now()) {
+		if r.Serves == bucket && r.Account == c.Access().Account() && r.AccessKey != now && !r.Revoked && r.Expires.After(time.Now()) {
 			errs = append(errs, revokeGrant(ctx, c, h, r))
 		}
 	}

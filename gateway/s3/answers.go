@@ -11,8 +11,8 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// once takes away the ids of a request that versitygw writes a second time, in other letters.
-func once(h *fasthttp.ResponseHeader) {
+// dropSecondIDs takes away the ids of a request that versitygw writes a second time, in other letters.
+func dropSecondIDs(h *fasthttp.ResponseHeader) {
 	h.DisableNormalizing()
 	for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
 		if len(h.Peek(strings.ToLower(name))) > 0 {

@@ -453,7 +453,7 @@ func TestNothingIsIgnored(t *testing.T) {
 		{"a glacier", request{method: "PUT", path: "/photos/new", body: "x", header: []string{"x-amz-storage-class: GLACIER"}}, 400, "InvalidStorageClass"},
 		{"a glacier of parts", request{method: "POST", path: "/photos/new", query: "uploads", header: []string{"x-amz-storage-class: DEEP_ARCHIVE"}}, 400, "InvalidStorageClass"},
 		{"a torrent", request{path: "/photos/k", query: "torrent"}, 501, "NotImplemented"},
-		{"a public bucket", request{method: "PUT", path: "/third", header: []string{"x-amz-acl: private"}}, 200, ""},
+		{"a private bucket", request{method: "PUT", path: "/third", header: []string{"x-amz-acl: private"}}, 200, ""},
 		{"versions", request{method: "PUT", path: "/photos", query: "versioning", body: "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Disabled</MfaDelete></VersioningConfiguration>"}, 200, ""},
 		{"versions that take a second factor", request{method: "PUT", path: "/photos", query: "versioning", body: "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Enabled</MfaDelete></VersioningConfiguration>"}, 501, "NotImplemented"},
 	} {

@@ -238,7 +238,7 @@ func (s *Server) finish(c fiber.Ctx, r *record) {
 	if c.Method() == http.MethodPut && status == http.StatusOK && c.Get("X-Amz-Server-Side-Encryption") != "" {
 		h.Set("X-Amz-Server-Side-Encryption", "AES256")
 	}
-	once(h)
+	dropSecondIDs(h)
 	s.meter.request(r.action, status, time.Since(r.begin))
 	s.logged(c, r, status)
 }

@@ -373,28 +373,6 @@ func (r *Reader) buckets(asker mesh.PublicKey, nowMs int64) (proto.Message, erro
 	return all, nil
 }
 
-// spent answers what was leased under budgets. Who knows a link's id may know that.
-func (r *Reader) spent(q *wirepb.SpentOf) (*wirepb.SpentAnswer, error) {
-	if len(q.Links) == 0 || len(q.Links) > MaxListing {
-		return nil, mesh.Errorf(mesh.Invalid, "%d links, want 1 to %d", len(q.Links), MaxListing)
-	}
-	account, err := mesh.FromBytes[mesh.Account](q.Account)
-	if err != nil {
-		return nil, err
-	}
-	out := new(wirepb.SpentAnswer)
-	for _, b := range q.Links {
-		id, err := mesh.FromBytes[grant.LinkID](b)
-		if err != nil {
-			return nil, err
-		}
-		c := new(statepb.Counter)
-		r.get(key(spentKey, account[:], id[:]), c)
-		out.Noz = append(out.Noz, c.Value)
-	}
-	return out, nil
-}
-
 // section answers a part of a bucket's configuration: to sessions of the owner, and of a public bucket to everybody.
 func (r *Reader) section(q *wirepb.SectionName, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
 	b := new(statepb.Bucket)
