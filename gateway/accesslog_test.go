@@ -56,9 +56,6 @@ func TestAccessLogReopens(t *testing.T) {
 
 // Lines that a full disk did not take are counted, told once, and told to be over.
 func TestAccessLogLosesLines(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full: ", err)
-	}
 	var said bytes.Buffer
 	path := filepath.Join(t.TempDir(), "access.log")
 	if err := os.Symlink("/dev/full", path); err != nil {
