@@ -83,10 +83,12 @@ type BucketChange struct {
 	Locking    bool              // from now on, and for good
 	Sections   map[uint32][]byte // by kind, 1 to 16; an empty one is removed
 	Serving    string            // an access key of the account's; see Bucket
+
+	UnlessServed bool // Serving counts only where no key serves the bucket, or one that was withdrawn or has expired
 }
 
 func (b BucketChange) message(name string, action uint32) *wirepb.Bucket {
-	m := &wirepb.Bucket{Name: name, Action: action, AtMs: time.Now().UnixMilli(), Id: randomID(), Versioning: uint32(b.Versioning), Locking: b.Locking, Serving: b.Serving}
+	m := &wirepb.Bucket{Name: name, Action: action, AtMs: time.Now().UnixMilli(), Id: randomID(), Versioning: uint32(b.Versioning), Locking: b.Locking, Serving: b.Serving, UnlessServed: b.UnlessServed}
 	for kind := uint32(1); kind <= index.MaxSections; kind++ {
 		if body, ok := b.Sections[kind]; ok {
 			m.Sections = append(m.Sections, &wirepb.Section{Kind: kind, Body: body})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/client/wallet"
+	"github.com/stratosmesh/stratos/internal/supervise"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -88,15 +89,33 @@ func Examine(ctx context.Context, opts Options) []Check {
 		return out
 	}
 	for _, p := range st.Processes {
-		var err error
-		if !p.Healthy {
-			err = mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%s; last exit: %s", p.Phase, p.LastExit), "read why with: stratos logs %s", p.Name)
-		}
-		add(p.Name, fmt.Sprintf("process %d, %s", p.PID, plural(p.Restarts, "restart")), err)
+		add(p.Name, fmt.Sprintf("process %d, %s", p.PID, plural(p.Restarts, "restart")), ailing(p))
 	}
 	grows, err := heightGrows(ctx, rec)
 	add("blocks", grows, err)
 	return out
+}
+
+// ailing tells what a process lacks, and what to do; nil when it is well.
+func ailing(p Process) error {
+	exit := ""
+	if p.LastExit != "" {
+		exit = "; last exit: " + p.LastExit
+	}
+	logs := "read why with: stratos logs " + p.Name
+	switch {
+	case p.Healthy:
+		return nil
+	case p.Phase == supervise.Held:
+		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "it was stopped with 'stratos stop'"), "bring it back with: stratos start %s", p.Name)
+	case p.Phase == supervise.Dead:
+		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "it died and stays dead%s", exit), "%s; bring it back with: stratos start %s", logs, p.Name)
+	case p.Phase == supervise.Waiting || p.Phase == supervise.Starting:
+		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "it is %s%s", p.Phase, exit), "look again in a moment, or %s", logs)
+	case p.Phase == supervise.Backoff:
+		return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "it died and will be started again%s", exit), "%s", logs)
+	}
+	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "it is %s and does not answer%s", p.Phase, exit), "%s", logs)
 }
 
 func plural(n int, what string) string {

@@ -78,7 +78,7 @@ func (n Network) Check() error {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "an epoch of %s", n.Epoch), "it is one block interval (%s) to 24h", n.BlockInterval)
 	}
 	if n.Nodes > 0 && n.Authorities == 0 {
-		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d nodes and no authority that could use them", n.Nodes), "give --authorities too, or --nodes 0")
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s and no authority to use them", plural(n.Nodes, "node")), "give --authorities too, or --nodes 0")
 	}
 	return nil
 }

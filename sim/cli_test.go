@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func TestWrongInput(t *testing.T) {
 		{"no such bucket", []string{"cp", file, "stratos://no-such-bucket/"}, 3, "next: create it: stratos mb"},
 		{"no such object", []string{"cp", "stratos://wrong-input/none", filepath.Join(dir, "o")}, 3, "no object"},
 		{"bucket taken", []string{"mb", "stratos://wrong-input"}, 6, "exists already"},
-		{"not empty", []string{"rb", "stratos://wrong-input"}, 6, "still holds 1 objects"},
+		{"not empty", []string{"rb", "stratos://wrong-input"}, 6, "still holds 1 object\n"},
 		{"bad bucket name", []string{"mb", "stratos://No_Good"}, 5, "small letters"},
 		{"a folder", []string{"cp", dir, "stratos://wrong-input/"}, 5, "--recursive"},
 		{"neither in the network", []string{"cp", file, file}, 5, "neither"},
@@ -209,7 +210,40 @@ func TestShare(t *testing.T) {
 	mustCLI(t, "mb", "stratos://share-test")
 	mustCLI(t, "cp", file, "stratos://share-test/ours/x")
 	mustCLI(t, "cp", file, "stratos://share-test/mine/x")
-	text := strings.TrimSpace(mustCLI(t, "share", "stratos://share-test/ours/"))
+	text, said, code := runCLI(t, "share", "stratos://share-test/ours/")
+	text = strings.TrimSpace(text)
+	if code != 0 || !strings.Contains(said, "end it sooner with: stratos keys revoke share-") || strings.Contains(said, "note: ") {
+		t.Fatalf("share: exit %d\n%s", code, said)
+	}
+	// What is not there yet can be given all the same; whoever does it hears so, and what else a beginning covers.
+	for path, want := range map[string]string{
+		"stratos://share-test/none/":  "note: nothing begins with stratos://share-test/none/ yet",
+		"stratos://share-nowhere/x":   "note: there is no bucket stratos://share-nowhere/ yet",
+		"stratos://share-test/mine":   "note: it opens everything that begins with stratos://share-test/mine, like stratos://share-test/mine/x",
+		"stratos://share-test/mine/x": "",
+		"stratos://share-test":        "",
+	} {
+		out, said, code := runCLI(t, "share", path)
+		if code != 0 || !strings.HasPrefix(out, "stratos-access-") || !strings.Contains(said, want) || want == "" && strings.Contains(said, "note: ") {
+			t.Errorf("share %s: exit %d\n%s", path, code, said)
+		}
+	}
+	if _, said, code := runCLI(t, "keys", "create", "early", "--prefix", "share-test/soon/", "--format", "env"); code != 0 || !strings.Contains(said, "note: nothing begins with stratos://share-test/soon/ yet") {
+		t.Errorf("a key for what is not there: exit %d\n%s", code, said)
+	}
+	// Without a path, what a grant opens is listed.
+	if out, said, code := runCLI(t, "ls", "--grant", text); code != 0 || !strings.Contains(out, "stratos://share-test/ours/x") || strings.Contains(out, "mine") || !strings.Contains(said, "The grant opens stratos://share-test/ours/ (read,list) until ") {
+		t.Errorf("ls under the grant: exit %d\n%s%s", code, out, said)
+	}
+	// An access key is revoked by its id as well.
+	id := newAccessKey(t, "--prefix", "share-test/mine/", "--budget", "7oz").ID
+	if out := mustCLI(t, "keys", "list"); !regexp.MustCompile(`7 oz +` + id + ` +until`).MatchString(out) {
+		t.Errorf("the list does not show the key %s and its budget:\n%s", id, out)
+	}
+	mustCLI(t, "keys", "revoke", id)
+	if out := mustCLI(t, "keys", "list"); !regexp.MustCompile(id + ` +revoked`).MatchString(out) {
+		t.Errorf("the list does not show that %s is revoked:\n%s", id, out)
+	}
 	if out := mustCLI(t, "cp", "--grant", text, "stratos://share-test/ours/x", "-"); len(out) != 70_000 {
 		t.Fatalf("the grant reads %d bytes", len(out))
 	}
@@ -256,5 +290,76 @@ func TestShare(t *testing.T) {
 	began := time.Now()
 	if _, errOut, code := runCLI(t, "cp", "--grant", text, "stratos://share-test/ours/x", "-"); code != mesh.Denied.ExitCode() {
 		t.Errorf("a revoked grant: exit %d after %s\n%s", code, time.Since(began), errOut)
+	}
+}
+
+// A copy of many leaves out what fits into no folder, tells it, fails, and has copied the rest.
+func TestLeftOut(t *testing.T) {
+	c := shared.client(t, "alice", 0, client.Options{})
+	bucket(t, c, "left-out")
+	for _, key := range []string{"a", "a/b", "a-b", "c//d", "../e", "./f", "folder/", "deep/er/x"} {
+		b := []byte("this is " + key)
+		if key == "folder/" {
+			b = nil // as other tools make folders
+		}
+		put(t, c, mesh.Path{Bucket: "left-out", Key: key}, b)
+	}
+	top := t.TempDir()
+	dir := filepath.Join(top, "down")
+	_, said, code := runCLI(t, "cp", "--recursive", "stratos://left-out/", dir)
+	if code != mesh.Invalid.ExitCode() || !strings.Contains(said, "4 things were not copied, the rest was") || !strings.Contains(said, "\nnext: copy it by itself, under a name of yours") {
+		t.Errorf("exit %d\n%s", code, said)
+	}
+	for _, key := range []string{"a", "c//d", "../e", "./f"} {
+		if !strings.Contains(said, "left out stratos://left-out/"+key+": ") {
+			t.Errorf("nothing is said of %s:\n%s", key, said)
+		}
+	}
+	for _, key := range []string{"a/b", "a-b", "deep/er/x"} {
+		if b, err := os.ReadFile(filepath.Join(dir, key)); err != nil || string(b) != "this is "+key {
+			t.Errorf("%s: %q, %v", key, b, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "folder")); err != nil || !info.IsDir() {
+		t.Errorf("a folder that stands for itself: %v", err)
+	}
+	for folder, want := range map[string]int{top: 1, dir: 4} {
+		if all, err := os.ReadDir(folder); err != nil || len(all) != want {
+			t.Errorf("%s holds %v, %v", folder, all, err)
+		}
+	}
+	write(t, filepath.Join(dir, "bad\xff"), []byte("no UTF-8"))
+	var up struct {
+		Objects int
+		Left    []struct{ Name, Why string } `json:"left_out"`
+	}
+	out, said, code := runCLI(t, "cp", "--recursive", "--json", dir, "stratos://left-out/up")
+	if err := json.Unmarshal([]byte(out), &up); err != nil || code != mesh.Invalid.ExitCode() || up.Objects != 3 || len(up.Left) != 1 || !strings.Contains(up.Left[0].Why, "UTF-8") {
+		t.Errorf("up: exit %d, %v\n%s%s", code, err, out, said)
+	}
+	if _, said, code := runCLI(t, "cp", "--recursive", dir, "stratos://left-out-nowhere/"); code != mesh.NotFound.ExitCode() || strings.Contains(said, "left out") && strings.Count(said, "left out") > 1 {
+		t.Errorf("a bucket that is not there is no matter of each file: exit %d\n%s", code, said)
+	}
+}
+
+// What accounts hold is shown as it is: STOS and ozone, by `wallet balance` and by an `up` that finds the network running.
+func TestHoldings(t *testing.T) {
+	mustCLI(t, "wallet", "send", "bob", "1.25stos")
+	mustCLI(t, "prepay", "--for", "bob", "0.5stos")
+	var v struct {
+		Accounts []struct {
+			Balance mesh.Wei `json:"balance_wei"`
+			Ozone   mesh.Noz `json:"ozone_noz"`
+		}
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "wallet", "balance", "bob", "--json")), &v); err != nil || len(v.Accounts) != 1 || v.Accounts[0].Ozone == 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	bob := v.Accounts[0].Balance.String() + ", " + v.Accounts[0].Ozone.String()
+	if out, said, code := runCLI(t, "up"); code != 0 || !strings.Contains(out, "  "+bob+"\n") || !strings.Contains(said, "running already") {
+		t.Errorf("bob has %s, and up shows (exit %d)\n%s%s", bob, code, out, said)
+	}
+	if out := mustCLI(t, "wallet", "balance", "bob"); !strings.Contains(out, v.Accounts[0].Ozone.String()) {
+		t.Errorf("bob has %s, and wallet balance shows %s", bob, out)
 	}
 }

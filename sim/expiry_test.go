@@ -157,7 +157,24 @@ func TestExpiry(t *testing.T) {
 	}
 	day := got.LastModified.UTC().Truncate(24*time.Hour).AddDate(0, 0, 4)
 	want := fmt.Sprintf(`expiry-date="%s", rule-id="rule+2"`, day.Format("Mon, 02 Jan 2006 00:00:00 GMT"))
-	for what, e := range map[string]*string{"PUT": put.Expiration, "GET": got.Expiration, "HEAD": head.Expiration} {
+	copied, err := c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String("s3-expiry"), Key: aws.String("later/copy"), CopySource: aws.String("s3-expiry/stays")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String("s3-expiry"), Key: aws.String("later/parts")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: up.Bucket, Key: up.Key, UploadId: up.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: part.ETag}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, e := range map[string]*string{"a copy": copied.Expiration, "an upload in parts": done.Expiration, "PUT": put.Expiration, "GET": got.Expiration, "HEAD": head.Expiration} {
 		if aws.ToString(e) != want {
 			t.Errorf("%s: expires %s, want %s", what, aws.ToString(e), want)
 		}

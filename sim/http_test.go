@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestPublicBucket(t *testing.T) {
 	film := content(r, 5<<20+1)
 	write(t, filepath.Join(dir, "index.html"), []byte("<h1>welcome</h1>"))
 	write(t, filepath.Join(dir, "films", "ü 1.bin"), film)
-	var made struct{ URL string }
+	var made struct{ URL, Site string }
 	if err := json.Unmarshal([]byte(mustCLI(t, "mb", "stratos://http-site", "--public", "--budget", "100oz", "--json")), &made); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +88,9 @@ func TestPublicBucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectPage(t, "http://"+u.Host+"/", 200, "welcome", "Host: http-site.localhost:"+u.Port())
+	if made.Site != "http://http-site.localhost:"+u.Port()+"/" {
+		t.Errorf("its own host is told as %q", made.Site)
+	}
 	status, body, h, err := fetch(t.Context(), http.DefaultClient, made.URL+"films/%C3%BC%201.bin")
 	if err != nil || status != 200 || body != string(film) {
 		t.Fatalf("%d, %d bytes, %v", status, len(body), err)
@@ -111,10 +115,62 @@ func TestPublicBucket(t *testing.T) {
 		t.Errorf("listing without a key: %v", err)
 	}
 
+	// Whoever configures it over S3 does not come to serve it, and its own key carries out no rules.
+	c, bucket := k.client(k.Endpoint), aws.String("http-site")
+	if _, err := c.PutBucketTagging(t.Context(), &s3.PutBucketTaggingInput{Bucket: bucket, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}}}}); err != nil {
+		t.Fatal(err)
+	}
+	rules := &s3.PutBucketLifecycleConfigurationInput{Bucket: bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{
+		{ID: aws.String("all"), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: aws.String("none/")}, Expiration: &types.LifecycleExpiration{Days: aws.Int32(1)}}}}}
+	if _, err := c.PutBucketLifecycleConfiguration(t.Context(), rules); s3Code(err) != "AccessDenied" || !strings.Contains(err.Error(), "stratos serve") {
+		t.Errorf("rules that nobody carries out: %v", err)
+	}
+	mustCLI(t, "keys", "revoke", k.ID)
+	expectPage(t, made.URL, 200, "welcome")
+
 	mustCLI(t, "keys", "revoke", "public-http-site")
 	expectSoon(t, made.URL, 404)
+	full := newAccessKey(t)
+	var link struct{ Name string }
+	if err := json.Unmarshal([]byte(mustCLI(t, "share", "stratos://http-site/", "--web", "--json")), &link); err != nil {
+		t.Fatal(err)
+	}
+	if _, errOut, code := runCLI(t, "serve", "stratos://http-site", "--key", link.Name); code == 0 || !strings.Contains(errOut, "is for a link") {
+		t.Errorf("a bucket is served under a link: %d, %s", code, errOut)
+	}
+	mustCLI(t, "keys", "revoke", link.Name)
+	mustCLI(t, "serve", "stratos://http-site", "--key", full.ID)
+	expectSoon(t, made.URL, 200)
+	if _, err := full.client(k.Endpoint).PutBucketLifecycleConfiguration(t.Context(), rules); err != nil {
+		t.Errorf("rules: %v", err)
+	}
+	var served struct {
+		ID string `json:"access_key_id"`
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "serve", "stratos://http-site", "--budget", "1oz", "--json")), &served); err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "keys", "revoke", full.ID)
+	expectSoon(t, made.URL, 200)
 	if got := mustCLI(t, "cp", "stratos://http-site/index.html", "-"); got != "<h1>welcome</h1>" {
 		t.Errorf("its owner reads %q", got)
+	}
+	mustCLI(t, "rm", "--recursive", "stratos://http-site/")
+	mustCLI(t, "rb", "stratos://http-site")
+	var all struct {
+		Keys []struct {
+			ID      string `json:"access_key_id"`
+			Prefix  string
+			Revoked bool
+		}
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "list", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range all.Keys {
+		if k.Prefix == "http-site/" && !k.Revoked {
+			t.Errorf("the key %s is left of a bucket that is gone", k.ID)
+		}
 	}
 }
 
@@ -122,7 +178,7 @@ func TestPublicBucket(t *testing.T) {
 func TestSpentBudget(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "film")
 	write(t, file, content(random(t), 2<<20))
-	var made struct{ URL string }
+	var made struct{ URL, Site string }
 	if err := json.Unmarshal([]byte(mustCLI(t, "mb", "stratos://http-poor", "--public", "--budget", "0.005oz", "--json")), &made); err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +193,25 @@ func TestSpentBudget(t *testing.T) {
 	})
 	if read == 0 {
 		t.Error("nobody could read before")
+	}
+	var all struct {
+		Keys []struct {
+			Name   string
+			Budget uint64  `json:"budget_noz"`
+			Spent  *uint64 `json:"spent_noz"`
+		}
+	}
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "list", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	spent := 0
+	for _, k := range all.Keys {
+		if k.Name == "public-http-poor" && k.Spent != nil && *k.Spent > 0 && *k.Spent <= k.Budget {
+			spent++
+		}
+	}
+	if spent != 1 {
+		t.Errorf("what was spent of the budget is not shown: %+v", all.Keys)
 	}
 	k := newAccessKey(t)
 	anon := s3.New(s3.Options{BaseEndpoint: &k.Endpoint, Region: "us-east-1", UsePathStyle: true, Credentials: aws.AnonymousCredentials{}})
@@ -339,7 +414,7 @@ func TestTLS(t *testing.T) {
 	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--cert", filepath.Join(dir, "cert.pem"))
 	mustCLI(t, "mb", "stratos://tls-site", "--public")
 	k := newAccessKey(t)
-	runOutside(t, "gateway", "run", "--home", home)
+	log := runOutside(t, "gateway", "run", "--home", home)
 	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
 	defer trusting.CloseIdleConnections()
 	endpoint := "https://" + at[0]
@@ -348,6 +423,11 @@ func TestTLS(t *testing.T) {
 	until(t, "the gateway", func() (bool, error) {
 		_, err := s3Put(t.Context(), c, "tls-site", "film", b)
 		return err == nil, err
+	})
+	until(t, "where it listens is told", func() (bool, error) {
+		said, err := os.ReadFile(log)
+		told := regexp.MustCompile(`(?m)^TestTLS is ready\nS3 +https://` + at[0] + `\nHTTP +https://` + at[2] + `\nStatus +http://` + at[1] + `$`)
+		return told.Match(said), err
 	})
 	if got, _, err := s3Get(t.Context(), c, "tls-site", "film"); err != nil || !bytes.Equal(got, b) {
 		t.Errorf("S3: %d bytes, %v", len(got), err)
@@ -362,6 +442,16 @@ func TestTLS(t *testing.T) {
 		if _, _, _, err := fetch(t.Context(), http.DefaultClient, "https://"+addr+"/tls-site/film"); err == nil {
 			t.Error("a certificate that nobody signed is believed")
 		}
+	}
+	// It is taken out of the profile, with what it still opens; one of the network itself is not.
+	if out := mustCLI(t, "gateway", "remove", t.Name()); !regexp.MustCompile(`sealed to it: .*\bk\d{10}`).MatchString(out) {
+		t.Errorf("the key that it still opens is not named:\n%s", out)
+	}
+	if out := mustCLI(t, "gateway", "list"); strings.Contains(out, t.Name()) {
+		t.Errorf("it is listed still:\n%s", out)
+	}
+	if _, errOut, code := runCLI(t, "gateway", "remove", "gateway-0"); code != 6 || !strings.Contains(errOut, "next: only stop it: stratos stop gateway-0") {
+		t.Errorf("the network's own: exit %d\n%s", code, errOut)
 	}
 }
 

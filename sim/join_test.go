@@ -27,8 +27,8 @@ func free(t *testing.T, n int) (all []string) {
 	return all
 }
 
-// runOutside starts a process of an operator of its own, which the network does not supervise.
-func runOutside(t *testing.T, args ...string) {
+// runOutside starts a process of an operator of its own, which the network does not supervise, and returns the file of what it says.
+func runOutside(t *testing.T, args ...string) string {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -49,6 +49,7 @@ func runOutside(t *testing.T, args ...string) {
 		}
 		log.Close()
 	})
+	return log.Name()
 }
 
 // An operator has a home of its own, which it made from a profile that somebody handed over and from bob's key.
@@ -108,7 +109,7 @@ func TestAuthorityJoins(t *testing.T) {
 	if out, _, code := op.run(t, "", "meta", "vote", guest); code == 0 {
 		t.Fatalf("a candidate voted for itself: %s", out)
 	}
-	for i, want := range []string{"1 votes so far", "2 votes so far", "is present"} {
+	for i, want := range []string{"1 vote so far", "2 votes so far", "is present"} {
 		if out := mustCLI(t, "meta", "vote", guest, "--account", authorityName(i)); !strings.Contains(out, want) {
 			t.Fatalf("vote %d: %q lacks %q", i, out, want)
 		}

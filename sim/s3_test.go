@@ -175,6 +175,30 @@ func TestS3(t *testing.T) {
 		t.Errorf("versions: %+v, %v", versions, err)
 	}
 
+	// A governance lock gives way to a key that may go past it, when it asks to.
+	locking := aws.String("s3-locks")
+	if _, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: locking, ObjectLockEnabledForBucket: aws.Bool(true)}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := s3Put(ctx, c, *locking, "held", nil, func(in *s3.PutObjectInput) {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockModeGovernance, aws.Time(time.Now().Add(time.Hour))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bypassing := newAccessKey(t, "--bypass-locks").client(k.Endpoint)
+	purge := &s3.DeleteObjectInput{Bucket: locking, Key: aws.String("held"), VersionId: held.VersionId}
+	if _, err := bypassing.DeleteObject(ctx, purge); s3Code(err) != "AccessDenied" {
+		t.Errorf("a locked version is purged: %v", err)
+	}
+	purge.BypassGovernanceRetention = aws.Bool(true)
+	if _, err := c.DeleteObject(ctx, purge); s3Code(err) != "AccessDenied" {
+		t.Errorf("a locked version is purged by a key that may not: %v", err)
+	}
+	if _, err := bypassing.DeleteObject(ctx, purge); err != nil {
+		t.Errorf("a key that may go past the lock: %v", err)
+	}
+
 	// Parts, in any order, through the index of another bucket too.
 	parts := [][]byte{content(r, 5<<20), content(r, 6<<20), content(r, 1000)}
 	up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: aws.String("s3-day"), Key: aws.String("film")})

@@ -83,11 +83,11 @@ type Fees struct {
 
 // Fees suggests fees for a transaction that is sent now.
 func (c *Client) Fees(ctx context.Context) (Fees, error) {
-	tip, err := c.eth.SuggestGasTipCap(ctx)
+	tip, err := patient(ctx, func() (*big.Int, error) { return c.eth.SuggestGasTipCap(ctx) })
 	if err != nil {
 		return Fees{}, c.explain("read fees", err)
 	}
-	head, err := c.eth.HeaderByNumber(ctx, nil)
+	head, err := patient(ctx, func() (*types.Header, error) { return c.eth.HeaderByNumber(ctx, nil) })
 	if err != nil {
 		return Fees{}, c.explain("read fees", err)
 	}
@@ -175,7 +175,7 @@ func (c *Client) Wait(ctx context.Context, hash common.Hash) (*Receipt, error) {
 	tick := time.NewTicker(receiptInterval)
 	defer tick.Stop()
 	for {
-		r, err := c.eth.TransactionReceipt(ctx, hash)
+		r, err := patient(ctx, func() (*types.Receipt, error) { return c.eth.TransactionReceipt(ctx, hash) })
 		if err == nil {
 			if r.Status != types.ReceiptStatusSuccessful {
 				return nil, c.whyFailed(ctx, r)
@@ -218,6 +218,28 @@ func (c *Client) whyFailed(ctx context.Context, r *types.Receipt) error {
 		return err
 	}
 	return mesh.Errorf(mesh.Invalid, "transaction %s failed in block %s: %w", r.TxHash.Hex(), r.BlockNumber, reason(callErr))
+}
+
+// behindTime is how long a node may be behind itself: it tells of a block before it has indexed the transactions in it, and
+// answers questions about them with errors until then.
+const behindTime = 10 * time.Second
+
+// patient asks again while the node answers with an error. It is for questions that nothing can be wrong with.
+func patient[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	tick := time.NewTicker(receiptInterval)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		v, err := ask()
+		var answered rpc.Error
+		if err == nil || !errors.As(err, &answered) || time.Since(began) > behindTime {
+			return v, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return v, err
+		}
+	}
 }
 
 // Query calls a method of a contract that changes nothing and returns its results.

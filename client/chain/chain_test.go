@@ -38,6 +38,7 @@ type ledger struct {
 	height     int64
 	hold       bool // makes no blocks
 	lateRevert bool
+	behind     int // questions about blocks and receipts that are answered with errors first
 	calls      int
 }
 
@@ -74,10 +75,19 @@ func (l *ledger) GetTransactionCount(a common.Address, _ string) hexutil.Uint64 
 	defer l.locked()()
 	return hexutil.Uint64(l.nonces[a])
 }
-func (l *ledger) GetBlockByNumber(string, bool) *types.Header {
+func (l *ledger) GetBlockByNumber(string, bool) (*types.Header, error) {
 	defer l.locked()()
-	return &types.Header{Number: big.NewInt(l.height), BaseFee: big.NewInt(10), Difficulty: new(big.Int)}
+	return &types.Header{Number: big.NewInt(l.height), BaseFee: big.NewInt(10), Difficulty: new(big.Int)}, l.indexing()
 }
+
+func (l *ledger) indexing() error {
+	if l.behind == 0 {
+		return nil
+	}
+	l.behind--
+	return errors.New("tx not found")
+}
+
 func (l *ledger) EstimateGas(args callArgs, _ *string) (hexutil.Uint64, error) {
 	defer l.locked()()
 	if *args.To == stabi.Send().Address && !l.lateRevert {
@@ -95,9 +105,9 @@ func (l *ledger) GetTransactionByHash(h common.Hash) *types.Transaction {
 	defer l.locked()()
 	return l.txs[h]
 }
-func (l *ledger) GetTransactionReceipt(h common.Hash) *types.Receipt {
+func (l *ledger) GetTransactionReceipt(h common.Hash) (*types.Receipt, error) {
 	defer l.locked()()
-	return l.receipts[h]
+	return l.receipts[h], l.indexing()
 }
 
 func (l *ledger) SendRawTransaction(raw hexutil.Bytes) (common.Hash, error) {
@@ -231,6 +241,26 @@ func TestWaitGivesUp(t *testing.T) {
 	stop()
 	if _, err := c.Balance(stopped, mesh.Account{}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("interrupted Balance = %v", err)
+	}
+}
+
+// A node that tells of a block before it knows its transactions answers with errors for a moment.
+func TestNodeBehindItself(t *testing.T) {
+	l, c, k := fixture(t)
+	l.behind = 2
+	sent, err := c.Submit(t.Context(), k, chain.Call{To: mesh.Account{7}, Value: wei(5)})
+	if err != nil || l.behind != 0 {
+		t.Fatalf("Submit = %v, %d errors left", err, l.behind)
+	}
+	l.behind = 2
+	if r, err := c.Wait(t.Context(), sent); err != nil || r.Block != 1 || l.behind != 0 {
+		t.Fatalf("Wait = %+v, %v, %d errors left", r, err, l.behind)
+	}
+	l.behind = 1_000_000
+	ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+	defer cancel()
+	if _, err := c.Fees(ctx); err == nil {
+		t.Error("fees of a node that knows none")
 	}
 }
 

@@ -83,3 +83,20 @@ func TestProfile(t *testing.T) {
 		t.Fatalf("newer profile: %v", err)
 	}
 }
+
+// A bucket's own host is below the domain, and without one below localhost, where browsers on this machine find it.
+func TestSite(t *testing.T) {
+	for _, x := range []struct{ http, domain, want string }{
+		{"http://127.0.0.1:26291", "", "http://site.localhost:26291/"},
+		{"http://[::1]:26291", "", "http://site.localhost:26291/"},
+		{"http://203.0.113.7:26291", "", ""},
+		{"https://www.example.org", "", ""},
+		{"https://gw.example.org", "gw.example.org", "https://site.gw.example.org/"},
+		{"https://gw.example.org:8443", "gw.example.org", "https://site.gw.example.org:8443/"},
+		{"", "gw.example.org", ""},
+	} {
+		if got := (home.Gateway{HTTP: x.http, Domain: x.domain}).Site("site"); got != x.want {
+			t.Errorf("%q below %q: %q, want %q", x.http, x.domain, got, x.want)
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"net/url"
 	"os"
 
 	"github.com/stratosmesh/stratos/internal/atomicfile"
@@ -31,6 +33,28 @@ type Gateway struct {
 	Key  mesh.PublicKey `json:"key"`
 	S3   string         `json:"s3"`             // URL
 	HTTP string         `json:"http,omitempty"` // URL
+	// Domain is that whose sub-domains name buckets; "" none.
+	Domain string `json:"domain,omitempty"`
+}
+
+// Site returns the URL at which a bucket has a host for itself, so that it may run scripts; "" when no host of it leads there. Without
+// a domain that is a name below localhost, which browsers take for this machine.
+func (g Gateway) Site(bucket string) string {
+	u, err := url.Parse(g.HTTP)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	below := g.Domain
+	if below == "" {
+		if a, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !a.IsLoopback()) {
+			return ""
+		}
+		below = "localhost"
+	}
+	if u.Port() != "" {
+		below += ":" + u.Port()
+	}
+	return u.Scheme + "://" + bucket + "." + below + "/"
 }
 
 // Endpoints are URLs. One that is empty is not served.

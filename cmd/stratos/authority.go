@@ -275,7 +275,7 @@ for a candidate is for its coming in, a vote on a present authority for its goin
 				return e.print(now, func(w io.Writer) {
 					fmt.Fprintf(w, "%s is %s", now.ID, now.State)
 					if now.State == target.State {
-						fmt.Fprintf(w, ", with %d votes so far", now.Votes)
+						fmt.Fprintf(w, ", with %s so far", count(now.Votes, "vote"))
 					}
 					fmt.Fprintln(w)
 				})

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,6 +35,14 @@ type copyCommand struct {
 	*env
 	recursive bool
 	byteRange string
+	left      []leftOut
+}
+
+// A leftOut is one of many that was not copied, and why.
+type leftOut struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
+	err  error
 }
 
 func newCopyCommand(e *env) *cobra.Command {
@@ -43,7 +52,10 @@ func newCopyCommand(e *env) *cobra.Command {
 		Short: "Copy files into the network, out of it, or within it",
 		Long: `Copies between the disk and the network, in either direction, or from one object to another. "-" is standard
 input or output. A large upload or download that was interrupted goes on where it stopped when the same command is given
-again and the source has not changed.`,
+again and the source has not changed.
+
+With --recursive, what cannot be copied by itself is left out and told, and the command fails when the rest is done: a key that fits
+into no folder, like a/../b, or that is both an object and the folder of others; a file that may not be read.`,
 		Example: `  stratos cp film.mp4 stratos://films/
   stratos cp stratos://films/film.mp4 -
   stratos cp --recursive photos stratos://photos/2026
@@ -105,7 +117,7 @@ func (c *copyCommand) in(ctx context.Context, from, to string) error {
 	}
 	files := []transferFile{{local: "-", path: p}}
 	if from != "-" {
-		if files, err = localFiles(from, p, c.recursive); err != nil {
+		if files, c.left, err = localFiles(from, p, c.recursive); err != nil {
 			return err
 		}
 	} else if p.Key == "" || strings.HasSuffix(p.Key, "/") {
@@ -131,20 +143,27 @@ func (c *copyCommand) out(ctx context.Context, from, to string) error {
 		return mesh.Errorf(mesh.Invalid, "only one object goes to standard output")
 	}
 	return c.withClient(ctx, func(cl *client.Client) error {
-		files, err := remoteFiles(ctx, cl, p, to, c.recursive)
+		files, folders, left, err := remoteFiles(ctx, cl, p, to, c.recursive)
 		if err != nil {
 			return err
 		}
-		if c.recursive && len(files) == 0 {
+		if c.recursive && len(files)+len(folders)+len(left) == 0 {
 			return mesh.Errorf(mesh.NotFound, "nothing begins with %s", p)
 		}
+		for _, dir := range folders {
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				return mesh.Errorf(mesh.Invalid, "making the folder %s: %w", dir, err)
+			}
+		}
+		c.left = left
 		return c.move(ctx, files, func(ctx context.Context, f *transferFile, progress func(int)) error {
 			return c.download(ctx, cl, f, progress)
 		})
 	})
 }
 
-// move copies files: large ones one after the other, small ones side by side. What failed is told; the rest goes on.
+// move copies files: large ones one after the other, small ones side by side. With --recursive, what fails by itself is left out; the
+// rest goes on.
 func (c *copyCommand) move(ctx context.Context, files []transferFile, one func(context.Context, *transferFile, func(int)) error) error {
 	began := time.Now()
 	p := newTransferProgress(c.env, files)
@@ -157,18 +176,41 @@ func (c *copyCommand) move(ctx context.Context, files []transferFile, one func(c
 			small = append(small, &files[i])
 		}
 	}
-	err := each(ctx, small, func(ctx context.Context, f *transferFile) error { return one(ctx, f, p.add) })
+	var mu sync.Mutex
+	try := func(ctx context.Context, f *transferFile) error {
+		err := one(ctx, f, p.add)
+		if err == nil || !c.recursive || !f.alone(err) {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		f.left = true
+		c.left = append(c.left, leftOut{f.source(), err.Error(), err})
+		return nil
+	}
+	err := each(ctx, small, try)
 	for _, f := range large {
 		if err != nil {
 			break
 		}
-		err = one(ctx, f, p.add)
+		err = try(ctx, f)
 	}
 	p.close()
+	slices.SortFunc(c.left, func(a, b leftOut) int { return strings.Compare(a.Name, b.Name) })
+	for _, l := range c.left {
+		c.say("left out %s: %s", l.Name, l.Why)
+	}
 	if err != nil {
 		return err
 	}
-	return c.report(files, began)
+	if err := c.report(slices.DeleteFunc(files, func(f transferFile) bool { return f.left }), began); err != nil || len(c.left) == 0 {
+		return err
+	}
+	err = mesh.Errorf(mesh.KindOf(c.left[0].err), "%s not copied, the rest was", plural(len(c.left), "thing was", "things were"))
+	if hint := mesh.HintOf(c.left[0].err); hint != "" {
+		err = mesh.WithHint(err, "%s", hint)
+	}
+	return err
 }
 
 // each calls f with every item, a bounded number at a time, and stops at the first error.
@@ -194,6 +236,9 @@ func (c *copyCommand) report(files []transferFile, began time.Time) error {
 	if len(files) == 1 {
 		v["path"] = files[0].path.String()
 	}
+	if len(c.left) > 0 {
+		v["left_out"] = c.left
+	}
 	if slices.ContainsFunc(files, func(f transferFile) bool { return f.local == "-" }) && !c.json {
 		return nil // standard output may be the object itself
 	}
@@ -212,7 +257,7 @@ func (c *copyCommand) upload(ctx context.Context, cl *client.Client, f *transfer
 	if f.local != "-" {
 		file, err := os.Open(f.local)
 		if err != nil {
-			return mesh.Errorf(mesh.NotFound, "opening %s: %w", f.local, err)
+			return mesh.WithHint(mesh.Errorf(mesh.NotFound, "opening %s: %w", f.local, err), "look at the file, its owner and its mode")
 		}
 		defer file.Close()
 		info, err := file.Stat()
@@ -346,7 +391,7 @@ func parseRange(s string, size uint64) (offset, length uint64, err error) {
 	if s == "" {
 		return 0, size, nil
 	}
-	bad := mesh.WithHint(mesh.Errorf(mesh.Invalid, "the range %q is none of an object of %d bytes", s, size), "write FIRST-LAST, FIRST- or -COUNT")
+	bad := mesh.WithHint(mesh.Errorf(mesh.Invalid, "the range %q is none of an object of %s", s, count(size, "byte")), "write FIRST-LAST, FIRST- or -COUNT")
 	first, last, ok := strings.Cut(s, "-")
 	if !ok {
 		return 0, 0, bad

@@ -25,10 +25,12 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 )
 
-// Exit codes besides those of mesh.Kind.
+// Exit codes besides those of mesh.Kind, and what they are called; "stratos exit-codes" lists all.
 const (
 	exitUsage       = 2
 	exitInterrupted = 130
+	usageKind       = "usage"
+	interruptedKind = "interrupted"
 )
 
 // An env is what every command gets: streams, settings, and the few things that are opened by most of them.
@@ -58,10 +60,10 @@ func (e *env) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return 0
 	case !e.usable:
-		e.fail(devnet.Failure{Kind: "usage", Code: exitUsage, Text: err.Error(), Hint: "see: " + cmd.CommandPath() + " --help"})
+		e.fail(devnet.Failure{Kind: usageKind, Code: exitUsage, Text: err.Error(), Hint: "see: " + cmd.CommandPath() + " --help"})
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		e.fail(devnet.Failure{Kind: "interrupted", Code: exitInterrupted, Text: "interrupted", Hint: e.interrupted})
+		e.fail(devnet.Failure{Kind: interruptedKind, Code: exitInterrupted, Text: "interrupted", Hint: e.interrupted})
 		return exitInterrupted
 	}
 	f := devnet.FailureOf(err)

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,16 +32,30 @@ type grantRecord struct {
 	Prefix     string       `json:"prefix"`
 	Operations string       `json:"operations"`
 	Budget     mesh.Noz     `json:"budget_noz,omitempty"`
+	Spent      *mesh.Noz    `json:"spent_noz,omitempty"` // of the budget; only when the network was asked just now
 	Created    time.Time    `json:"created"`
 	Expires    time.Time    `json:"expires"`
 	Revoked    bool         `json:"revoked,omitempty"`
-	Grant      string       `json:"grant,omitempty"` // only when it was just made
+	Share      bool         `json:"share,omitempty"`  // for a link
+	Serves     string       `json:"serves,omitempty"` // the bucket that it was made to serve
+	Grant      string       `json:"grant,omitempty"`  // only when it was just made
 
 	// Of an access key for S3.
 	AccessKey string `json:"access_key_id,omitempty"`
 	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
 	Endpoint  string `json:"endpoint,omitempty"`
-	URL       string `json:"url,omitempty"` // of a link, only when it was just made
+	// SealedTo are the gateways that open the access key.
+	SealedTo []mesh.PublicKey `json:"sealed_to,omitempty"`
+	URL      string           `json:"url,omitempty"` // of a link, only when it was just made
+}
+
+// link is the grant's own link, which a revocation names.
+func (r *grantRecord) link() (grant.LinkID, error) {
+	id, err := hex.DecodeString(r.ID)
+	if err != nil || len(id) != len(grant.LinkID{}) {
+		return grant.LinkID{}, mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
+	}
+	return grant.LinkID(id), nil
 }
 
 // grantTerms are the flags of commands that make a grant.
@@ -53,11 +66,13 @@ type grantTerms struct {
 	expires        time.Duration
 	format         string   // grant, env, json or rclone
 	gateways       []string // names of the profile's; default all
+	share          bool     // for a link
+	serves         string   // the bucket that it is made to serve
 }
 
 func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
 	cmd.Flags().StringVar(&g.budget, "budget", "", "ozone that may be spent under it, like 5oz; default: no bound of its own")
-	cmd.Flags().DurationVar(&g.expires, "expires", expires, "how long it is good for, like 72h")
+	spanVar(cmd.Flags(), &g.expires, "expires", expires, "how long it is good for, like 72h or 5d")
 }
 
 func newKeysCommand(e *env) *cobra.Command {
@@ -72,7 +87,8 @@ func newKeysCreateCommand(e *env) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make a key with some of the account's rights, and show it once",
 		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
-folder that --prefix names and what lies below; nothing else.
+folder that --prefix names and what lies below; nothing else. The folder ends with a slash: photos/2026/ covers photos/2026/a.jpg and
+not photos/2026-private/a.jpg. It need not be there yet.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them.`,
@@ -81,6 +97,10 @@ its secret and the grant are sealed to them.`,
   stratos keys create viewer --prefix photos/ --read-only`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// Whoever leaves the slash out means a folder, and would open what lies beside it too.
+			if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
+			}
 			operations := grant.Read | grant.List
 			if !g.readOnly {
 				operations |= grant.Write | grant.Delete
@@ -96,10 +116,15 @@ its secret and the grant are sealed to them.`,
 			default:
 				return mesh.Errorf(mesh.Invalid, "there is no format %q: grant, env, json or rclone", g.format)
 			}
-			return e.makeGrant(cmd, args[0], g, operations)
+			m, err := e.makeGrant(cmd, args[0], g, operations)
+			if err != nil {
+				return err
+			}
+			e.sayCovered(cmd.Context(), m)
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/; default everything")
+	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/, with the slash; default everything")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
 	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
 	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
@@ -114,9 +139,10 @@ func newShareCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "share stratos://BUCKET[/PREFIX]",
 		Short: "Make a grant, or a link, with which another person reads what begins so",
-		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone. It carries
-the key of the folder in which the path lies: objects beside it in that folder stay refused by the network, but are not
-encrypted against its holder.
+		Long: `Prints a text that another person gives to --grant to read what begins with the path, on the account's ozone; beside it, on standard
+error, the name under which it is revoked and when it ends. It carries the key of the folder in which the path lies: objects beside it
+in that folder stay refused by the network, but are not encrypted against its holder. A path that ends with a slash is a folder;
+one without is an object, or all whose names begin so.
 
 With --web it prints a link for browsers, to pages that the gateways of the profile serve: they can read what it shares. With
 --protect they can once somebody typed the password.`,
@@ -137,13 +163,69 @@ With --web it prints a link for browsers, to pages that the gateways of the prof
 			case web:
 				return e.makeLink(cmd.Context(), name, g, protect)
 			}
-			return e.makeGrant(cmd, name, g, grant.Read|grant.List)
+			m, err := e.makeGrant(cmd, name, g, grant.Read|grant.List)
+			if err != nil {
+				return err
+			}
+			e.sayShared(m)
+			e.sayCovered(cmd.Context(), m)
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&web, "web", false, "print a link for browsers")
 	cmd.Flags().BoolVar(&protect, "protect", false, "ask for a password that the link asks for, or read it from standard input")
 	g.flags(cmd, 24*time.Hour)
 	return cmd
+}
+
+// sayShared tells under which name a share is revoked, and when it ends by itself: its text or link says neither.
+func (e *env) sayShared(m *madeGrant) {
+	e.say("%s: good until %s; end it sooner with: stratos keys revoke %s", m.rec.Name, m.rec.Expires.Format(time.RFC3339), m.rec.Name)
+}
+
+// lookTime bounds how long somebody who made a grant waits to hear whether it covers anything.
+const lookTime = 5 * time.Second
+
+// sayCovered tells when a grant covers nothing yet, or more than its path says. It was made in any case: one may grant before one
+// writes.
+func (e *env) sayCovered(ctx context.Context, m *madeGrant) {
+	bucket, key, ok := strings.Cut(m.rec.Prefix, "/")
+	if !ok || e.json { // it covers everything, or nobody reads what is said
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	names, err := m.names(ctx, client.ListQuery{Bucket: bucket, Prefix: key, Limit: 2})
+	p := mesh.Path{Bucket: bucket, Key: key}
+	beside := slices.IndexFunc(names, func(l client.Listed) bool { return l.Key != key })
+	switch kind := mesh.KindOf(err); {
+	case err != nil && kind == mesh.NotFound:
+		e.say("note: there is no bucket %s yet", mesh.Path{Bucket: bucket})
+	case err != nil && kind == mesh.Denied: // who may not list may still give what it has
+	case err != nil:
+		e.say("note: nobody could tell whether anything begins with %s: %v", p, err)
+	case len(names) == 0 && key != "":
+		e.say("note: nothing begins with %s yet", p)
+	case beside >= 0 && key != "" && !strings.HasSuffix(key, "/"):
+		e.say("note: it opens everything that begins with %s, like %s; for that folder alone write %s/", p, mesh.Path{Bucket: bucket, Key: names[beside].Key}, p)
+	}
+}
+
+func (m *madeGrant) names(ctx context.Context, q client.ListQuery) (names []client.Listed, err error) {
+	members, err := membersOf(m.profile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(m.root, members, client.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	page, err := c.ListPage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return page.Names, nil
 }
 
 // makeLink makes a grant to read, and a link with it to the pages of the first gateway that has some.
@@ -158,6 +240,7 @@ func (e *env) makeLink(ctx context.Context, name string, g grantTerms, protect b
 			return mesh.Errorf(mesh.Invalid, "an empty password protects nothing")
 		}
 	}
+	g.share = true
 	m, err := e.newGrant(ctx, name, g, grant.Read|grant.List)
 	if err != nil {
 		return err
@@ -168,42 +251,48 @@ func (e *env) makeLink(ctx context.Context, name string, g grantTerms, protect b
 	if err != nil {
 		return err
 	}
-	pages := pagesOf(m.profile)
+	pages := pagesOf(m.profile).HTTP
 	if pages == "" {
 		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no gateway of the profile serves pages"), "run one with: stratos gateway init DIR --http HOST:PORT")
 	}
 	m.rec.URL, m.rec.Endpoint = pages+"/s/"+m.rec.AccessKey+"-"+m.rec.Secret+"/", ""
 	m.rec.Secret = ""
-	return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.URL) })
+	if err := e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.URL) }); err != nil {
+		return err
+	}
+	e.sayShared(m)
+	e.sayCovered(ctx, m)
+	return nil
 }
 
-// pagesOf is where the first gateway of a profile that serves pages does; "" if none does.
-func pagesOf(p *home.Profile) string {
+// pagesOf is the first gateway of a profile that serves pages; one of nothing if none does.
+func pagesOf(p *home.Profile) home.Gateway {
 	for _, g := range p.Gateways {
 		if g.HTTP != "" {
-			return g.HTTP
+			return g
 		}
 	}
-	return ""
+	return home.Gateway{}
 }
 
 var grantName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}$`)
 
-func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) error {
+// makeGrant makes a grant and prints it, as an access key where the terms say so.
+func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operations grant.Operations) (*madeGrant, error) {
 	m, err := e.newGrant(cmd.Context(), name, g, operations)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if g.format == "" || g.format == "grant" {
 		m.rec.Grant = m.shared.String()
-		return e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.Grant) })
+		return m, e.print(m.rec, func(w io.Writer) { fmt.Fprintln(w, m.rec.Grant) })
 	}
 	if err := m.publish(cmd.Context(), g.gateways, nil); err != nil {
-		return err
+		return nil, err
 	}
 	e.json = e.json || g.format == "json"
 	rec := m.rec
-	return e.print(rec, func(w io.Writer) {
+	return m, e.print(rec, func(w io.Writer) {
 		if g.format == "rclone" {
 			fmt.Fprintf(w, "[%s]\ntype = s3\nprovider = Other\naccess_key_id = %s\nsecret_access_key = %s\nendpoint = %s\nregion = us-east-1\nforce_path_style = true\n", rec.Name, rec.AccessKey, rec.Secret, rec.Endpoint)
 			return
@@ -260,7 +349,7 @@ func (e *env) newGrant(ctx context.Context, name string, g grantTerms, operation
 		return nil, err
 	}
 	r := shared.Rights()
-	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget,
+	rec := &grantRecord{Name: name, ID: hex.EncodeToString(id[:]), Account: r.Account, Prefix: r.Prefix, Operations: r.Operations.String(), Budget: budget, Share: g.share, Serves: g.serves,
 		Created: time.Now().UTC().Truncate(time.Second), Expires: time.UnixMilli(r.ExpiresMs).UTC()}
 	return &madeGrant{h, p, a, shared, rec}, saveGrant(h, rec, true)
 }
@@ -294,7 +383,7 @@ func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c 
 		}
 	}
 	if len(to) == 0 || len(gateways) > len(to) {
-		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see \"gateways\" in profile.json; make one with: stratos gateway init")
+		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "the profile does not name these gateways"), "see: stratos gateway list; make one with: stratos gateway init DIR")
 	}
 	members, err := membersOf(m.profile)
 	if err != nil {
@@ -314,7 +403,7 @@ func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c 
 	if err != nil {
 		return err
 	}
-	m.rec.AccessKey = k.Name
+	m.rec.AccessKey, m.rec.SealedTo = k.Name, to
 	if err := saveGrant(m.home, m.rec, false); err != nil {
 		return err
 	}
@@ -361,80 +450,61 @@ func readGrants(h home.Home) (all []*grantRecord, err error) {
 	return all, nil
 }
 
-func newKeysListCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List the keys and shares that were made in this home",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			h, err := e.home()
-			if err != nil {
-				return err
-			}
-			all, err := readGrants(h)
-			if err != nil {
-				return err
-			}
-			if all == nil {
-				all = []*grantRecord{}
-			}
-			return e.print(map[string]any{"keys": all}, func(w io.Writer) {
-				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-				for _, r := range all {
-					state := "until " + r.Expires.Format(time.RFC3339)
-					switch {
-					case r.Revoked:
-						state = "revoked"
-					case r.Expires.Before(time.Now()):
-						state = "expired"
-					}
-					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, mesh.Scheme+r.Prefix, r.Operations, state)
-				}
-				t.Flush() // into memory
-			})
-		},
-	}
-}
-
 func newKeysRevokeCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Void a key, and everything that was made from it",
-		Args:  cobra.ExactArgs(1),
+		Long: `Voids a key or share: NAME is what "stratos keys list" calls it, the id of its access key (AWS_ACCESS_KEY_ID), or its own id. What it
+has under way ends within a minute.`,
+		Example: "  stratos keys revoke backup\n  stratos keys revoke \"$AWS_ACCESS_KEY_ID\"",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := e.home()
 			if err != nil {
 				return err
 			}
-			all, err := readGrants(h)
+			r, err := findGrant(h, args[0])
 			if err != nil {
 				return err
 			}
-			for _, r := range all {
-				if r.Name != args[0] && r.ID != strings.ToLower(args[0]) {
-					continue
+			return e.withClient(cmd.Context(), func(c *client.Client) error {
+				if err := revokeGrant(cmd.Context(), c, h, r); err != nil {
+					return err
 				}
-				id, err := hex.DecodeString(r.ID)
-				if err != nil || len(id) != len(grant.LinkID{}) {
-					return mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
-				}
-				return e.withClient(cmd.Context(), func(c *client.Client) error {
-					if err := c.Revoke(cmd.Context(), grant.LinkID(id)); err != nil {
-						return err
-					}
-					if r.AccessKey != "" {
-						if err := c.WithdrawKey(cmd.Context(), r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
-							return err
-						}
-					}
-					r.Revoked = true
-					if err := saveGrant(h, r, false); err != nil {
-						return err
-					}
-					return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
-				})
-			}
-			return mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", args[0]), "see: stratos keys list")
+				return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
+			})
 		},
 	}
+}
+
+// findGrant returns the grant that was made in a home under a name, an id, or the id of its access key.
+func findGrant(h home.Home, name string) (*grantRecord, error) {
+	all, err := readGrants(h)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if r.Name == name || r.ID == strings.ToLower(name) || r.AccessKey != "" && r.AccessKey == name {
+			return r, nil
+		}
+	}
+	return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", name), "see: stratos keys list")
+}
+
+// revokeGrant voids a grant, takes its access key off the log, and notes that.
+func revokeGrant(ctx context.Context, c *client.Client, h home.Home, r *grantRecord) error {
+	id, err := r.link()
+	if err != nil {
+		return err
+	}
+	if err := c.Revoke(ctx, id); err != nil {
+		return err
+	}
+	if r.AccessKey != "" {
+		if err := c.WithdrawKey(ctx, r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
+			return err
+		}
+	}
+	r.Revoked = true
+	return saveGrant(h, r, false)
 }

@@ -254,7 +254,7 @@ what each wallet earned. Whatever differs is listed, and the command fails.`,
 			if err := e.print(v, v.write); err != nil || len(v.Differences) == 0 {
 				return err
 			}
-			return mesh.WithHint(mesh.Errorf(mesh.Corrupt, "epoch %d was not settled by the rules, in %d points", n, len(v.Differences)), "tell the validators and authorities")
+			return mesh.WithHint(mesh.Errorf(mesh.Corrupt, "epoch %d was not settled by the rules, in %s", n, count(len(v.Differences), "point")), "tell the validators and authorities")
 		},
 	}
 }
@@ -332,7 +332,7 @@ func (v *epochView) write(w io.Writer) {
 		fmt.Fprintf(t, "DIFFERS\t%s\n", d)
 	}
 	if v.Recomputed {
-		fmt.Fprintf(t, "recomputed\tequal, with the rewards of %d wallets\n", v.Wallets)
+		fmt.Fprintf(t, "recomputed\tequal, with the rewards of %s\n", count(v.Wallets, "wallet"))
 	}
 	if !v.Balanced {
 		fmt.Fprintf(t, "\tTHE LINE DOES NOT HOLD: taken + carried in = settled + returned + carried out\n")

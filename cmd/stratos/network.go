@@ -170,6 +170,9 @@ func newLogsCommand(e *env) *cobra.Command {
 		Long:              "Shows the last lines of the named processes' logs, or of all, and with -f what comes after them until Ctrl-C.",
 		ValidArgsFunction: e.completeProcesses,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if n < 0 {
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d lines cannot be shown", n), "give -n 0 or more")
+			}
 			h, err := e.home()
 			if err != nil {
 				return err
@@ -265,7 +268,7 @@ func newDoctorCommand(e *env) *cobra.Command {
 				t.Flush()
 			})
 			if err == nil && bad > 0 {
-				err = mesh.Errorf(mesh.Unavailable, "%s not as it should be", plural(bad, "thing is", "things are"))
+				err = mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%s not as it should be", plural(bad, "thing is", "things are")), "do what stands below each line that begins with %s", devnet.Bad)
 			}
 			return err
 		},

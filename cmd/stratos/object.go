@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/mesh"
-	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 func newMakeBucketCommand(e *env) *cobra.Command {
@@ -46,16 +44,16 @@ func newMakeBucketCommand(e *env) *cobra.Command {
 			made := madeBucket{Bucket: p.Bucket, Public: public}
 			err = e.withClient(cmd.Context(), func(c *client.Client) error { return c.MakeBucket(cmd.Context(), p.Bucket, public) })
 			if err == nil && public && e.grant == "" {
-				made.URL, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
+				var served servedBucket
+				served, err = e.serveBucket(cmd.Context(), p.Bucket, budget)
+				made.URL, made.Site = served.URL, served.Site
 			}
 			if err != nil {
 				return err
 			}
 			return e.print(made, func(w io.Writer) {
 				fmt.Fprintf(w, "created %s\n", p)
-				if made.URL != "" {
-					fmt.Fprintf(w, "everybody sees it at %s\n", made.URL)
-				}
+				sayWhere(w, made.URL, made.Site)
 			})
 		},
 	}
@@ -67,42 +65,8 @@ func newMakeBucketCommand(e *env) *cobra.Command {
 type madeBucket struct {
 	Bucket string `json:"bucket"`
 	Public bool   `json:"public"`
-	URL    string `json:"url,omitempty"` // where browsers see it
-}
-
-// servedFor is how long a key lasts under which a public bucket is served: until somebody revokes it.
-const servedFor = 10 * 365 * 24 * time.Hour
-
-// serveBucket makes the key under which gateways serve a public bucket to those who have none, and returns where; "" when the
-// profile knows no gateway.
-func (e *env) serveBucket(ctx context.Context, bucket, budget string) (string, error) {
-	h, err := e.home()
-	if err != nil {
-		return "", err
-	}
-	p, err := h.Profile()
-	if err != nil || len(p.Gateways) == 0 {
-		return "", err
-	}
-	terms := grantTerms{prefix: bucket + "/", budget: budget, expires: servedFor}
-	m, err := e.newGrant(ctx, "public-"+bucket, terms, grant.Read|grant.List)
-	if mesh.KindOf(err) == mesh.Conflict && err != nil { // there was such a bucket before
-		m, err = e.newGrant(ctx, "public-"+bucket+"-"+strconv.FormatInt(time.Now().Unix(), 36), terms, grant.Read|grant.List)
-	}
-	if err != nil {
-		return "", err
-	}
-	err = m.publish(ctx, nil, func(c *client.Client, to []mesh.PublicKey) (*client.AccessKey, error) {
-		k, err := c.PublishKey(ctx, m.shared, to)
-		if err != nil {
-			return nil, err
-		}
-		return k, c.ChangeBucket(ctx, bucket, client.BucketChange{Serving: k.Name})
-	})
-	if err != nil || pagesOf(p) == "" {
-		return "", err
-	}
-	return pagesOf(p) + "/" + bucket + "/", nil
+	URL    string `json:"url,omitempty"`  // where browsers see it
+	Site   string `json:"site,omitempty"` // and where it has a host for itself
 }
 
 func newRemoveBucketCommand(e *env) *cobra.Command {
@@ -117,6 +81,9 @@ func newRemoveBucketCommand(e *env) *cobra.Command {
 			}
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
 				if err := c.RemoveBucket(cmd.Context(), p.Bucket); err != nil {
+					return err
+				}
+				if err := e.retireServing(cmd.Context(), c, p.Bucket, ""); err != nil {
 					return err
 				}
 				return e.print(map[string]any{"bucket": p.Bucket}, func(w io.Writer) { fmt.Fprintf(w, "deleted %s\n", p) })
@@ -149,11 +116,18 @@ func newListCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls [stratos://BUCKET[/PREFIX]]",
 		Short: "List buckets, or objects",
+		Long:  `Without a path it lists the account's buckets; under a grant for one of them, or a folder, what that opens.`,
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
-				if len(args) == 0 {
+				opens := c.Access().Rights().Prefix
+				if len(args) == 0 && opens == "" {
 					return e.listBuckets(cmd.Context(), c)
+				}
+				if len(args) == 0 {
+					r := c.Access().Rights()
+					e.say("The grant opens %s%s (%s) until %s.", mesh.Scheme, opens, r.Operations, time.UnixMilli(r.ExpiresMs).UTC().Format(time.RFC3339))
+					args = []string{mesh.Scheme + opens}
 				}
 				p, err := mesh.ParsePath(args[0])
 				if err != nil {
@@ -311,7 +285,7 @@ func statOf(ctx context.Context, c *client.Client, o *client.Object) (*statView,
 }
 
 func (v *statView) write(w io.Writer) {
-	fmt.Fprintf(w, "%s\n  %d bytes, written %s, version %s\n", v.Path, v.Size, v.Modified, v.Version)
+	fmt.Fprintf(w, "%s\n  %s, written %s, version %s\n", v.Path, count(v.Size, "byte"), v.Modified, v.Version)
 	if v.BLAKE3 != "" {
 		fmt.Fprintf(w, "  BLAKE3 %s\n", v.BLAKE3)
 	}
@@ -445,73 +419,143 @@ type transferFile struct {
 	local string // "-" for a stream
 	path  mesh.Path
 	size  int64
+	out   bool // of the network
+	left  bool // it was not copied, and the rest goes on
 }
 
-// localFiles lists what a local argument names: a file, or with recursive a tree in which links are not followed.
-func localFiles(local string, to mesh.Path, recursive bool) ([]transferFile, error) {
+// source is what people call it.
+func (f *transferFile) source() string {
+	if f.out {
+		return f.path.String()
+	}
+	return f.local
+}
+
+// alone tells whether an error is about this file and says nothing of others.
+func (f *transferFile) alone(err error) bool {
+	switch mesh.KindOf(err) {
+	case mesh.Invalid, mesh.Corrupt:
+		return true
+	case mesh.NotFound:
+		return f.out || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) // else it is the bucket
+	}
+	return false
+}
+
+// localFiles lists what a local argument names: a file, or with recursive a tree in which links are not followed, and what of it
+// cannot be read.
+func localFiles(local string, to mesh.Path, recursive bool) (files []transferFile, left []leftOut, err error) {
 	info, err := os.Stat(local)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no file %s", local), "look at the name; - reads standard input")
+		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no file %s", local), "look at the name; - reads standard input")
 	case err != nil:
-		return nil, mesh.Errorf(mesh.Invalid, "%s: %w", local, err)
+		return nil, nil, mesh.Errorf(mesh.Invalid, "%s: %w", local, err)
 	case !info.IsDir():
 		if !info.Mode().IsRegular() {
-			return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is no regular file", local), "pipe it in: stratos cp - %s", to)
+			return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is no regular file", local), "pipe it in: stratos cp - %s", to)
 		}
 		if to.Key == "" || strings.HasSuffix(to.Key, "/") {
 			to.Key += filepath.Base(local)
 		}
-		return []transferFile{{local, to, info.Size()}}, nil
+		return []transferFile{{local: local, path: to, size: info.Size()}}, nil, nil
 	case !recursive:
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a folder", local), "copy it with --recursive")
+		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a folder", local), "copy it with --recursive")
 	}
-	var files []transferFile
 	prefix := to.Key
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		prefix += "/"
 	}
 	err = filepath.WalkDir(local, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
+		if err == nil && !d.Type().IsRegular() {
+			return nil
 		}
-		info, err := d.Info()
+		var info fs.FileInfo
+		if err == nil {
+			info, err = d.Info()
+		}
 		if err != nil {
-			return err
+			if name == local {
+				return err
+			}
+			err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "it cannot be read: %w", err), "look at its owner and its mode")
+			left = append(left, leftOut{name, err.Error(), err})
+			return nil
 		}
 		rel, err := filepath.Rel(local, name)
 		if err != nil {
 			return err
 		}
-		files = append(files, transferFile{name, mesh.Path{Bucket: to.Bucket, Key: prefix + filepath.ToSlash(rel)}, info.Size()})
+		p := mesh.Path{Bucket: to.Bucket, Key: prefix + filepath.ToSlash(rel)}
+		if err := mesh.CheckKey(p.Key); err != nil {
+			err = mesh.WithHint(err, "copy it by itself, under a name of yours")
+			left = append(left, leftOut{name, err.Error(), err})
+			return nil
+		}
+		files = append(files, transferFile{local: name, path: p, size: info.Size()})
 		return nil
 	})
 	if err != nil {
-		return nil, mesh.Errorf(mesh.Invalid, "reading %s: %w", local, err)
+		return nil, nil, mesh.Errorf(mesh.Invalid, "reading %s: %w", local, err)
 	}
-	return files, nil
+	return files, left, nil
 }
 
-// remoteFiles lists what a network argument names and where it goes on the disk. A key that would leave the folder is
-// refused: it was chosen by somebody else.
-func remoteFiles(ctx context.Context, c *client.Client, from mesh.Path, local string, recursive bool) ([]transferFile, error) {
+// remoteFiles lists what a network argument names and where it goes on the disk: objects, folders that stand for themselves, and
+// what fits into no folder. A key was chosen by somebody else: it never leads out of the folder.
+func remoteFiles(ctx context.Context, c *client.Client, from mesh.Path, local string, recursive bool) (files []transferFile, folders []string, left []leftOut, err error) {
 	info, err := os.Stat(local)
 	isDir := err == nil && info.IsDir() || strings.HasSuffix(local, string(filepath.Separator))
 	if !recursive {
 		if local != "-" && isDir {
 			local = filepath.Join(local, path.Base(from.Key))
 		}
-		return []transferFile{{local: local, path: from}}, nil
+		return []transferFile{{local: local, path: from, out: true}}, nil, nil, nil
 	}
-	var files []transferFile
 	cut := from.Key[:strings.LastIndexByte(from.Key, '/')+1]
-	err = c.List(ctx, from, "", func(l client.Listed) error {
-		rel := strings.TrimPrefix(l.Key, cut)
-		if !filepath.IsLocal(filepath.FromSlash(rel)) || path.Clean(rel) != rel {
-			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the key %q does not fit into a folder", l.Key), "copy it by itself, under a name of yours")
+	var all []client.Listed
+	if err := c.List(ctx, from, "", func(l client.Listed) error { all = append(all, l); return nil }); err != nil {
+		return nil, nil, nil, err
+	}
+	taken := map[string]bool{} // as folders
+	for _, l := range all {
+		if rel, err := relativeKey(l, cut); err == nil {
+			for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+				taken[dir] = true
+			}
 		}
-		files = append(files, transferFile{filepath.Join(local, filepath.FromSlash(rel)), mesh.Path{Bucket: from.Bucket, Key: l.Key}, int64(l.Size)})
-		return nil
-	})
-	return files, err
+	}
+	for _, l := range all {
+		p := mesh.Path{Bucket: from.Bucket, Key: l.Key}
+		rel, err := relativeKey(l, cut)
+		if err == nil && taken[rel] {
+			err = mesh.Errorf(mesh.Invalid, "other keys go on after it with a slash, so that it is their folder")
+		}
+		switch at := filepath.Join(local, filepath.FromSlash(rel)); {
+		case err != nil:
+			err = mesh.WithHint(err, "copy it by itself, under a name of yours: stratos cp %s NAME", p)
+			left = append(left, leftOut{p.String(), err.Error(), err})
+		case strings.HasSuffix(rel, "/") || rel == "":
+			folders = append(folders, at)
+		default:
+			files = append(files, transferFile{local: at, path: p, size: int64(l.Size), out: true})
+		}
+	}
+	return files, folders, left, nil
+}
+
+// relativeKey cuts the beginning off a key and returns what is left of it as a path below a folder. Tools make empty objects
+// whose keys end with a slash, or are the beginning itself: those are folders.
+func relativeKey(l client.Listed, cut string) (string, error) {
+	rel := strings.TrimPrefix(l.Key, cut)
+	name := rel
+	if l.Size == 0 {
+		if name = strings.TrimSuffix(rel, "/"); name == "" {
+			return "", nil
+		}
+	}
+	if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) != name || strings.HasSuffix(name, "/") {
+		return "", mesh.Errorf(mesh.Invalid, "the key does not fit into a folder")
+	}
+	return rel, nil
 }

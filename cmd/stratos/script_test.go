@@ -13,7 +13,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/devnet/fakechain"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/group"
 )
 
 // The scripts in testdata run this program, with a stand-in for the value layer, as a person would.
@@ -47,7 +50,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": exitCode, "pid": pidOf, "kill9": kill9, "occupy": occupy, "awaitlock": awaitLock,
+			"code": exitCode, "pid": pidOf, "kill9": kill9, "occupy": occupy, "awaitlock": awaitLock, "profile": profile,
 		},
 	})
 }
@@ -130,4 +133,17 @@ func awaitLock(ts *testscript.TestScript, _ bool, _ []string) {
 			return
 		}
 	}
+}
+
+// profile makes a home that knows a network of which nobody answers.
+func profile(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(silentNetwork(ts.Getenv("STRATOS_HOME")))
+}
+
+func silentNetwork(dir string) error {
+	h, err := home.Create(dir)
+	if err != nil {
+		return err
+	}
+	return h.SetProfile(&home.Profile{Network: mesh.NetworkID{1}, Authorities: []home.Authority{{Name: "authority-0", Member: group.Member{ID: mesh.AuthorityID{1}, Address: "127.0.0.1:1"}}}})
 }

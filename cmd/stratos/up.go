@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stratosmesh/stratos/client/chain"
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
 	"github.com/stratosmesh/stratos/devnet"
@@ -107,7 +108,7 @@ func (e *env) up(ctx context.Context) error {
 		return err
 	}
 	if st, err := e.running(ctx, opts); err != nil || st != nil {
-		return errors.Join(err, e.summary(st))
+		return errors.Join(err, e.summary(ctx, st))
 	}
 	h, err := e.prepare(&opts)
 	if err != nil {
@@ -130,7 +131,7 @@ func (e *env) up(ctx context.Context) error {
 	}
 	st, err := d.Status(ctx)
 	if err == nil {
-		err = e.summary(st)
+		err = e.summary(ctx, st)
 	}
 	if err != nil {
 		d.Stop()
@@ -144,7 +145,7 @@ func (e *env) up(ctx context.Context) error {
 func (e *env) overtaken(ctx context.Context, opts devnet.Options, err error) error {
 	if mesh.KindOf(err) == mesh.Conflict {
 		if st, otherErr := e.running(ctx, opts); otherErr == nil && st != nil {
-			return e.summary(st)
+			return e.summary(ctx, st)
 		}
 	}
 	return err
@@ -195,7 +196,7 @@ func (e *env) upDetached(cmd *cobra.Command) error {
 		}
 		e.say("Starting a network in %s ...", h.Dir())
 		argv := []string{e.name, "up", "--report", "--home", h.Dir(), "--stchaind", opts.Stchaind}
-		for _, name := range []string{"validators", "authorities", "nodes", "base-port", "epoch", "no-restart"} {
+		for _, name := range []string{"validators", "authorities", "gateways", "nodes", "base-port", "epoch", "no-restart"} {
 			if f := cmd.Flags().Lookup(name); f.Changed {
 				argv = append(argv, "--"+name+"="+f.Value.String())
 			}
@@ -204,19 +205,23 @@ func (e *env) upDetached(cmd *cobra.Command) error {
 			return e.overtaken(ctx, opts, err)
 		}
 	}
-	return e.summary(st)
+	return e.summary(ctx, st)
 }
 
 // summary shows how to reach the network.
-func (e *env) summary(st *devnet.Status) error {
+func (e *env) summary(ctx context.Context, st *devnet.Status) error {
 	if st == nil {
 		return nil
+	}
+	hold := map[mesh.Account]string{}
+	if !e.json {
+		hold = held(ctx, st)
 	}
 	return e.print(st, func(w io.Writer) {
 		fmt.Fprintf(w, "Stratos is up (%s).\n\n", (time.Duration(st.TookMS) * time.Millisecond).Round(100*time.Millisecond))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, u := range []struct{ what, url string }{
-			{"S3", st.Endpoints.S3}, {"HTTP", st.Endpoints.HTTP}, {"Status pages", st.Endpoints.Status}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
+			{"S3", st.Endpoints.S3}, {"HTTP", st.Endpoints.HTTP}, {"Sites", home.Gateway{HTTP: st.Endpoints.HTTP}.Site("BUCKET")}, {"Status pages", st.Endpoints.Status}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
 		} {
 			if u.url != "" {
 				fmt.Fprintf(t, "%s\t%s\n", u.what, u.url)
@@ -229,11 +234,35 @@ func (e *env) summary(st *devnet.Status) error {
 		fmt.Fprintf(w, "\nAccounts for development; everybody knows their keys:\n")
 		for _, a := range st.Accounts {
 			if a.Operates == "" {
-				fmt.Fprintf(w, "  %-6s %s  %s, %s\n         %s\n         key %s\n", a.Name, a.Address, a.Balance, a.Ozone, a.EthAddress, a.PrivateKey)
+				fmt.Fprintf(w, "  %-6s %s%s\n         %s\n         key %s\n", a.Name, a.Address, hold[a.Address], a.EthAddress, a.PrivateKey)
 			}
 		}
 		fmt.Fprintf(w, "\n%s run. See how they are with: stratos status\n", plural(len(st.Processes), "process", "processes"))
 	})
+}
+
+// heldTime bounds how long the summary waits for what accounts hold.
+const heldTime = 5 * time.Second
+
+// held tells what people's accounts hold now. What nobody answers is left out: what they began with would be a guess.
+func held(ctx context.Context, st *devnet.Status) map[mesh.Account]string {
+	ctx, cancel := context.WithTimeout(ctx, heldTime)
+	defer cancel()
+	all := map[mesh.Account]string{}
+	c, err := chain.Dial(ctx, st.Endpoints.Eth, st.EVMChainID)
+	if err != nil {
+		return all
+	}
+	defer c.Close()
+	for _, a := range st.Accounts {
+		if a.Operates != "" {
+			continue
+		}
+		if b, oz, err := holdings(ctx, c, a.Address); err == nil {
+			all[a.Address] = fmt.Sprintf("  %s, %s", b, oz)
+		}
+	}
+	return all
 }
 
 func plural(n int, one, many string) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/spf13/cobra"
 
 	"github.com/stratosmesh/stratos/client/chain"
@@ -13,6 +14,7 @@ import (
 	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/abi"
 )
 
 func newWalletCommand(e *env) *cobra.Command {
@@ -35,6 +37,7 @@ type accountView struct {
 	Mnemonic   string       `json:"mnemonic,omitempty"`
 	PrivateKey string       `json:"private_key,omitempty"`
 	Balance    *mesh.Wei    `json:"balance_wei,omitempty"`
+	Ozone      *mesh.Noz    `json:"ozone_noz,omitempty"`
 }
 
 func view(name string, a mesh.Account) accountView {
@@ -174,7 +177,9 @@ func newWalletListCommand(e *env) *cobra.Command {
 func newWalletBalanceCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "balance [NAME | st1... | 0x...]...",
-		Short: "Show what accounts hold",
+		Short: "Show what accounts hold: STOS, and ozone for traffic",
+		Long: `Shows what accounts hold on the value layer: STOS, and ozone, which pays for traffic. Ozone that was used is taken off when the epoch
+of its use is reported.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			store, err := e.wallet()
 			if err != nil {
@@ -205,21 +210,34 @@ func newWalletBalanceCommand(e *env) *cobra.Command {
 			}
 			defer c.Close()
 			for i := range views {
-				b, err := c.Balance(cmd.Context(), views[i].Address)
+				b, oz, err := holdings(cmd.Context(), c, views[i].Address)
 				if err != nil {
 					return err
 				}
-				views[i].Balance = &b
+				views[i].Balance, views[i].Ozone = &b, &oz
 			}
 			return e.print(map[string][]accountView{"accounts": views}, func(w io.Writer) {
 				t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 				for _, v := range views {
-					fmt.Fprintf(t, "%s\t%s\t%s\n", v.Name, v.Address, v.Balance)
+					fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.Name, v.Address, v.Balance, v.Ozone)
 				}
 				t.Flush()
 			})
 		},
 	}
+}
+
+// holdings returns what an account has on the value layer.
+func holdings(ctx context.Context, c *chain.Client, a mesh.Account) (mesh.Wei, mesh.Noz, error) {
+	b, err := c.Balance(ctx, a)
+	if err != nil {
+		return b, 0, err
+	}
+	out, err := c.Query(ctx, abi.SDS(), "ozoneOf", common.Address(a))
+	if err != nil {
+		return b, 0, err
+	}
+	return b, mesh.Noz(out[0].(uint64)), nil
 }
 
 func newWalletSendCommand(e *env) *cobra.Command {

@@ -445,27 +445,6 @@ func TestWebsite(t *testing.T) {
 	}
 }
 
-func TestCORS(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.films.put("x", "text/plain", "x")
-	if got := w.ask("GET", "/films/x", "Origin: https://a.test"); got.header.Get("Access-Control-Allow-Origin") != "*" || got.header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("public: %v", got.header)
-	}
-	if got := w.ask("OPTIONS", "/films/x", "Origin: https://a.test", "Access-Control-Request-Method: GET"); got.status != 204 || got.header.Get("Access-Control-Allow-Methods") != "GET, HEAD" {
-		t.Errorf("preflight: %v", got)
-	}
-	w.films.cors = &auth.CORSConfiguration{Rules: []auth.CORSRule{{AllowedMethods: []auth.CORSHTTPMethod{"GET"}, AllowedOrigins: []auth.CORSOrigin{"https://a.test"}}}}
-	for origin, want := range map[string]string{"https://a.test": "https://a.test", "https://b.test": ""} {
-		got := w.ask("GET", "/films/x", "Origin: "+origin)
-		if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != want || got.header.Get("Vary") != "Origin" {
-			t.Errorf("%s: %v", origin, got)
-		}
-	}
-	if got := w.ask("OPTIONS", "/films/x", "Origin: https://b.test", "Access-Control-Request-Method: GET"); got.status != 403 {
-		t.Errorf("preflight of another: %v", got)
-	}
-}
-
 // shared publishes a share of what begins with prefix and returns its path.
 func (w *world) shared(name, prefix, password string) string {
 	w.t.Helper()

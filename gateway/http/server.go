@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/gateway/s3"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -96,17 +96,17 @@ type Server struct {
 	requests *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	locks    *locks
-
-	mu      sync.Mutex
-	stop    context.CancelFunc // of Run
-	stopped chan struct{}      // closed when Run is over
-	closed  bool
+	turn     lifecycle.Turn
 }
 
-// New makes a server on l, which may speak TLS already. The server owns l; store and links stay their makers' to close.
-func New(l net.Listener, store Store, links Links, log *slog.Logger, opts Options) (*Server, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
+// New makes a server on l, which may speak TLS already. l is the server's, also when New fails; store and links stay their makers' to close.
+func New(l net.Listener, store Store, links Links, log *slog.Logger, opts Options) (_ *Server, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if opts, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
 	s := &Server{opts: opts, log: log, store: store, links: links, listener: guard.NewListener(l, opts.Limits), access: guard.NewAccessLog(opts.AccessLog), slots: make(chan struct{}, opts.Requests),
@@ -146,16 +146,11 @@ type connKey struct{}
 // Run serves until ctx ends or Close is called. Requests under way then have Grace; what is not done by then is cut off.
 // It may be called once.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	s.mu.Lock()
-	if s.closed || s.stop != nil {
-		s.mu.Unlock()
+	ctx, over, err := s.turn.Begin(ctx)
+	if err != nil {
 		return mesh.Errorf(mesh.Invalid, "http: the server was run or closed before")
 	}
-	s.stop, s.stopped = stop, make(chan struct{})
-	s.mu.Unlock()
-	defer close(s.stopped)
+	defer over()
 
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
@@ -177,18 +172,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops Run and waits for it. It may be called more than once, and without Run.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	stop, stopped := s.stop, s.stopped
-	s.mu.Unlock()
-	if stop == nil {
+	if !s.turn.Close() {
 		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return mesh.Errorf(mesh.Internal, "http: closing: %w", err)
 		}
-		return nil
 	}
-	stop()
-	<-stopped
 	return nil
 }
 

@@ -4,10 +4,23 @@ import (
 	"bytes"
 	"encoding/xml"
 	"net/http"
+	"strings"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/s3response"
 )
+
+// dropSecondIDs takes away the ids of a request that versitygw writes a second time, in other letters.
+func dropSecondIDs(h *fasthttp.ResponseHeader) {
+	h.DisableNormalizing()
+	for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
+		if len(h.Peek(strings.ToLower(name))) > 0 {
+			h.Del(name)
+		}
+	}
+	h.EnableNormalizing()
+}
 
 // respell puts right the answers that versitygw spells as the SDK's types and not as S3: how a version is locked, and an
 // object's access list, in which nobody finds a grant.

@@ -43,6 +43,11 @@ func TestAnswersAreSpelled(t *testing.T) {
 		acl.Grants[0].Grantee.Type != "CanonicalUser" || acl.Grants[0].Permission != "FULL_CONTROL" {
 		t.Errorf("%+v, %v of %s", acl, err, a.body)
 	}
+	for _, path := range []string{"/photos", "/photos/k", "/photos/none"} {
+		if a := w.do(request{path: path, key: "ALICE"}); len(a.header.Values("X-Amz-Request-Id")) != 1 || len(a.header.Values("X-Amz-Id-2")) != 1 {
+			t.Errorf("%s: the ids %q", path, a.header.Values("X-Amz-Request-Id"))
+		}
+	}
 	if a := w.do(request{path: "/photos/k", key: "ALICE"}); a.body != "<GetObjectAclOutput>" {
 		t.Errorf("the object is %q", a.body)
 	}

@@ -49,7 +49,7 @@ func TestSignatures(t *testing.T) {
 		{"another method", with(replace("GET", "DELETE")), 403, "SignatureDoesNotMatch"},
 		{"a query added", with(replace("/photos/k", "/photos/k?versionId=x")), 403, "SignatureDoesNotMatch"},
 		{"Host swapped", with(replace("host: h", "host: i")), 403, "SignatureDoesNotMatch"},
-		{"an x-amz header added", request{method: "PUT", path: "/photos/k", key: "ALICE", header: []string{"X-Amz-Acl: public-read"}}, 403, "AccessDenied"},
+		{"an x-amz header added", request{method: "PUT", path: "/photos/k", key: "ALICE", header: []string{"X-Amz-Acl: private"}}, 403, "AccessDenied"},
 		{"a copy source added", request{method: "PUT", path: "/photos/k", key: "ALICE", header: []string{"X-Amz-Copy-Source: bobs/k"}}, 403, "AccessDenied"},
 		{"a session token of nobody's", with(func(r *request) { r.header = []string{"x-amz-security-token: x"} }), 400, "InvalidToken"},
 		{"bob, alice's object", with(func(r *request) { r.key = "BOB" }), 403, "AccessDenied"},
@@ -248,6 +248,8 @@ func TestNarrowKeys(t *testing.T) {
 		{"FOLDER", request{method: "PUT", path: "/photos/2024/c", header: []string{"x-amz-copy-source: photos/2024b/a"}}, 403},
 		{"FOLDER", request{method: "PUT", path: "/photos/2024/c", header: []string{"x-amz-copy-source: photos/2024/a"}}, 200},
 		{"FOLDER", request{path: "/photos", query: "policy"}, 403}, {"FOLDER", request{path: "/photos", query: "location"}, 200}, {"FOLDER", request{path: "/"}, 200},
+		{"FOLDER", request{method: "HEAD", path: "/photos"}, 200}, {"FOLDER", request{method: "HEAD", path: "/photos2"}, 403}, {"FOLDER", request{path: "/photos"}, 403},
+		{"WRITER", request{method: "HEAD", path: "/photos"}, 403}, {"BOB", request{method: "HEAD", path: "/photos"}, 403}, {"", request{method: "HEAD", path: "/photos"}, 403},
 		{"NEIGHBOUR", request{path: "/photos", query: "location"}, 403}, {"NEIGHBOUR", request{path: "/photos2", query: "location"}, 200}, {"NEIGHBOUR", request{path: "/photos/2024/a"}, 403},
 		{"READER", request{path: "/photos/2024/a"}, 200}, {"READER", put("/photos/b"), 403}, {"READER", request{method: "DELETE", path: "/photos/2024/a"}, 403},
 		{"READER", request{method: "PUT", path: "/photos", query: "policy", body: "{}"}, 403}, {"READER", request{method: "PUT", path: "/third"}, 403},
@@ -430,5 +432,39 @@ func TestEncryptionHeaders(t *testing.T) {
 	w.expect("AES256", a, 200, "")
 	if got := a.header.Get("X-Amz-Server-Side-Encryption"); got != "AES256" {
 		t.Errorf("echoed %q", got)
+	}
+}
+
+// What is asked for and not kept is refused.
+func TestNothingIsIgnored(t *testing.T) {
+	w := newWorld(t, Options{})
+	for _, c := range []struct {
+		name   string
+		r      request
+		status int
+		code   string
+	}{
+		{"a private object", request{method: "PUT", path: "/photos/k", body: "x", header: []string{"x-amz-acl: private"}}, 200, ""},
+		{"the standard class", request{method: "PUT", path: "/photos/k", body: "x", header: []string{"x-amz-storage-class: STANDARD"}}, 200, ""},
+		{"a public object", request{method: "PUT", path: "/photos/new", body: "x", header: []string{"x-amz-acl: public-read"}}, 400, "AccessControlListNotSupported"},
+		{"an object for another", request{method: "PUT", path: "/photos/new", body: "x", header: []string{"x-amz-grant-read: id=" + w.bob.Account().String()}}, 400, "AccessControlListNotSupported"},
+		{"a public copy", request{method: "PUT", path: "/photos/new", header: []string{"x-amz-acl: public-read", "x-amz-copy-source: photos/k"}}, 400, "AccessControlListNotSupported"},
+		{"a public upload", request{method: "POST", path: "/photos/new", query: "uploads", header: []string{"x-amz-acl: public-read"}}, 400, "AccessControlListNotSupported"},
+		{"a glacier", request{method: "PUT", path: "/photos/new", body: "x", header: []string{"x-amz-storage-class: GLACIER"}}, 400, "InvalidStorageClass"},
+		{"a glacier of parts", request{method: "POST", path: "/photos/new", query: "uploads", header: []string{"x-amz-storage-class: DEEP_ARCHIVE"}}, 400, "InvalidStorageClass"},
+		{"a torrent", request{path: "/photos/k", query: "torrent"}, 501, "NotImplemented"},
+		{"a private bucket", request{method: "PUT", path: "/third", header: []string{"x-amz-acl: private"}}, 200, ""},
+		{"versions", request{method: "PUT", path: "/photos", query: "versioning", body: "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Disabled</MfaDelete></VersioningConfiguration>"}, 200, ""},
+		{"versions that take a second factor", request{method: "PUT", path: "/photos", query: "versioning", body: "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Enabled</MfaDelete></VersioningConfiguration>"}, 501, "NotImplemented"},
+	} {
+		c.r.key = "ALICE"
+		w.expect(c.name, w.do(c.r), c.status, c.code)
+	}
+	for _, c := range []struct{ field, value, code string }{{"acl", "public-read", "AccessControlListNotSupported"}, {"x-amz-storage-class", "GLACIER", "InvalidStorageClass"}} {
+		form := signedForm(fmt.Sprintf(`,{%q:%q}`, c.field, c.value), "content", "\r\n--B--\r\n", [2]string{c.field, c.value})
+		w.expect("a form with "+c.field, w.raw(form, false), 400, c.code)
+	}
+	if len(w.be.objects) != 1 {
+		t.Errorf("stored %v", w.be.objects)
 	}
 }

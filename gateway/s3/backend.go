@@ -467,13 +467,12 @@ func (b *Backend) setSection(ctx context.Context, name string, kind uint32, body
 // for objects, for the right to do so.
 var errNotOwner = s3err.GetAPIError(s3err.ErrAccessDenied)
 
-// configure changes a bucket. From then on it is served under the access key that did so: what it allows others, it allows
-// them as long as that key is good.
+// configure changes a bucket. Where no key serves it, or none that is good, the key that does so serves it from then on.
 func (o *op) configure(what, name string, c client.BucketChange) error {
 	if o.foreign {
 		return errNotOwner
 	}
-	c.Serving = o.session.id
+	c.Serving, c.UnlessServed = o.session.id, true
 	err := o.ChangeBucket(o, name, c)
 	if err == nil {
 		o.backend.facts.Remove(name)

@@ -97,6 +97,7 @@ func (b *Backend) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 	if err != nil {
 		return out, o.fail("copying an object", err, noSuchBucket(bucket))
 	}
+	o.showExpiry(to, made)
 	c := s.checksum()
 	return s3response.CopyObjectOutput{CopySourceVersionId: orNil(shownVersion(from, found.Version, found.Null)), VersionId: orNil(newVersion(to, made.Version)),
 		CopyObjectResult: &s3response.CopyObjectResult{ETag: s.quoted(), LastModified: ptr(made.Modified.UTC()), ChecksumType: c.Type, ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C,

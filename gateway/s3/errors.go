@@ -15,6 +15,9 @@ import (
 var errUnavailable = s3err.APIError{Code: "ServiceUnavailable", HTTPStatusCode: http.StatusServiceUnavailable,
 	Description: "Service is unable to handle request. Please retry."}
 
+// errNotImplemented is what no header asks for, of which S3's own text speaks.
+var errNotImplemented = s3err.APIError{Code: "NotImplemented", HTTPStatusCode: http.StatusNotImplemented, Description: "This gateway has no such function."}
+
 // A meaning is what kinds of errors mean for one question: that something is absent is NoSuchBucket, NoSuchKey,
 // NoSuchVersion or NoSuchUpload by what was asked, and a conflict by what was attempted.
 type meaning map[mesh.Kind]s3err.S3Error

@@ -25,6 +25,11 @@ func formFileOf(ctx context.Context, in s3response.PutObjectInput) (io.Reader, e
 	if !ok {
 		return nil, nil
 	}
+	for name, value := range form.Fields {
+		if err := unkept(strings.ToLower(name), value); err != nil {
+			return nil, err
+		}
+	}
 	_, params, err := mime.ParseMediaType(string(request.Request.Header.ContentType()))
 	if err != nil {
 		return nil, err // versitygw has read it already

@@ -13,14 +13,14 @@ import (
 )
 
 // signedForm is a browser's upload to photos, signed by ALICE, with what stands behind the file's content in its place.
-func signedForm(conditions, content, behind string) string {
+func signedForm(conditions, content, behind string, fields ...[2]string) string {
 	r := request{key: "ALICE"}
 	r.defaults()
 	policy := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"expiration":%q,"conditions":[{"bucket":"photos"},["starts-with","$key",""],{"x-amz-algorithm":"AWS4-HMAC-SHA256"},{"x-amz-credential":%q},{"x-amz-date":%q}%s]}`,
 		time.Now().Add(time.Minute).UTC().Format("2006-01-02T15:04:05.000Z"), r.key+"/"+r.scope(), r.at.Format("20060102T150405Z"), conditions))
 	body := ""
-	for _, f := range [][2]string{{"key", "form"}, {"policy", policy}, {"x-amz-algorithm", "AWS4-HMAC-SHA256"}, {"x-amz-credential", r.key + "/" + r.scope()},
-		{"x-amz-date", r.at.Format("20060102T150405Z")}, {"x-amz-signature", hex.EncodeToString(mac(r.signing(), policy))}} {
+	for _, f := range append([][2]string{{"key", "form"}, {"policy", policy}, {"x-amz-algorithm", "AWS4-HMAC-SHA256"}, {"x-amz-credential", r.key + "/" + r.scope()},
+		{"x-amz-date", r.at.Format("20060102T150405Z")}, {"x-amz-signature", hex.EncodeToString(mac(r.signing(), policy))}}, fields...) {
 		body += "--B\r\nContent-Disposition: form-data; name=\"" + f[0] + "\"\r\n\r\n" + f[1] + "\r\n"
 	}
 	body += "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n" + content + behind

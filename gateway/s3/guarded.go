@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/valyala/fasthttp"
 	"github.com/versity/versitygw/auth"
@@ -43,6 +45,9 @@ func (g *guarded) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([
 		if h := &rc.Request.Header; len(h.Peek(attributesHeader)) > 0 {
 			h.Set(attributesHeader, strings.ReplaceAll(string(h.Peek(attributesHeader)), " ", ""))
 		}
+		if in.Bucket != nil && rc.IsHead() && aboutBucket(rc, *in.Bucket) {
+			g.narrowHead(rc, *in.Bucket)
+		}
 	}
 	b, err := g.Backend.GetBucketAcl(ctx, in)
 	if err != nil || in.Bucket == nil {
@@ -55,6 +60,33 @@ func (g *guarded) GetBucketAcl(ctx context.Context, in *s3.GetBucketAclInput) ([
 		}
 	}
 	return b, nil
+}
+
+// narrowHead makes of the question whether a key may list a bucket the one whether it may list what it covers of it: tools ask whether
+// a bucket is there before they work in a folder.
+func (g *guarded) narrowHead(rc *fasthttp.RequestCtx, bucket string) {
+	a, ok := rc.Value("account").(auth.Account)
+	if !ok || a.SessionToken == "" {
+		return
+	}
+	k, err := g.iam.lookup(a.SessionToken)
+	if err != nil {
+		return // and whoever asks next will say so
+	}
+	if folder, ok := strings.CutPrefix(k.key.Access.Rights().Prefix, bucket+"/"); ok && folder != "" {
+		rc.QueryArgs().Set("prefix", folder)
+	}
+}
+
+// PutBucketVersioning refuses what is not kept of its request.
+func (g *guarded) PutBucketVersioning(ctx context.Context, bucket string, status types.BucketVersioningStatus) error {
+	if rc, ok := ctx.(*fasthttp.RequestCtx); ok {
+		var asked struct{ MfaDelete string }
+		if err := xml.Unmarshal(rc.Request.Body(), &asked); err == nil && asked.MfaDelete == "Enabled" {
+			return errNotImplemented
+		}
+	}
+	return g.Backend.PutBucketVersioning(ctx, bucket, status)
 }
 
 // policyRead marks a request in which versitygw has asked for a policy to see whether it is allowed.

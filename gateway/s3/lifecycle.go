@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/s3/expiry"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 // versitygw has routes for a bucket's lifecycle rules that end in NotImplemented, and no place for them in its backends. What
@@ -106,9 +110,25 @@ func (s *Server) lifecycle(c fiber.Ctx, be lifecycles, left *leftover) (document
 	return nil, be.PutBucketLifecycle(c.RequestCtx(), left.bucket, document)
 }
 
-// PutBucketLifecycle keeps a configuration that was checked.
+// PutBucketLifecycle keeps a configuration that was checked. It is carried out under the key that serves the bucket, which must
+// be one that may.
 func (b *Backend) PutBucketLifecycle(ctx context.Context, bucket string, document []byte) error {
-	return b.setSection(ctx, bucket, sectionLifecycle, document)
+	o, err := b.brief(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	defer o.end()
+	v, err := o.bucket(strings.Clone(bucket))
+	if err != nil {
+		return err
+	}
+	if v.Serving != "" {
+		if k, err := b.keys.Key(o, v.Serving); err == nil && k.Access.Rights().Allow(grant.Delete, v.Name, "", time.Now().UnixMilli()) != nil {
+			return s3err.APIError{Code: "AccessDenied", HTTPStatusCode: http.StatusForbidden, Description: "Rules are carried out under the key that serves the bucket, and " + v.Serving +
+				" may not remove objects. The owner names another with: stratos serve " + mesh.Scheme + v.Name + " --key NAME"}
+		}
+	}
+	return o.configure("configuring a bucket", v.Name, client.BucketChange{Sections: map[uint32][]byte{sectionLifecycle: slices.Clone(document)}})
 }
 
 // GetBucketLifecycle returns it.
@@ -123,11 +143,16 @@ func (b *Backend) DeleteBucketLifecycle(ctx context.Context, bucket string) erro
 
 var _ lifecycles = (*Backend)(nil)
 
-// showExpiry says in the answer when a current version expires by its bucket's rules, and by which. Where these cannot be had
-// now, the answer goes without.
-func (o *op) showExpiry(b *client.Bucket, key string, size uint64, modified time.Time, tags map[string]string) {
+// showExpiry says in the answer when an object's current version expires by its bucket's rules, and by which. Where these cannot
+// be had now, the answer goes without.
+func (o *op) showExpiry(b *client.Bucket, found *client.Object) {
 	hash, ok := b.Sections[sectionLifecycle]
-	if !ok || o.request == nil {
+	if !ok || o.request == nil || !found.Latest {
+		return
+	}
+	tags, err := tagsOf(found)
+	if err != nil {
+		o.backend.log.Warn("tags cannot be read", "object", found.Path, "err", err)
 		return
 	}
 	rules, ok := o.backend.rules.Get(hash)
@@ -142,7 +167,7 @@ func (o *op) showExpiry(b *client.Bucket, key string, size uint64, modified time
 		}
 		o.backend.rules.Add(hash, rules)
 	}
-	if at, id, ok := rules.Expiry(expiry.Version{Key: key, Size: size, Modified: modified, Latest: true}, tags); ok {
+	if at, id, ok := rules.Expiry(expiry.Version{Key: found.Path.Key, Size: found.Size, Modified: found.Modified, Latest: true}, tags); ok {
 		o.request.Response.Header.Set("X-Amz-Expiration", fmt.Sprintf("expiry-date=%q, rule-id=%q", at.Format(http.TimeFormat), url.QueryEscape(id)))
 	}
 }

@@ -250,3 +250,7 @@ func (m *memory) object(path string) (string, bool) {
 	b, ok := m.objects[path]
 	return string(b), ok
 }
+
+func (m *memory) PutBucketVersioning(context.Context, string, types.BucketVersioningStatus) error {
+	return nil
+}

@@ -77,12 +77,22 @@ func (s *Server) refuse(c fiber.Ctx) s3err.S3Error {
 	if from, err := url.QueryUnescape(source); err != nil || !writable(from) {
 		return s3err.GetInvalidArgumentErr(s3err.InvalidArgCopySourceEncoding, strings.Clone(source))
 	}
+	_, key := s.target(string(uri.Host()), path)
+	q := uri.QueryArgs()
+	if key != "" && q.Has("torrent") {
+		return errNotImplemented
+	}
 	for name, value := range c.Request().Header.All() {
-		if header := strings.ToLower(string(name)); encrypts(header, string(value)) {
+		header := strings.ToLower(string(name))
+		if encrypts(header, string(value)) {
 			return s3err.GetNotImplementedErr(header, "")
 		}
+		if key != "" && !q.Has("acl") {
+			if err := unkept(header, string(value)); err != nil {
+				return err
+			}
+		}
 	}
-	_, key := s.target(string(uri.Host()), path)
 	if len(key) > mesh.MaxKeyLen {
 		return s3err.GetKeyTooLongErr(int64(len(key)), mesh.MaxKeyLen)
 	}
@@ -142,6 +152,28 @@ func encrypts(header, value string) bool {
 	return strings.HasPrefix(header, sse+"-customer-") || strings.HasPrefix(header, "x-amz-copy-source-server-side-encryption-customer-") ||
 		header == sse && value != "AES256"
 }
+
+// unkept tells what speaks against a header or a form's field of an upload that asks for what an object cannot have here: an
+// access list of its own, or a storage class.
+func unkept(name, value string) s3err.S3Error {
+	switch name {
+	case "x-amz-acl", "acl":
+		switch value {
+		case "", "private", "bucket-owner-read", "bucket-owner-full-control": // as it is anyway
+			return nil
+		}
+		return s3err.GetAPIError(s3err.ErrAclNotSupported)
+	case "x-amz-grant-read", "x-amz-grant-read-acp", "x-amz-grant-write", "x-amz-grant-write-acp", "x-amz-grant-full-control":
+		return s3err.GetAPIError(s3err.ErrAclNotSupported)
+	case "x-amz-storage-class":
+		if value != "" && value != "STANDARD" {
+			return errStorageClass
+		}
+	}
+	return nil
+}
+
+var errStorageClass = s3err.APIError{Code: "InvalidStorageClass", Description: "There is one storage class: STANDARD", HTTPStatusCode: http.StatusBadRequest}
 
 // target splits a decoded path into bucket and key as versitygw's router will.
 func (s *Server) target(host, path string) (bucket, key string) {
@@ -206,6 +238,7 @@ func (s *Server) finish(c fiber.Ctx, r *record) {
 	if c.Method() == http.MethodPut && status == http.StatusOK && c.Get("X-Amz-Server-Side-Encryption") != "" {
 		h.Set("X-Amz-Server-Side-Encryption", "AES256")
 	}
+	dropSecondIDs(h)
 	s.meter.request(r.action, status, time.Since(r.begin))
 	s.logged(c, r, status)
 }

@@ -388,6 +388,7 @@ func (o *op) completedBefore(bucket, key, id, etag string, otherwise error) (s3r
 }
 
 func (o *op) completed(bucket, key string, v *client.Bucket, made *client.Object, s summary) (out s3response.CompleteMultipartUploadResult, version string, err error) {
+	o.showExpiry(v, made)
 	c := s.checksum()
 	out = s3response.CompleteMultipartUploadResult{Bucket: &bucket, Key: &key, ETag: s.quoted(), ChecksumCRC32: c.CRC32, ChecksumCRC32C: c.CRC32C, ChecksumCRC64NVME: c.CRC64NVME,
 		ChecksumSHA1: c.SHA1, ChecksumSHA256: c.SHA256, ChecksumSHA512: c.SHA512, ChecksumMD5: c.MD5, ChecksumXXHASH64: c.XXHASH64, ChecksumXXHASH3: c.XXHASH3, ChecksumXXHASH128: c.XXHASH128}

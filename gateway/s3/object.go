@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -156,8 +155,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	}
 	defer o.end()
 	bucket, key := text(in.Bucket), text(in.Key)
-	tags, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging))
-	if err != nil {
+	if _, err := backend.ParseObjectTags(backend.GetStringFromPtr(in.Tagging)); err != nil {
 		return out, err
 	}
 	v, found, err := o.look(bucket, key, "")
@@ -197,7 +195,7 @@ func (b *Backend) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	if err != nil {
 		return out, o.fail("writing an object", errors.Join(sticky(bytes), err), noSuchBucket(bucket), conflicted(opts))
 	}
-	o.showExpiry(v, key, made.Size, made.Modified, tags)
+	o.showExpiry(v, made)
 	sum := s.checksum()
 	return s3response.PutObjectOutput{ETag: *s.quoted(), VersionID: newVersion(v, made.Version), Size: ptr(int64(made.Size)),
 		ChecksumType: sum.Type, ChecksumCRC32: sum.CRC32, ChecksumCRC32C: sum.CRC32C, ChecksumCRC64NVME: sum.CRC64NVME, ChecksumSHA1: sum.SHA1, ChecksumSHA256: sum.SHA256,
@@ -312,9 +310,7 @@ func (b *Backend) HeadObject(ctx context.Context, in *s3.HeadObjectInput) (*s3.H
 		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
 		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard}
-	if found.Latest {
-		o.showExpiry(v, key, found.Size, found.Modified, tags)
-	}
+	o.showExpiry(v, found)
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
@@ -378,9 +374,7 @@ func (b *Backend) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 		ContentEncoding: attribute(found, encodingAt), ContentLanguage: attribute(found, languageAt), ContentDisposition: attribute(found, dispositAt), CacheControl: attribute(found, cacheAt),
 		ExpiresString: attribute(found, expiresAt), WebsiteRedirectLocation: attribute(found, redirectAt), ObjectLockMode: mode, ObjectLockRetainUntilDate: until,
 		ObjectLockLegalHoldStatus: hold, StorageClass: types.StorageClassStandard, Body: &output{r, o}}
-	if found.Latest {
-		o.showExpiry(v, key, found.Size, found.Modified, tags)
-	}
+	o.showExpiry(v, found)
 	if n := len(tags); n > 0 {
 		out.TagCount = ptr(int32(n))
 	}
@@ -429,133 +423,6 @@ func (b *Backend) GetObjectAcl(ctx context.Context, in *s3.GetObjectAclInput) (*
 	}
 	id := v.Owner.String()
 	return &s3.GetObjectAclOutput{Owner: &types.Owner{ID: &id}, Grants: []types.Grant{{Permission: types.PermissionFullControl, Grantee: &types.Grantee{ID: &id, Type: types.TypeCanonicalUser}}}}, nil
-}
-
-// DeleteObject removes an object or a version.
-func (b *Backend) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
-	o, err := b.brief(ctx, text(in.Bucket))
-	if err != nil {
-		return nil, err
-	}
-	defer o.end()
-	var cond *backend.ObjectDeletePreconditions
-	if in.IfMatch != nil || in.IfMatchLastModifiedTime != nil || in.IfMatchSize != nil {
-		cond = &backend.ObjectDeletePreconditions{IfMatch: in.IfMatch, IfMatchLastModTime: in.IfMatchLastModifiedTime, IfMatchSize: in.IfMatchSize}
-	}
-	bypass := in.BypassGovernanceRetention != nil && *in.BypassGovernanceRetention
-	return o.remove(text(in.Bucket), text(in.Key), text(in.VersionId), bypass, cond)
-}
-
-func (o *op) remove(bucket, key, version string, bypass bool, cond *backend.ObjectDeletePreconditions) (*s3.DeleteObjectOutput, error) {
-	p, err := checkPath(bucket, key)
-	if err != nil {
-		return nil, err
-	}
-	v, err := parseVersion(version)
-	if err != nil {
-		return nil, err
-	}
-	var b *client.Bucket
-	opts := client.DeleteOptions{Purge: v, Bypass: bypass}
-	var found *client.Object
-	if cond != nil || v != nil {
-		if b, found, err = o.look(bucket, key, version); err != nil {
-			return nil, err
-		}
-	} else if b, err = o.bucket(bucket); err != nil {
-		return nil, err
-	}
-	if cond != nil && found != nil && !found.Marker {
-		if err := backend.EvaluateObjectDeletePreconditions(summaryOf(found.Summary, found.Version).ETag, found.Modified, int64(found.Size), *cond); err != nil {
-			return nil, err
-		}
-		if v == nil {
-			opts.OnlyIf = &found.Version
-		}
-	}
-	marker, err := o.DeleteWith(o, p, opts)
-	switch kind := mesh.KindOf(err); {
-	case err == nil:
-	case kind == mesh.NotFound:
-		return &s3.DeleteObjectOutput{VersionId: orNil(version)}, nil // nothing there is what was wanted
-	case kind == mesh.Denied && found != nil && found.Lock != (client.Lock{}):
-		return nil, s3err.GetAPIError(s3err.ErrObjectLocked)
-	default:
-		return nil, o.fail("removing an object", err, noSuchBucket(bucket), meaning{mesh.Conflict: s3err.GetPreconditionFailedErr(s3err.ConditionIfMatch)})
-	}
-	out := &s3.DeleteObjectOutput{}
-	switch {
-	case v != nil:
-		out.VersionId, out.DeleteMarker = ptr(version), ptr(found != nil && found.Marker)
-	case b.Versioning != client.NeverVersioned:
-		out.DeleteMarker, out.VersionId = ptr(true), ptr(versionText(marker, b.Versioning == client.Suspended))
-	}
-	return out, nil
-}
-
-// maxDeletes is how many objects one request removes at most.
-const maxDeletes = 1000
-
-// DeleteObjects removes many objects, each by itself.
-func (b *Backend) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (out s3response.DeleteResult, err error) {
-	o, err := b.brief(ctx, text(in.Bucket))
-	if err != nil {
-		return out, err
-	}
-	defer o.end()
-	if in.Delete == nil || len(in.Delete.Objects) > maxDeletes {
-		return out, s3err.GetAPIError(s3err.ErrMalformedXML)
-	}
-	bucket := text(in.Bucket)
-	if _, err := o.bucket(bucket); err != nil {
-		return out, err
-	}
-	bypass, quiet := o.bypasses(), o.request != nil && strings.Contains(string(o.request.Request.Body()), "<Quiet>true</Quiet>") // versitygw does not pass them on
-	type outcome struct {
-		done *s3.DeleteObjectOutput
-		err  error
-	}
-	results := make([]outcome, len(in.Delete.Objects))
-	each(len(results), 16, func(i int) {
-		x := in.Delete.Objects[i]
-		if x.Key == nil {
-			results[i].err = s3err.GetAPIError(s3err.ErrMalformedXML)
-			return
-		}
-		results[i].done, results[i].err = o.remove(bucket, text(x.Key), text(x.VersionId), bypass, nil)
-	})
-	for i, r := range results {
-		x := in.Delete.Objects[i]
-		key, version := ptr(text(x.Key)), orNil(text(x.VersionId))
-		if r.err != nil {
-			out.Error = append(out.Error, s3err.ObjectDeleteError(key, version, r.err))
-			continue
-		}
-		if quiet {
-			continue
-		}
-		d := types.DeletedObject{Key: key, VersionId: version, DeleteMarker: r.done.DeleteMarker}
-		if r.done.DeleteMarker != nil && *r.done.DeleteMarker {
-			d.DeleteMarkerVersionId = r.done.VersionId
-		}
-		out.Deleted = append(out.Deleted, d)
-	}
-	return out, nil
-}
-
-// each calls f for 0 to n-1, a bounded number at a time.
-func each(n, most int, f func(i int)) {
-	slots, done := make(chan struct{}, most), make(chan struct{}, n)
-	for i := range n {
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots; done <- struct{}{} }()
-			f(i)
-		}()
-	}
-	for range n {
-		<-done
-	}
 }
 
 // GetObjectAttributes tells of an object what is asked for.

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -26,6 +25,7 @@ import (
 	"github.com/versity/versitygw/s3api/middlewares"
 
 	"github.com/stratosmesh/stratos/gateway/internal/guard"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -41,22 +41,23 @@ type Server struct {
 	front    *guarded        // the backend
 	ctx      context.Context // of questions for keys
 	cancel   context.CancelFunc
-
-	mu      sync.Mutex
-	stop    context.CancelFunc // of Run
-	stopped chan struct{}      // closed when Run is over
-	closed  bool
+	turn     lifecycle.Turn
 }
 
-// New makes a server of the gateway's front on l, which may speak TLS already, with be behind it. The server owns l. The
-// backend stays its maker's to close. versitygw keeps two settings for the whole process, which nobody changes.
-func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts Options) (*Server, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
+// New makes a server of the gateway's front on l, which may speak TLS already, with be behind it. l is the server's, also when
+// New fails; the backend stays its maker's to close. versitygw keeps two settings for the whole process, which nobody changes.
+func New(l net.Listener, be backend.Backend, keys Keys, log *slog.Logger, opts Options) (_ *Server, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			cancel()
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	if opts, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, log: log, listener: guard.NewListener(l, opts.Limits), access: guard.NewAccessLog(opts.AccessLog)}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s := &Server{opts: opts, log: log, listener: guard.NewListener(l, opts.Limits), access: guard.NewAccessLog(opts.AccessLog), ctx: ctx, cancel: cancel}
 	if s.clients, err = guard.NewClients(opts.Limits); err != nil {
 		return nil, err
 	}
@@ -115,16 +116,11 @@ func appOf(front *s3api.S3ApiServer) (*fiber.App, error) {
 // Run serves until ctx ends or Close is called. Requests under way then have Grace; what is not done by then is cut off.
 // It may be called once.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	s.mu.Lock()
-	if s.closed || s.stop != nil {
-		s.mu.Unlock()
+	ctx, over, err := s.turn.Begin(ctx)
+	if err != nil {
 		return mesh.Errorf(mesh.Invalid, "s3: the server was run or closed before")
 	}
-	s.stop, s.stopped = stop, make(chan struct{})
-	s.mu.Unlock()
-	defer close(s.stopped)
+	defer over()
 	defer s.cancel()
 
 	served := make(chan error, 1)
@@ -166,28 +162,18 @@ func (s *Server) drained(atMost time.Duration) {
 
 // Close stops Run and waits for it. It may be called more than once, and without Run.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	stop, stopped := s.stop, s.stopped
-	s.mu.Unlock()
 	s.cancel()
-	if stop == nil {
+	if !s.turn.Close() {
 		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("s3: closing: %w", err)
 		}
-		return nil
 	}
-	stop()
-	<-stopped
 	return nil
 }
 
 // ready tells whether the server answers and the gateway behind it can.
 func (s *Server) ready() error {
-	s.mu.Lock()
-	running := s.stop != nil && !s.closed
-	s.mu.Unlock()
-	if !running {
+	if !s.turn.Running() {
 		return mesh.Errorf(mesh.Unavailable, "the gateway does not run")
 	}
 	return s.opts.Ready()

@@ -69,7 +69,7 @@ func (b *Backend) DeleteObjectTagging(ctx context.Context, bucket, key, version 
 	return b.PutObjectTagging(ctx, bucket, key, version, nil)
 }
 
-// bypasses tells whether a request asks to go past locks that are governance's.
+// bypasses tells whether a request asks to go past locks that are governance's, which versitygw passes on with none.
 func (o *op) bypasses() bool {
 	return o.request != nil && strings.EqualFold(string(o.request.Request.Header.Peek("X-Amz-Bypass-Governance-Retention")), "true")
 }

@@ -79,6 +79,11 @@ func (s *step) serve(bucket string, b *statepb.Bucket, name string) error {
 	return nil
 }
 
+// isServed tells whether the log has the access key that serves a bucket.
+func (s *step) isServed(b *statepb.Bucket) bool {
+	return b.Serving != "" && s.get(key(accessKey, []byte(b.Serving)), new(statepb.AccessKey))
+}
+
 func servedKeyOf(name, bucket string) []byte {
 	return key(servedKey, []byte(name), []byte{0}, []byte(bucket))
 }

@@ -26,6 +26,10 @@ func (u user) serve(bucket, name string) []byte {
 	return u.change(bucket, func(b *wirepb.Bucket) { b.Serving = name })
 }
 
+func (u user) serveUnless(bucket, name string) []byte {
+	return u.change(bucket, func(b *wirepb.Bucket) { b.Serving, b.UnlessServed = name, true })
+}
+
 // served asks which buckets are served under keys sealed to a gateway, limit of them at a time.
 func (w *world) served(gateway mesh.PublicKey, limit uint32) (all []string) {
 	w.t.Helper()
@@ -86,6 +90,9 @@ func TestServing(t *testing.T) {
 	expect(g, "A films []", "A photos [2 7]", "B music []")
 	expect(h, "B music []")
 
+	w.ok(u.serveUnless("music", a)) // b does
+	expect(h, "B music []")
+
 	answer := new(wirepb.BucketAnswer)
 	if err := w.ask(g, &wirepb.Question{Question: &wirepb.Question_Bucket{Bucket: "photos"}}, answer); err != nil {
 		t.Fatal(err)
@@ -98,7 +105,8 @@ func TestServing(t *testing.T) {
 	expect(g, "A photos [2 7]", "B music []")
 	w.ok(u.withdraw(a)) // the bucket still names it; nobody can use it
 	expect(g, "B music []")
-	w.ok(u.serve("photos", b))
+	w.ok(u.serveUnless("photos", b))
+	expect(h, "B music []", "B photos [2 7]")
 	w.now += 61_000
 	w.refused(mesh.NotFound, u.serve("photos", b)) // it has expired
 	expect(g)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
@@ -36,9 +37,9 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 	case index.DeleteBucket:
 		switch {
 		case b.Objects > 0:
-			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %d objects", m.Name, b.Objects), "remove them first: stratos rm --recursive %s%s/", mesh.Scheme, m.Name)
+			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %s", m.Name, objects(b.Objects)), "remove them first: stratos rm --recursive %s%s/", mesh.Scheme, m.Name)
 		case b.Versions > 0:
-			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds %d older versions and markers", m.Name, b.Versions), "remove them first: stratos rm --recursive --versions %s%s/", mesh.Scheme, m.Name)
+			return mesh.WithHint(mesh.Errorf(mesh.Conflict, "bucket %q still holds older versions and markers, %d in all", m.Name, b.Versions), "remove them first: stratos rm --recursive --versions %s%s/", mesh.Scheme, m.Name)
 		}
 		for _, c := range b.Sections {
 			s.delete(sectionKeyOf(m.Name, c.Kind))
@@ -59,6 +60,13 @@ func (s *step) changeBucket(m *wirepb.Bucket, by mesh.PublicKey, msg *wirepb.Sig
 	return s.configureBucket(&statepb.Bucket{Owner: session.Account, Public: m.Public, CreatedMs: s.tip.TimeMs, CreatedHeight: s.tip.Height}, m, session, msg)
 }
 
+func objects(n uint64) string {
+	if n == 1 {
+		return "1 object"
+	}
+	return fmt.Sprintf("%d objects", n)
+}
+
 // configureBucket writes a bucket with what a message says of its versioning, locking, sections and serving.
 func (s *step) configureBucket(b *statepb.Bucket, m *wirepb.Bucket, session *statepb.Session, msg *wirepb.Signed) error {
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
@@ -67,7 +75,7 @@ func (s *step) configureBucket(b *statepb.Bucket, m *wirepb.Bucket, session *sta
 	if err := configure(b, m); err != nil {
 		return err
 	}
-	if m.Serving != "" {
+	if m.Serving != "" && !(m.UnlessServed && s.isServed(b)) {
 		if err := s.serve(m.Name, b, m.Serving); err != nil {
 			return err
 		}

@@ -369,3 +369,25 @@ func (s *step) allot(m *wirepb.Allotments, by mesh.PublicKey) error {
 	}
 	return nil
 }
+
+// spent answers what was leased under budgets. Who knows a link's id may know that.
+func (r *Reader) spent(q *wirepb.SpentOf) (*wirepb.SpentAnswer, error) {
+	if len(q.Links) == 0 || len(q.Links) > MaxListing {
+		return nil, mesh.Errorf(mesh.Invalid, "%d links, want 1 to %d", len(q.Links), MaxListing)
+	}
+	account, err := mesh.FromBytes[mesh.Account](q.Account)
+	if err != nil {
+		return nil, err
+	}
+	out := new(wirepb.SpentAnswer)
+	for _, b := range q.Links {
+		id, err := mesh.FromBytes[grant.LinkID](b)
+		if err != nil {
+			return nil, err
+		}
+		c := new(statepb.Counter)
+		r.get(key(spentKey, account[:], id[:]), c)
+		out.Noz = append(out.Noz, c.Value)
+	}
+	return out, nil
+}

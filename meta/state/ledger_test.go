@@ -2,6 +2,7 @@ package state
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -235,6 +236,22 @@ func TestBudgets(t *testing.T) {
 	w.ok(x.closeLease("x1"))
 	w.epoch(3)
 	w.block()
+	spent := func(links ...string) *wirepb.SpentOf {
+		q := &wirepb.SpentOf{Account: ann.id[:]}
+		for _, label := range links {
+			q.Links = append(q.Links, bytesOf("link "+label, 16))
+		}
+		return q
+	}
+	answer := new(wirepb.SpentAnswer)
+	if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_Spent{Spent: spent("team", "x", "y")}}, answer); err != nil || !slices.Equal(answer.Noz, []uint64{5 * oz, oz, 0}) {
+		t.Errorf("spent %d, %v", answer.Noz, err)
+	}
+	for _, q := range []*wirepb.SpentOf{spent(), {Account: ann.id[:], Links: [][]byte{{1}}}, {Links: spent("x").Links}} {
+		if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_Spent{Spent: q}}, answer); mesh.KindOf(err) != mesh.Invalid {
+			t.Errorf("%v: %v", q.Links, err)
+		}
+	}
 	w.refused(mesh.Exhausted, x.lease("x3", 5*oz+1, time.Hour))
 	w.ok(x.lease("x3", 5*oz, time.Hour))
 	w.check()

@@ -149,6 +149,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		a := new(statepb.Account)
 		r.get(key(accountKey, q.Account), a)
 		return &wirepb.AccountAnswer{Credited: a.Credited, Debited: a.Debited, Leased: a.Leased, Available: available(a)}, nil
+	case *wirepb.Question_Spent:
+		return r.spent(q.Spent)
 	case *wirepb.Question_Lease:
 		l := new(statepb.Lease)
 		if !r.get(key(leaseKey, q.Lease), l) {

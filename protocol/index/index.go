@@ -97,6 +97,8 @@ func CheckBucket(b *wirepb.Bucket) error {
 		return mesh.Errorf(mesh.Invalid, "a bucket's versioning is malformed")
 	case b.Action == DeleteBucket && (b.Versioning != 0 || b.Locking || len(b.Sections) != 0 || b.Serving != ""):
 		return mesh.Errorf(mesh.Invalid, "a bucket is deleted and configured in one message")
+	case b.Serving == "" && b.UnlessServed:
+		return mesh.Errorf(mesh.Invalid, "no key would serve the bucket")
 	case b.Serving != "" && checkKeyName(b.Serving) != nil:
 		return checkKeyName(b.Serving)
 	case len(b.Sections) > MaxSections:

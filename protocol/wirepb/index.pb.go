@@ -25,15 +25,16 @@ const (
 type Bucket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`                             // create 1, delete 2 (only an empty bucket), change 3
-	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`                             // objects are neither encrypted nor refused to anybody; decided when it is created
-	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                     // the writer's clock; see Entry.modified_ms
-	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes, so that no two messages are equal
-	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // see Entry
-	Versioning    uint32                 `protobuf:"varint,7,opt,name=versioning,proto3" json:"versioning,omitempty"`                     // as it is 0, on 1, suspended 2
-	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`                           // versions can be locked from now on; needs versioning, and is never taken back
-	Sections      []*Section             `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`                          // that replace those of the same kind
-	Serving       string                 `protobuf:"bytes,10,opt,name=serving,proto3" json:"serving,omitempty"`                           // access key of the owner's under which gateways serve those who show none of the owner's; empty: as it is
+	Action        uint32                 `protobuf:"varint,2,opt,name=action,proto3" json:"action,omitempty"`                                  // create 1, delete 2 (only an empty bucket), change 3
+	Public        bool                   `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`                                  // objects are neither encrypted nor refused to anybody; decided when it is created
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                          // the writer's clock; see Entry.modified_ms
+	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`                                           // 16 random bytes, so that no two messages are equal
+	NotAfterMs    int64                  `protobuf:"varint,6,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`      // see Entry
+	Versioning    uint32                 `protobuf:"varint,7,opt,name=versioning,proto3" json:"versioning,omitempty"`                          // as it is 0, on 1, suspended 2
+	Locking       bool                   `protobuf:"varint,8,opt,name=locking,proto3" json:"locking,omitempty"`                                // versions can be locked from now on; needs versioning, and is never taken back
+	Sections      []*Section             `protobuf:"bytes,9,rep,name=sections,proto3" json:"sections,omitempty"`                               // that replace those of the same kind
+	Serving       string                 `protobuf:"bytes,10,opt,name=serving,proto3" json:"serving,omitempty"`                                // access key of the owner's under which gateways serve those who show none of the owner's; empty: as it is
+	UnlessServed  bool                   `protobuf:"varint,11,opt,name=unless_served,json=unlessServed,proto3" json:"unless_served,omitempty"` // serving counts only where the log has no key that serves the bucket
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,6 +137,13 @@ func (x *Bucket) GetServing() string {
 		return x.Serving
 	}
 	return ""
+}
+
+func (x *Bucket) GetUnlessServed() bool {
+	if x != nil {
+		return x.UnlessServed
+	}
+	return false
 }
 
 // Section is a part of a bucket's configuration, which the log keeps and does not read. It is in the clear.
@@ -1480,7 +1488,7 @@ var File_index_proto protoreflect.FileDescriptor
 
 const file_index_proto_rawDesc = "" +
 	"\n" +
-	"\vindex.proto\x12\x0fstratos.wire.v1\"\x9d\x02\n" +
+	"\vindex.proto\x12\x0fstratos.wire.v1\"\xc2\x02\n" +
 	"\x06Bucket\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\rR\x06action\x12\x16\n" +
@@ -1495,7 +1503,8 @@ const file_index_proto_rawDesc = "" +
 	"\alocking\x18\b \x01(\bR\alocking\x124\n" +
 	"\bsections\x18\t \x03(\v2\x18.stratos.wire.v1.SectionR\bsections\x12\x18\n" +
 	"\aserving\x18\n" +
-	" \x01(\tR\aserving\"1\n" +
+	" \x01(\tR\aserving\x12#\n" +
+	"\runless_served\x18\v \x01(\bR\funlessServed\"1\n" +
 	"\aSection\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"\xba\x05\n" +
