@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -37,27 +38,31 @@ func readArray(s string, read func(string) (any, error)) (array, error) {
 	rest := trimSpace(s)
 	explicit := false
 	for strings.HasPrefix(rest, "[") {
-		end := strings.IndexByte(rest, ']')
-		if end < 0 || len(a.lengths) >= maxDimensions {
+		if len(a.lengths) >= maxDimensions {
+			return a, sqlstate.New(sqlstate.LimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(a.lengths)+1, maxDimensions)
+		}
+		l, h := int64(1), int64(0)
+		var ok bool
+		if h, rest, ok = bound(rest[1:]); !ok {
 			return a, badArray(s)
 		}
-		lo, hi, both := strings.Cut(rest[1:end], ":")
-		if !both {
-			lo, hi = "1", lo
+		if strings.HasPrefix(rest, ":") {
+			l = h
+			if h, rest, ok = bound(rest[1:]); !ok {
+				return a, badArray(s)
+			}
 		}
-		l, err1 := strconv.ParseInt(lo, 10, 32)
-		h, err2 := strconv.ParseInt(hi, 10, 32)
-		if err1 != nil || err2 != nil {
+		if !strings.HasPrefix(rest, "]") {
 			return a, badArray(s)
 		}
 		if h < l {
 			return a, sqlstate.New(sqlstate.ArraySubscript, "upper bound cannot be less than lower bound")
 		}
-		if h-l >= MaxSize || h == 1<<31-1 {
+		if h-l >= MaxSize || h >= math.MaxInt32 {
 			return a, sqlstate.New(sqlstate.LimitExceeded, "array size exceeds the maximum allowed (%d)", 134217727)
 		}
 		a.lower, a.lengths = append(a.lower, int(l)), append(a.lengths, int(h-l)+1)
-		rest = trimSpace(rest[end+1:])
+		rest = trimSpace(rest[1:])
 		explicit = true
 	}
 	if explicit {
@@ -69,14 +74,13 @@ func readArray(s string, read func(string) (any, error)) (array, error) {
 	if !strings.HasPrefix(rest, "{") {
 		return a, badArray(s)
 	}
-	p := arrayParser{s: rest, read: read, whole: s}
+	p := arrayParser{s: rest, whole: s}
 	if err := p.list(0); err != nil {
 		return a, err
 	}
 	if trimSpace(p.s[p.pos:]) != "" {
 		return a, badArray(s)
 	}
-	a.items = p.items
 	if explicit {
 		if len(p.lengths) != len(a.lengths) {
 			return a, badArray(s)
@@ -86,25 +90,51 @@ func readArray(s string, read func(string) (any, error)) (array, error) {
 				return a, badArray(s)
 			}
 		}
-		return a, nil
+	} else {
+		if len(p.items) == 0 {
+			return array{}, nil
+		}
+		a.lengths = p.lengths
+		for range a.lengths {
+			a.lower = append(a.lower, 1)
+		}
 	}
-	if len(p.items) == 0 {
-		return array{}, nil
-	}
-	a.lengths = p.lengths
-	for range a.lengths {
-		a.lower = append(a.lower, 1)
+	// Only when the whole is an array do the items matter.
+	a.items = p.items
+	for i, item := range a.items {
+		if item != nil {
+			var err error
+			if a.items[i], err = read(item.(string)); err != nil {
+				return a, err
+			}
+		}
 	}
 	return a, nil
+}
+
+// bound reads a bound of a dimension as C's atoi does.
+func bound(s string) (int64, string, bool) {
+	n := 0
+	for n < len(s) && (s[n] >= '0' && s[n] <= '9' || s[n] == '-' || s[n] == '+') {
+		n++
+	}
+	if n == 0 || n > 12 {
+		return 0, s, false
+	}
+	end := 1
+	for end < n && s[end] >= '0' && s[end] <= '9' {
+		end++
+	}
+	v, _ := strconv.ParseInt(s[:end], 10, 64)
+	return v, s[n:], v == int64(int32(v))
 }
 
 type arrayParser struct {
 	s, whole string
 	pos      int
 	lengths  []int
-	deepest  int // how many dimensions there are, once an item was seen
-	items    []any
-	read     func(string) (any, error)
+	deepest  int   // how many dimensions there are, once an item was seen
+	items    []any // texts and nil
 }
 
 func (p *arrayParser) space() {
@@ -241,9 +271,8 @@ func (p *arrayParser) item() error {
 		p.items = append(p.items, nil)
 		return nil
 	}
-	v, err := p.read(text)
-	p.items = append(p.items, v)
-	return err
+	p.items = append(p.items, text)
+	return nil
 }
 
 // items of a cell, whose text was made here.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -142,6 +143,14 @@ func parseFloat(s, typ string, bits int) (float64, error) {
 		return 0, sqlstate.BadInput(typ, s)
 	}
 	f, err := strconv.ParseFloat(t, bits)
+	if err != nil && err.(*strconv.NumError).Err == strconv.ErrSyntax {
+		// PostgreSQL looks at the number before it looks at what follows.
+		n := len(mantissaPart(t))
+		if g, err := strconv.ParseFloat(t[:n], bits); err != nil && math.IsInf(g, 0) {
+			t = t[:n]
+			return 0, sqlstate.New(sqlstate.OutOfRange, "\"%s\" is out of range for type %s", t, typ)
+		}
+	}
 	if err != nil {
 		if err.(*strconv.NumError).Err == strconv.ErrRange {
 			return 0, sqlstate.New(sqlstate.OutOfRange, "\"%s\" is out of range for type %s", t, typ)
@@ -152,6 +161,33 @@ func parseFloat(s, typ string, bits int) (float64, error) {
 		return 0, sqlstate.New(sqlstate.OutOfRange, "\"%s\" is out of range for type %s", t, typ)
 	}
 	return f, nil
+}
+
+// mantissaPart is the longest start of s that is a decimal number.
+func mantissaPart(s string) string {
+	digits := func(i int) int {
+		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+			i++
+		}
+		return i
+	}
+	i := 0
+	if i < len(s) && (s[i] == '-' || s[i] == '+') {
+		i++
+	}
+	if i = digits(i); i < len(s) && s[i] == '.' {
+		i = digits(i + 1)
+	}
+	if i < len(s) && s[i]|0x20 == 'e' {
+		j := i + 1
+		if j < len(s) && (s[j] == '-' || s[j] == '+') {
+			j++
+		}
+		if k := digits(j); k > j {
+			i = k
+		}
+	}
+	return s[:i]
 }
 
 func mantissa(s string) string {
@@ -174,8 +210,14 @@ func formatFloat(f float64, bits int) string {
 		return "-Infinity"
 	}
 	s := strconv.FormatFloat(f, 'e', -1, bits)
-	_, exp, _ := strings.Cut(s, "e")
+	m, exp, _ := strings.Cut(s, "e")
 	e, _ := strconv.Atoi(exp)
+	precision := -1
+	if between(f, s, e, bits) {
+		// Half way to a neighbour, which rounding to even brings back to f: PostgreSQL shows one digit more.
+		precision = max(len(strings.TrimLeft(m, "-"))-1, 1)
+		s = strconv.FormatFloat(f, 'e', precision, bits)
+	}
 	limit := 15
 	if bits == 32 {
 		limit = 6
@@ -183,7 +225,45 @@ func formatFloat(f float64, bits int) string {
 	if e < -4 || e >= limit {
 		return s
 	}
-	return strconv.FormatFloat(f, 'f', -1, bits)
+	if precision >= 0 {
+		precision = max(precision-e, 0)
+	}
+	return strconv.FormatFloat(f, 'f', precision, bits)
+}
+
+// between tells whether the shortest decimal s of f, with exponent e, lies exactly between f and a double (or float4) next to it.
+func between(f float64, s string, e, bits int) bool {
+	if e < 5 || e > 42 {
+		return false // such a decimal would have more digits than the shortest ever has
+	}
+	d, err := numeric.Parse(s)
+	if err != nil {
+		return false
+	}
+	if x, ok := d.Int64(); ok && d.Whole() && float64(x) == f && x == int64(f) {
+		return false
+	}
+	exact := numeric.FromBig(wholeOf(f*4), 0) // e ≥ 5: four times a double or float4 between is whole
+	two, _ := d.Mul(numeric.FromInt(4))
+	diff, _ := two.Sub(exact)
+	next := math.Nextafter(f, math.Inf(1))
+	if bits == 32 {
+		next = float64(math.Nextafter32(float32(f), float32(math.Inf(1))))
+	}
+	if diff.Sign() < 0 {
+		next = math.Nextafter(f, math.Inf(-1))
+		if bits == 32 {
+			next = float64(math.Nextafter32(float32(f), float32(math.Inf(-1))))
+		}
+	}
+	twice, _ := diff.Mul(numeric.FromInt(2))
+	gap, _ := numeric.FromBig(wholeOf(next*4), 0).Sub(exact)
+	return twice.Compare(gap) == 0 && gap.Sign() != 0
+}
+
+func wholeOf(f float64) *big.Int {
+	n, _ := big.NewFloat(f).Int(nil)
+	return n
 }
 
 func parseBytea(s string) (any, error) {

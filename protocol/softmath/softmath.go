@@ -208,6 +208,8 @@ func Acos(x float64) float64 {
 		return 0
 	case x == -1:
 		return pi.hi
+	case math.Abs(x) < 0x1p-40:
+		return halfPi.sub(dd{x, 0}).hi
 	}
 	a := atan(cosine(x).div(dd{x, 0}))
 	if x < 0 {

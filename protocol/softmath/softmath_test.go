@@ -84,6 +84,9 @@ func TestSpecialCases(t *testing.T) {
 			}
 		}
 	}
+	if got := softmath.Acos(1e-308); got != math.Pi/2 {
+		t.Errorf("Acos(1e-308) = %v", got)
+	}
 	if got := softmath.Pow(3, 34); got != 16677181699666568 { // exactly between two doubles, to the even one
 		t.Errorf("Pow(3, 34) = %v", got)
 	}

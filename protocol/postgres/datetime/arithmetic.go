@@ -9,6 +9,13 @@ import (
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 )
 
+// WestOf tells how many seconds the session's zone is behind UTC today, at a time of its own.
+func (e Env) WestOf(clock int64) int {
+	t, _ := toTm(e.Now, e.zone())
+	t.setClock(clock)
+	return e.zone().westOfLocal(&t)
+}
+
 // DateToTimestamp returns midnight of a date.
 func DateToTimestamp(d int64) (int64, error) {
 	switch {
@@ -69,17 +76,23 @@ func FromLocal(t int64, zone *Zone) (int64, error) {
 
 // AtZone is the operator AT TIME ZONE of a timestamp with time zone, FromZone of one without.
 func AtZone(t int64, name string) (int64, error) {
+	if !Finite(t) {
+		return t, nil
+	}
 	z, err := zoneByName(name)
-	if err != nil || !Finite(t) {
-		return t, err
+	if err != nil {
+		return 0, err
 	}
 	return ToLocal(t, z)
 }
 
 func FromZone(t int64, name string) (int64, error) {
+	if !Finite(t) {
+		return t, nil
+	}
 	z, err := zoneByName(name)
-	if err != nil || !Finite(t) {
-		return t, err
+	if err != nil {
+		return 0, err
 	}
 	return FromLocal(t, z)
 }
@@ -173,9 +186,14 @@ func Add(t int64, v Interval, zone *Zone) (int64, error) {
 	return r, nil
 }
 
-// AddToTime turns the clock by an interval's time.
+// AddToTime turns the clock by an interval's time, SubFromTime back. Like PostgreSQL they do not look for overflow.
 func AddToTime(clock int64, v Interval) int64 {
-	_, r := floorDiv(clock+v.Micros%Day, Day)
+	_, r := floorDiv(clock+v.Micros, Day)
+	return r
+}
+
+func SubFromTime(clock int64, v Interval) int64 {
+	_, r := floorDiv(clock-v.Micros, Day)
 	return r
 }
 
@@ -726,12 +744,8 @@ func MakeTimestamp(year, mon, mday, hour, min int64, sec float64, zone *Zone) (i
 // MakeZone reads the zone of make_timestamptz: a name, or a distance as ISO writes it.
 func MakeZone(name string) (*Zone, error) {
 	if name != "" && (name[0] == '+' || name[0] == '-' || isDigit(name[0])) {
-		s := name
-		if isDigit(s[0]) {
-			s = "+" + s
-		}
 		var d decoder
-		switch d.decodeZone(s) {
+		switch d.decodeZone(name) { // which wants a sign
 		case okay:
 			return FixedZone(name, -d.west), nil
 		case zoneOverflow:

@@ -180,7 +180,7 @@ func (v *intervalParts) decode(fields []field, rng int32) problem {
 			case fUnit:
 				unit = w.value
 			case fAgo:
-				ago, unit = true, w.value
+				ago, unit = true, -1 // no number may stand right before it
 			default:
 				return badFormat
 			}

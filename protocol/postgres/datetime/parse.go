@@ -789,7 +789,7 @@ func (d *decoder) decode(fields []field, timeOnly bool) (int, problem) {
 					return 0, badFormat
 				}
 				p = d.decodeUnit(f.text, pending, &julian)
-				pending = uNone
+				pending, special = uNone, uNone
 			case timeOnly && point >= 0:
 				if i == 0 && n >= 2 && fields[n-1].kind == tokDate {
 					p = d.decodeDate(f.text, d.mask)
@@ -831,6 +831,7 @@ func (d *decoder) decode(fields []field, timeOnly bool) (int, problem) {
 			case fReserved:
 				switch w.value {
 				case uNow:
+					special = uNone
 					d.now = timeMask
 					t, _ := toTm(d.env.Now, d.env.zone())
 					d.tm.hour, d.tm.min, d.tm.sec, d.tm.usec = t.hour, t.min, t.sec, t.usec
@@ -840,6 +841,7 @@ func (d *decoder) decode(fields []field, timeOnly bool) (int, problem) {
 						d.west = t.zone
 					}
 				case uZulu:
+					special = uNone
 					d.now = timeMask | 1<<fZone
 					d.tm.hour, d.tm.min, d.tm.sec = 0, 0, 0
 					if !timeOnly {
@@ -849,6 +851,7 @@ func (d *decoder) decode(fields []field, timeOnly bool) (int, problem) {
 					if timeOnly {
 						return 0, badFormat
 					}
+					special = uNone
 					d.now = dateMask
 					d.today(w.value - uToday)
 				default:

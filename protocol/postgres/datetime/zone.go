@@ -45,7 +45,52 @@ func errZone(name string) error {
 	return sqlstate.New(sqlstate.BadParameter, "time zone \"%s\" not recognized", name)
 }
 
-// LoadZone finds a zone by its IANA name, in any case. POSIX descriptions (EST5EDT,M3.2.0,...) are not known.
+// posixZone reads a name and how far west of UTC it is, as POSIX has it: <+0330>-3:30, FOO5. Rules for summer time are not known.
+func posixZone(name string) (*Zone, error) {
+	rest := ""
+	if strings.HasPrefix(name, "<") {
+		i := strings.IndexByte(name, '>')
+		if i < 0 {
+			return nil, errZone(name)
+		}
+		rest = name[i+1:]
+	} else {
+		i := strings.IndexAny(name, "0123456789,-+")
+		if i < 1 {
+			return nil, errZone(name)
+		}
+		rest = name[i:]
+	}
+	sign := 1
+	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
+		if rest[0] == '-' {
+			sign = -1
+		}
+		rest = rest[1:]
+	}
+	west, unit := 0, 3600
+	for _, limit := range []int{167, 59, 60} {
+		n := 0
+		for n < len(rest) && isDigit(rest[n]) {
+			n++
+		}
+		v, _, over := strtoint(rest[:n])
+		if n == 0 || over || v > limit {
+			return nil, errZone(name)
+		}
+		west += v * unit
+		if rest = rest[n:]; unit == 1 || !strings.HasPrefix(rest, ":") {
+			break
+		}
+		rest, unit = rest[1:], unit/60
+	}
+	if rest != "" {
+		return nil, sqlstate.New(sqlstate.Unsupported, "time zone \"%s\": zones with rules of their own are not supported, use a name of the IANA database", name)
+	}
+	return FixedZone(name, -sign*west), nil
+}
+
+// LoadZone finds a zone by its IANA name, in any case, or by a distance as POSIX writes it.
 func LoadZone(name string) (*Zone, error) {
 	l := strings.ToLower(name)
 	if l == "utc" || l == "gmt" {
@@ -53,7 +98,7 @@ func LoadZone(name string) (*Zone, error) {
 	}
 	f := zoneFiles()[l]
 	if f == nil || strings.HasSuffix(l, "/") {
-		return nil, errZone(name)
+		return posixZone(name)
 	}
 	r, err := f.Open()
 	if err != nil {

@@ -438,7 +438,11 @@ func WidthBucket(x, low, high Number, count int32) (int64, error) {
 	}
 	d, _ := x.Sub(low)
 	r, _ := high.Sub(low)
-	q := d.times(FromInt(int64(count)), d.scale).over(r, 0, false)
+	d = d.times(FromInt(int64(count)), d.scale)
+	q, _ := d.over(r, divScale(d, r), true).Floor()
 	n, _ := q.Int64()
-	return min(n, int64(count)-1) + 1, nil
+	if n >= math.MaxInt32 {
+		return 0, sqlstate.Range("integer")
+	}
+	return n + 1, nil
 }

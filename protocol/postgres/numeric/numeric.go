@@ -132,14 +132,18 @@ func Parse(s string) (Number, error) {
 	exponent := 0
 	if i < len(u) && (u[i] == 'e' || u[i] == 'E') {
 		e := strings.TrimLeftFunc(u[i+1:], func(r rune) bool { return r < 128 && isSpace(byte(r)) }) // strtol skips them
-		n, err := strconv.Atoi(e)
+		end := 0
+		for end < len(e) && (isDigit(e[end]) || end == 0 && (e[0] == '-' || e[0] == '+')) {
+			end++
+		}
+		n, err := strconv.Atoi(e[:end])
 		if ne, ok := err.(*strconv.NumError); ok && ne.Err == strconv.ErrSyntax {
 			return Number{}, bad
 		}
 		if err != nil || n >= math.MaxInt32/2 || n <= -(math.MaxInt32/2) {
 			return Number{}, overflow
 		}
-		exponent, i = n, len(u)
+		exponent, i = n, len(u)-len(e)+end
 	}
 	if i != len(u) {
 		return Number{}, bad

@@ -1,0 +1,4 @@
+package postgres
+
+func arrayOperators() []Routine { return nil }
+func arrayFunctions() []Routine { return nil }

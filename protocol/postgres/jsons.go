@@ -1,0 +1,4 @@
+package postgres
+
+func jsonOperators() []Routine { return nil }
+func jsonFunctions() []Routine { return nil }

@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"strings"
+	"sync"
+)
+
+// A Routine is one function or operator of PostgreSQL's, for arguments of certain types.
+type Routine struct {
+	Name     string // an operator's is its sign; one with one argument stands before it
+	Args     []OID
+	Variadic bool // the last argument may come any number of times
+	Result   OID
+	Lax      bool // it is called with NULLs; else NULL in gives NULL out
+	Do       func(c *Call, a []any) (any, error)
+}
+
+// Call runs a routine. Its arguments are cells of its types, or nil.
+func (r *Routine) Call(c *Call, args []any) (any, error) {
+	if !r.Lax {
+		for _, a := range args {
+			if a == nil {
+				return nil, nil
+			}
+		}
+	}
+	v, err := r.Do(c, args)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case string:
+		err = sized(len(v))
+	case []byte:
+		err = sized(len(v))
+	case float64:
+		if v != v {
+			return nanCell, nil
+		}
+	case bool:
+		return boolCell(v), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+type do = func(c *Call, a []any) (any, error)
+
+// def makes a routine of its signature: name(type, ...) type. A ? before the name makes it lax, three dots before the last
+// type make that variadic.
+func def(signature string, f do) Routine {
+	var r Routine
+	signature, r.Lax = strings.CutPrefix(signature, "?")
+	open := strings.LastIndexByte(signature, '(')
+	r.Name = signature[:open]
+	args, result, _ := strings.Cut(signature[open+1:], ") ")
+	for _, a := range strings.Split(args, ", ") {
+		if a == "" {
+			continue
+		}
+		a, r.Variadic = strings.CutPrefix(a, "...")
+		r.Args = append(r.Args, named(a))
+	}
+	r.Result = named(result)
+	r.Do = f
+	return r
+}
+
+func named(name string) OID {
+	t, ok := TypeNamed(name)
+	if !ok {
+		panic("no type " + name)
+	}
+	return t.OID
+}
+
+// Operators and Functions are all that there are, in no order that matters. The slices are not to be changed.
+var Operators = sync.OnceValue(func() []Routine {
+	return join(arithmeticOperators(), textOperators(), timeOperators(), jsonOperators(), arrayOperators())
+})
+
+var Functions = sync.OnceValue(func() []Routine {
+	return join(arithmeticFunctions(), textFunctions(), patternFunctions(), timeFunctions(), jsonFunctions(), arrayFunctions())
+})
+
+func join(lists ...[]Routine) []Routine {
+	var all []Routine
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
