@@ -146,8 +146,10 @@ func parseFloat(s, typ string, bits int) (float64, error) {
 	if err != nil && err.(*strconv.NumError).Err == strconv.ErrSyntax {
 		// PostgreSQL looks at the number before it looks at what follows.
 		n := len(mantissaPart(t))
-		if g, err := strconv.ParseFloat(t[:n], bits); err != nil && math.IsInf(g, 0) {
-			t = t[:n]
+		if g, err := strconv.ParseFloat(t[:n], bits); math.IsInf(g, 0) || err == nil && g == 0 && strings.ContainsAny(mantissa(t[:n]), "123456789") {
+			if bits == 64 {
+				t = t[:n]
+			}
 			return 0, sqlstate.New(sqlstate.OutOfRange, "\"%s\" is out of range for type %s", t, typ)
 		}
 	}

@@ -306,6 +306,8 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 			if i == 0 {
 				return o.pick("%s", "%s-%s", "%I", "%L", "%%", "%2$s", "%-10s|", "%10s|", "%*s|", "%-*s|", "%1$s %1$s", "%", "%x", "%3$s", "a%sb%Lc%I", "%5I", "%0$s", "%*2$s", "%2$s %s")
 			}
+		case "->", "->>", "?", "-", "jsonb_exists", "jsonb_extract_path", "jsonb_extract_path_text", "json_extract_path", "json_extract_path_text":
+			return o.pick("a", "b", "c", "aa", "key", "", "é", "1", "0", "-1", "abc")
 		case "to_char", "to_timestamp", "to_date", "to_number":
 		case "split_part":
 			if i == 1 {
@@ -313,9 +315,15 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 			}
 		}
 	}
+	if oid == postgres.ArrayOf(postgres.Text) && len(r.Args) > 0 && (r.Args[0] == postgres.JSON || r.Args[0] == postgres.JSONB) {
+		return o.pick("{}", "{a}", "{a,b}", "{0}", "{1,0}", "{-1}", "{a,0}", "{b,a,0}", "{key}", "{NULL}", "{a,NULL}", "{1}", "{\"\"}", "{aa}", "{{a,b}}", "{5}", "{-5}", "{x}", "{a,x}", "{0,a}")
+	}
+	if oid == postgres.JSONB && i == 1 && o.rand.IntN(2) == 0 {
+		return o.json(1)
+	}
 	switch r.Name {
 	case "repeat", "lpad", "rpad", "left", "right", "substr", "substring", "overlay", "split_part", "<<", ">>", "round", "trunc", "get_byte", "set_byte", "get_bit", "chr",
-		"array_length", "array_upper", "array_lower", "width_bucket", "array_fill", "trim_array":
+		"->", "->>", "-", "array_position", "array_length", "array_upper", "array_lower", "width_bucket", "array_fill", "trim_array":
 		if oid == postgres.Int4 || oid == postgres.Int8 {
 			if r.Name == "chr" && o.rand.IntN(2) == 0 {
 				return strconv.Itoa(o.rand.IntN(0x120000))

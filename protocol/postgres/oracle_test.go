@@ -494,3 +494,100 @@ func TestOracleCasts(t *testing.T) {
 	}
 	t.Logf("%d casts, %d expressions: %d equal to the letter, %d by SQLSTATE only", len(casts), total, equal, texts)
 }
+
+func TestOracleAggregates(t *testing.T) {
+	o := startOracle(t)
+	equal, texts, total := 0, 0, 0
+	all := postgres.Aggregates()
+	for i := range all {
+		a := &all[i]
+		var trials []trial
+		for range *oracleCases / 2 {
+			routine := postgres.Routine{Name: a.Name, Args: a.Args, Result: a.Result}
+			types := o.concrete(&routine)
+			call := *o.call
+			call.Types = types
+			state := a.New()
+			var rows []string
+			var failed error
+			for n := range 1 + o.rand.IntN(6) {
+				row, cells := []string{strconv.Itoa(n)}, []any{}
+				for _, typ := range types {
+					s := o.text(typ)
+					v, err := postgres.Input(o.call, typ, -1, s)
+					for err != nil {
+						s = o.text(typ)
+						v, err = postgres.Input(o.call, typ, -1, s)
+					}
+					name := typeName(t, typ)
+					if o.rand.IntN(6) == 0 {
+						row, v = append(row, "NULL::"+name), nil
+					} else {
+						row = append(row, literal(s, name))
+					}
+					cells = append(cells, v)
+				}
+				rows = append(rows, "("+strings.Join(row, ", ")+")")
+				if failed == nil {
+					failed = state.Step(&call, cells)
+				}
+			}
+			ours := func() string {
+				if failed != nil {
+					return answer("", false, failed)
+				}
+				v, err := state.Final(&call)
+				if err != nil || v == nil {
+					return answer("", true, err)
+				}
+				routine.Args = append([]postgres.OID{}, a.Args...)
+				result := a.Result
+				if a.Name == "array_agg" {
+					result = postgres.ArrayOf(types[0])
+				}
+				s, err := postgres.Output(&call, result, v)
+				return answer(s, false, err)
+			}()
+			args := []string{"x", "y"}[:len(types)]
+			trials = append(trials, trial{fmt.Sprintf("(select %s(%s order by n) from (values %s) as v(n, %s))", a.Name, strings.Join(args, ", "), strings.Join(rows, ", "), strings.Join(args, ", ")), ours, 0})
+		}
+		name := a.Name
+		for _, x := range a.Args {
+			name += " " + typeName(t, x)
+		}
+		e, n := o.judge(t, name, trials)
+		equal, texts, total = equal+e, texts+n, total+len(trials)
+	}
+	t.Logf("%d aggregates, %d expressions: %d equal to the letter, %d by SQLSTATE only", len(all), total, equal, texts)
+}
+
+// Values go to PostgreSQL and come back in its binary format.
+func TestOracleBinary(t *testing.T) {
+	o := startOracle(t)
+	for _, typ := range inputTypes {
+		for _, oid := range []postgres.OID{typ, postgres.ArrayOf(typ)} {
+			for range *oracleCases {
+				s := o.text(oid)
+				v, err := postgres.Input(o.call, oid, -1, s)
+				if err != nil {
+					continue
+				}
+				b, err := postgres.Encode(oid, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, _ := postgres.Output(o.call, oid, v)
+				r := o.conn.ExecParams(t.Context(), "select $1, format('%s', $1)", [][]byte{b}, []uint32{uint32(oid)}, []int16{1}, []int16{1, 0}).Read()
+				if r.Err != nil {
+					t.Errorf("%s %s: %v", typeName(t, oid), s, r.Err)
+					continue
+				}
+				back, text := r.Rows[0][0], string(r.Rows[0][1])
+				w, err := postgres.Decode(o.call, oid, -1, back)
+				if err != nil || string(back) != string(b) || text != want || postgres.Compare(oid, v, w) != 0 {
+					t.Errorf("%s %q: sent %x, came back %x and %s (%v), want %s", typeName(t, oid), s, b, back, text, err, want)
+				}
+			}
+		}
+	}
+}

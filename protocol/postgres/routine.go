@@ -48,11 +48,11 @@ func (r *Routine) Call(c *Call, args []any) (any, error) {
 
 type do = func(c *Call, a []any) (any, error)
 
-// def makes a routine of its signature: name(type, ...) type. A ? before the name makes it lax, three dots before the last
+// def makes a routine of its signature: name(type, ...) type. The word lax before it makes it so, three dots before the last
 // type make that variadic.
 func def(signature string, f do) Routine {
 	var r Routine
-	signature, r.Lax = strings.CutPrefix(signature, "?")
+	signature, r.Lax = strings.CutPrefix(signature, "lax ")
 	open := strings.LastIndexByte(signature, '(')
 	r.Name = signature[:open]
 	args, result, _ := strings.Cut(signature[open+1:], ") ")

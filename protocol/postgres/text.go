@@ -709,7 +709,7 @@ func textFunctions() []Routine {
 	plain("initcap", initcap)
 	plain("quote_ident", quoteIdent)
 	plain("quote_literal", quoteLiteral)
-	add("?quote_nullable(text) text", func(_ *Call, a []any) (any, error) {
+	add("lax quote_nullable(text) text", func(_ *Call, a []any) (any, error) {
 		if a[0] == nil {
 			return "NULL", nil
 		}
@@ -762,10 +762,10 @@ func textFunctions() []Routine {
 		return int64(r), nil
 	})
 	add("chr(int4) text", chr)
-	add("?concat(...any) text", concat(false))
-	add("?concat_ws(text, ...any) text", concat(true))
-	add("?format(text, ...any) text", format)
-	add("?format(text) text", format)
+	add("lax concat(...any) text", concat(false))
+	add("lax concat_ws(text, ...any) text", concat(true))
+	add("lax format(text, ...any) text", format)
+	add("lax format(text) text", format)
 	add("md5(text) text", func(_ *Call, a []any) (any, error) {
 		h := md5.Sum([]byte(a[0].(string)))
 		return hex.EncodeToString(h[:]), nil

@@ -53,7 +53,7 @@ func ToLocal(t int64, zone *Zone) (int64, error) {
 		return t, nil
 	}
 	r := t - int64(zone.west(t))*Second
-	if !validTimestamp(r) {
+	if !ValidTimestamp(r) {
 		return 0, errTimestamp
 	}
 	return r, nil
@@ -68,7 +68,7 @@ func FromLocal(t int64, zone *Zone) (int64, error) {
 		return 0, err
 	}
 	r := t + int64(zone.westOfLocal(&x))*Second
-	if !validTimestamp(r) {
+	if !ValidTimestamp(r) {
 		return 0, errTimestamp
 	}
 	return r, nil
@@ -102,7 +102,7 @@ func AddDays(d, days int64) (int64, error) {
 	if !FiniteDate(d) {
 		return d, nil
 	}
-	if r := d + days; validDate(r) {
+	if r := d + days; ValidDate(r) {
 		return r, nil
 	}
 	return 0, errDate
@@ -180,7 +180,7 @@ func Add(t int64, v Interval, zone *Zone) (int64, error) {
 		}
 	}
 	r, ok := add64(t, v.Micros)
-	if !ok || !validTimestamp(r) {
+	if !ok || !ValidTimestamp(r) {
 		return 0, errTimestamp
 	}
 	return r, nil
@@ -434,7 +434,7 @@ func Bin(stride Interval, t, origin int64) (int64, error) {
 	mod := diff % length
 	r := origin + diff - mod
 	if mod < 0 {
-		if r -= length; !validTimestamp(r) || r > t {
+		if r -= length; !ValidTimestamp(r) || r > t {
 			return 0, errTimestamp
 		}
 	}
@@ -681,7 +681,7 @@ func MakeDate(year, mon, mday int64) (int64, error) {
 		return 0, err
 	}
 	d := int64(toJulian(x.year, x.mon, x.mday) - epochJulian)
-	if !validJulian(x.year, x.mon) || !validDate(d) {
+	if !validJulian(x.year, x.mon) || !ValidDate(d) {
 		return 0, sqlstate.New(sqlstate.DateTimeOverflow, "date out of range: %d-%02d-%02d", year, mon, mday)
 	}
 	return d, nil
@@ -702,10 +702,9 @@ func makeDay(year, mon, mday int64) (tm, error) {
 
 // MakeTime is make_time.
 func MakeTime(hour, min int64, sec float64) (int64, error) {
-	bad := sec != sec || hour < 0 || hour > 24 || min < 0 || min >= 60 || sec < 0 || sec > 60
-	if !bad {
-		u := int64(math.RoundToEven(float64(sec * Second)))
-		if t := (hour*60+min)*Minute + u; u <= Minute && t <= Day {
+	u := math.RoundToEven(float64(sec * Second))
+	if hour >= 0 && hour <= 24 && min >= 0 && min < 60 && u >= 0 && u <= Minute {
+		if t := (hour*60+min)*Minute + int64(u); t <= Day {
 			return t, nil
 		}
 	}
@@ -732,7 +731,7 @@ func MakeTimestamp(year, mon, mday, hour, min int64, sec float64, zone *Zone) (i
 	x.hour, x.min, x.sec, x.usec = 0, 0, 0, 0
 	date := int64(toJulian(x.year, x.mon, x.mday) - epochJulian)
 	t := date*Day + clock
-	if (t-clock)/Day != date || !validTimestamp(t) {
+	if (t-clock)/Day != date || !ValidTimestamp(t) {
 		return 0, sqlstate.New(sqlstate.DateTimeOverflow, "timestamp out of range: %d-%02d-%02d %d:%02d", year, mon, mday, hour, min)
 	}
 	if zone != nil {
@@ -773,7 +772,7 @@ func FromUnix(sec float64) (int64, error) {
 		return 0, out
 	}
 	t := int64(math.RoundToEven(float64((sec - (epochJulian-unixJulian)*secondsPerDay) * Second)))
-	if !validTimestamp(t) {
+	if !ValidTimestamp(t) {
 		return 0, out
 	}
 	return t, nil

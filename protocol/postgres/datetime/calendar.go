@@ -46,8 +46,9 @@ const (
 func Finite(t int64) bool     { return t != TimestampInfinity && t != TimestampNegativeInfinity }
 func FiniteDate(d int64) bool { return d != DateInfinity && d != DateNegativeInfinity }
 
-func validTimestamp(t int64) bool { return t >= minTimestamp && t < endTimestamp }
-func validDate(d int64) bool      { return d >= minDate && d <= maxDate }
+// ValidTimestamp and ValidDate tell what PostgreSQL's calendar holds.
+func ValidTimestamp(t int64) bool { return t >= minTimestamp && t < endTimestamp }
+func ValidDate(d int64) bool      { return d >= minDate && d <= maxDate }
 
 var (
 	errTimestamp = sqlstate.New(sqlstate.DateTimeOverflow, "timestamp out of range")
@@ -139,7 +140,7 @@ func fromTm(t *tm, west *int) (int64, bool) {
 	if west != nil {
 		r += int64(*west) * Second
 	}
-	return r, validTimestamp(r)
+	return r, ValidTimestamp(r)
 }
 
 func floorDiv(a, b int64) (q, r int64) {

@@ -1111,7 +1111,7 @@ func ParseDate(env Env, s string) (int64, error) {
 		return 0, sqlstate.New(sqlstate.DateTimeOverflow, "date out of range: \"%s\"", s)
 	}
 	date := int64(toJulian(d.tm.year, d.tm.mon, d.tm.mday) - epochJulian)
-	if !validDate(date) {
+	if !ValidDate(date) {
 		return 0, sqlstate.New(sqlstate.DateTimeOverflow, "date out of range: \"%s\"", s)
 	}
 	return date, nil
