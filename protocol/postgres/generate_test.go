@@ -306,6 +306,16 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 			if i == 0 {
 				return o.pick("%s", "%s-%s", "%I", "%L", "%%", "%2$s", "%-10s|", "%10s|", "%*s|", "%-*s|", "%1$s %1$s", "%", "%x", "%3$s", "a%sb%Lc%I", "%5I", "%0$s", "%*2$s", "%2$s %s")
 			}
+		case "~", "!~", "~*", "!~*", "regexp_like", "regexp_replace", "regexp_count", "regexp_match", "substring":
+			if i == 1 {
+				return o.regex(3)
+			}
+			if i == 2 && r.Name == "regexp_replace" {
+				return o.pick("", "X", `<\&>`, `\\`, "ab", `a\`, `\x`)
+			}
+			if i > 1 {
+				return o.pick("", "g", "i", "gi", "c", "z")
+			}
 		case "->", "->>", "?", "-", "jsonb_exists", "jsonb_extract_path", "jsonb_extract_path_text", "json_extract_path", "json_extract_path_text":
 			return o.pick("a", "b", "c", "aa", "key", "", "é", "1", "0", "-1", "abc")
 		case "to_char", "to_timestamp", "to_date", "to_number":
@@ -363,4 +373,23 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 		}
 	}
 	return o.text(oid)
+}
+
+func (o *oracle) regex(depth int) string {
+	if depth <= 0 {
+		return o.pick("a", "b", "c", "A", ".", "[abc]", "[^a]", "[a-c]", `\d`, `\s`, `\w`, `\D`, " ", "x", "é", "[[:alpha:]]", "[[:space:]_]", "[B-D]", `\.`, "lo", "-", "{", "}", `[\d_]`, "[a-]", "[]a]", "%", "")
+	}
+	switch o.rand.IntN(10) {
+	case 0:
+		return o.regex(depth-1) + "|" + o.regex(depth-1)
+	case 1:
+		return "(" + o.regex(depth-1) + ")"
+	case 2:
+		return o.regex(0) + o.pick("*", "+", "?", "{2}", "{1,2}", "{0,}", "*?", "{3,1}", "{256}", "**")
+	case 3:
+		return o.pick("^", "") + o.regex(depth-1) + o.pick("$", "")
+	case 4:
+		return o.regex(depth-1) + o.pick(`\y`, `\A`, `\Z`, "(?:b)", "*", "(", ")", "[", `\`, "a{", "^*", "$+", "()")
+	}
+	return o.regex(depth-1) + o.regex(depth-1)
 }

@@ -1,0 +1,572 @@
+package postgres
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
+)
+
+// Regular expressions are run by package regexp, whose time grows with the text and the pattern, never beyond. What it cannot
+// do as PostgreSQL does is refused: references back, looking ahead, constraints at words' ends but \y and \Y, options inside
+// the pattern, and where positions matter quantifiers that are not greedy. Whether a text matches does not depend on how; where
+// a match lies is that of POSIX, leftmost and longest.
+
+func refuseRegex(what string) error {
+	return sqlstate.New(sqlstate.Unsupported, "regular expressions with %s are not supported", what)
+}
+
+func badRegex(what string) error {
+	return sqlstate.New(sqlstate.BadRegex, "invalid regular expression: %s", what)
+}
+
+// A pattern of PostgreSQL's, translated.
+type pattern struct {
+	re     *regexp.Regexp
+	groups int
+	lazy   bool
+}
+
+type regexReader struct {
+	s     string
+	pos   int
+	fold  bool
+	out   strings.Builder
+	depth int
+	pattern
+}
+
+const maxRepeat = 255
+
+// compile translates a pattern; fold makes it ignore the case of ASCII letters.
+func compile(s string, fold bool) (pattern, error) {
+	if strings.HasPrefix(s, "***") {
+		return pattern{}, refuseRegex("a director")
+	}
+	r := regexReader{s: s, fold: fold}
+	r.out.WriteString("(?s)")
+	if err := r.branches(); err != nil {
+		return pattern{}, err
+	}
+	if r.pos < len(s) {
+		return pattern{}, badRegex("parentheses () not balanced")
+	}
+	re, err := regexp.Compile(r.out.String())
+	if err != nil {
+		return pattern{}, refuseRegex("so many repetitions")
+	}
+	re.Longest()
+	r.re = re
+	return r.pattern, nil
+}
+
+func (r *regexReader) more() bool { return r.pos < len(r.s) }
+
+func (r *regexReader) branches() error {
+	if r.depth > 200 {
+		return badRegex("regular expression is too complex")
+	}
+	atom := false // whether a quantifier may follow
+	for r.more() {
+		c := r.s[r.pos]
+		switch c {
+		case '|':
+			r.pos++
+			r.out.WriteByte('|')
+			atom = false
+			continue
+		case ')':
+			return nil
+		case '(':
+			if strings.HasPrefix(r.s[r.pos:], "(?") && !strings.HasPrefix(r.s[r.pos:], "(?:") {
+				return refuseRegex("(?")
+			}
+			if strings.HasPrefix(r.s[r.pos:], "(?:") {
+				r.pos += 3
+			} else {
+				r.groups++
+				r.pos++
+			}
+			r.out.WriteString("(?:")
+			r.depth++
+			if err := r.branches(); err != nil {
+				return err
+			}
+			r.depth--
+			if !r.more() {
+				return badRegex("parentheses () not balanced")
+			}
+			r.pos++
+			r.out.WriteByte(')')
+			atom = true
+		case '[':
+			if err := r.bracket(); err != nil {
+				return err
+			}
+			atom = true
+		case '.':
+			r.pos++
+			r.out.WriteByte('.')
+			atom = true
+		case '^', '$':
+			r.pos++
+			r.out.WriteString(map[byte]string{'^': `\A`, '$': `\z`}[c])
+			atom = false
+		case '*', '+', '?':
+			return badRegex("quantifier operand invalid")
+		case '\\':
+			isAtom, err := r.escape()
+			if err != nil {
+				return err
+			}
+			atom = isAtom
+		default:
+			if c == '{' && r.pos+1 < len(r.s) && r.s[r.pos+1] >= '0' && r.s[r.pos+1] <= '9' {
+				return badRegex("quantifier operand invalid")
+			}
+			ch, n := utf8.DecodeRuneInString(r.s[r.pos:])
+			r.pos += n
+			r.literal(ch)
+			atom = true
+		}
+		if err := r.quantifier(atom); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// literal writes a character that stands for itself.
+func (r *regexReader) literal(ch rune) {
+	if r.fold && ch < 128 && (ch|0x20 >= 'a' && ch|0x20 <= 'z') {
+		r.out.WriteString("[" + string(ch|0x20) + string(ch&^0x20) + "]")
+		return
+	}
+	r.out.WriteString(regexp.QuoteMeta(string(ch)))
+}
+
+func (r *regexReader) quantifier(atom bool) error {
+	if !r.more() {
+		return nil
+	}
+	q := ""
+	switch c := r.s[r.pos]; {
+	case c == '*' || c == '+' || c == '?':
+		q = string(c)
+		r.pos++
+	case c == '{' && r.pos+1 < len(r.s) && r.s[r.pos+1] >= '0' && r.s[r.pos+1] <= '9':
+		end := strings.IndexByte(r.s[r.pos:], '}')
+		if end < 0 {
+			return badRegex("braces {} not balanced")
+		}
+		lo, hi, both := strings.Cut(r.s[r.pos+1:r.pos+end], ",")
+		m, err := strconv.Atoi(lo)
+		n := m
+		if err == nil && both && hi != "" {
+			n, err = strconv.Atoi(hi)
+		}
+		if err != nil || m > maxRepeat || n > maxRepeat || n < m || strings.ContainsAny(lo+hi, "+-") {
+			return badRegex("invalid repetition count(s)")
+		}
+		q = r.s[r.pos : r.pos+end+1]
+		r.pos += end + 1
+	default:
+		return nil
+	}
+	if !atom {
+		return badRegex("quantifier operand invalid")
+	}
+	if r.more() && r.s[r.pos] == '?' {
+		r.pos++
+		r.lazy = true
+	}
+	if r.more() && strings.IndexByte("*+?", r.s[r.pos]) >= 0 || r.more() && r.s[r.pos] == '{' && r.pos+1 < len(r.s) && r.s[r.pos+1] >= '0' && r.s[r.pos+1] <= '9' {
+		return badRegex("quantifier operand invalid")
+	}
+	r.out.WriteString(q)
+	return nil
+}
+
+// classes are what the class escapes stand for in the locale C, inside brackets.
+var classes = map[byte]string{'d': `0-9`, 's': `\t-\r `, 'w': `0-9A-Za-z_`}
+
+var classNames = map[string]string{"alnum": `0-9A-Za-z`, "alpha": `A-Za-z`, "blank": `\t `, "cntrl": `\x00-\x1f\x7f`, "digit": `0-9`, "graph": `!-~`,
+	"lower": `a-z`, "print": ` -~`, "punct": "!-/:-@\\[-`{-~", "space": `\t-\r `, "upper": `A-Z`, "xdigit": `0-9A-Fa-f`, "word": `0-9A-Za-z_`}
+
+// character reads an escape that stands for one character; r.pos is behind the backslash.
+func (r *regexReader) character() (rune, bool, error) {
+	c := r.s[r.pos]
+	if i := strings.IndexByte("abefnrtv", c); i >= 0 {
+		r.pos++
+		return rune("\a\b\x1b\f\n\r\t\v"[i]), true, nil
+	}
+	if !alnum(c) {
+		ch, n := utf8.DecodeRuneInString(r.s[r.pos:])
+		r.pos += n
+		return ch, true, nil
+	}
+	digits := map[byte]int{'u': 4, 'U': 8}[c]
+	if digits == 0 {
+		return 0, false, nil
+	}
+	if r.pos+1+digits > len(r.s) {
+		return 0, false, badRegex("invalid escape \\ sequence")
+	}
+	n, err := strconv.ParseUint(r.s[r.pos+1:r.pos+1+digits], 16, 32)
+	if err != nil || n > 0x10ffff || n == 0 {
+		return 0, false, badRegex("invalid escape \\ sequence")
+	}
+	r.pos += 1 + digits
+	return rune(n), true, nil
+}
+
+func (r *regexReader) escape() (atom bool, err error) {
+	if r.pos++; !r.more() {
+		return false, badRegex("invalid escape \\ sequence")
+	}
+	ch, ok, err := r.character()
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		r.literal(ch)
+		return true, nil
+	}
+	c := r.s[r.pos]
+	r.pos++
+	switch {
+	case classes[c] != "":
+		r.out.WriteString("[" + classes[c] + "]")
+		return true, nil
+	case classes[c|0x20] != "":
+		r.out.WriteString("[^" + classes[c|0x20] + "]")
+		return true, nil
+	case c == 'A':
+		r.out.WriteString(`\A`)
+	case c == 'Z':
+		r.out.WriteString(`\z`)
+	case c == 'y':
+		r.out.WriteString(`\b`)
+	case c == 'Y':
+		r.out.WriteString(`\B`)
+	case c >= '1' && c <= '9':
+		return false, refuseRegex("references back")
+	case strings.IndexByte("mMB0cxDSW", c) >= 0:
+		return false, refuseRegex(`\` + string(c))
+	default:
+		return false, badRegex("invalid escape \\ sequence")
+	}
+	return false, nil
+}
+
+// bracket reads [...].
+func (r *regexReader) bracket() error {
+	r.pos++
+	if rest := r.s[r.pos:]; strings.HasPrefix(rest, "[:<:]]") || strings.HasPrefix(rest, "[:>:]]") {
+		return refuseRegex("[[:<:]]")
+	}
+	r.out.WriteByte('[')
+	if r.more() && r.s[r.pos] == '^' {
+		r.out.WriteByte('^')
+		r.pos++
+	}
+	unbalanced := badRegex("brackets [] not balanced")
+	quote := func(ch rune) string {
+		if ch < 128 && !alnum(byte(ch)) {
+			return `\x` + strconv.FormatInt(0x100|int64(ch), 16)[1:]
+		}
+		return string(ch)
+	}
+	for first := true; ; first = false {
+		if !r.more() {
+			return unbalanced
+		}
+		rest := r.s[r.pos:]
+		if rest[0] == ']' && !first {
+			r.pos++
+			break
+		}
+		if strings.HasPrefix(rest, "[.") || strings.HasPrefix(rest, "[=") {
+			return refuseRegex(rest[:2])
+		}
+		if strings.HasPrefix(rest, "[:") {
+			end := strings.Index(rest, ":]")
+			if end < 0 {
+				return unbalanced
+			}
+			class, ok := classNames[rest[2:end]]
+			if !ok {
+				return badRegex("invalid character class")
+			}
+			if r.fold && (rest[2:end] == "lower" || rest[2:end] == "upper") {
+				class = "A-Za-z"
+			}
+			r.out.WriteString(class)
+			r.pos += end + 2
+			if r.more() && r.s[r.pos] == '-' && r.pos+1 < len(r.s) && r.s[r.pos+1] != ']' {
+				return badRegex("invalid character range")
+			}
+			continue
+		}
+		lo, class, err := r.bracketChar()
+		if err != nil {
+			return err
+		}
+		if class != "" {
+			r.out.WriteString(class)
+			continue
+		}
+		hi := lo
+		if r.pos+1 < len(r.s) && r.s[r.pos] == '-' && r.s[r.pos+1] != ']' {
+			r.pos++
+			if rest := r.s[r.pos:]; strings.HasPrefix(rest, "[:") || strings.HasPrefix(rest, "[.") || strings.HasPrefix(rest, "[=") {
+				return refuseRegex("such a range")
+			}
+			if hi, class, err = r.bracketChar(); err != nil {
+				return err
+			}
+			if class != "" || hi < lo {
+				return badRegex("invalid character range")
+			}
+		} else if lo == '-' && !first && r.more() && r.s[r.pos] != ']' {
+			return badRegex("invalid character range")
+		}
+		r.out.WriteString(quote(lo))
+		if hi != lo {
+			r.out.WriteString("-" + quote(hi))
+		}
+		if r.fold {
+			// The other case of those letters that are inside.
+			for ch := max(lo, 'A'); ch <= min(hi, 'z'); ch++ {
+				if alnum(byte(ch)) {
+					r.out.WriteRune(ch ^ 0x20)
+				}
+			}
+		}
+	}
+	r.out.WriteByte(']')
+	return nil
+}
+
+func (r *regexReader) bracketChar() (rune, string, error) {
+	if r.s[r.pos] != '\\' {
+		ch, n := utf8.DecodeRuneInString(r.s[r.pos:])
+		r.pos += n
+		return ch, "", nil
+	}
+	if r.pos++; !r.more() {
+		return 0, "", badRegex("invalid escape \\ sequence")
+	}
+	ch, ok, err := r.character()
+	if err != nil || ok {
+		return ch, "", err
+	}
+	c := r.s[r.pos]
+	if classes[c] == "" {
+		if c >= 'A' && c <= 'Z' && classes[c|0x20] != "" {
+			return 0, "", refuseRegex(`\` + string(c) + " in brackets")
+		}
+		return 0, "", badRegex("invalid escape \\ sequence")
+	}
+	r.pos++
+	return 0, classes[c], nil
+}
+
+// flags reads the flags of a function of regular expressions.
+func regexFlags(f string) (fold, global bool, err error) {
+	for _, c := range f {
+		switch c {
+		case 'i':
+			fold = true
+		case 'c':
+			fold = false
+		case 'g':
+			global = true
+		case 's', 't':
+		case 'e', 'n', 'm', 'p', 'q', 'w', 'x', 'b':
+			return false, false, refuseRegex("flag " + string(c))
+		default:
+			return false, false, sqlstate.New(sqlstate.BadParameter, "invalid regular expression option: \"%c\"", c)
+		}
+	}
+	return fold, global, nil
+}
+
+// prepare compiles and pays: states times characters.
+func (c *Call) prepare(s, p string, fold bool) (pattern, error) {
+	if len(p) > 4096 {
+		return pattern{}, refuseRegex("more than 4096 bytes")
+	}
+	re, err := compile(p, fold)
+	if err != nil {
+		return re, err
+	}
+	return re, c.work(uint64(len(s)+1) * uint64(len(re.re.String())) * 4)
+}
+
+// located is prepare where positions matter.
+func (c *Call) located(s, p string, fold bool) (pattern, error) {
+	re, err := c.prepare(s, p, fold)
+	if err == nil && re.lazy {
+		err = refuseRegex("quantifiers that are not greedy, where positions matter,")
+	}
+	return re, err
+}
+
+func matches(fold, want bool) do {
+	return func(c *Call, a []any) (any, error) {
+		re, err := c.prepare(a[0].(string), a[1].(string), fold)
+		if err != nil {
+			return nil, err
+		}
+		return re.re.MatchString(a[0].(string)) == want, nil
+	}
+}
+
+// each calls f for the matches of a pattern, as PostgreSQL finds them: after an empty one it goes on at the next character.
+func (p pattern) each(s string, f func(from, to int) bool) {
+	for at := 0; at <= len(s); {
+		m := p.re.FindStringIndex(s[at:])
+		if m == nil {
+			return
+		}
+		from, to := at+m[0], at+m[1]
+		if !f(from, to) {
+			return
+		}
+		if at = to; from == to {
+			_, n := utf8.DecodeRuneInString(s[at:])
+			at += max(n, 1)
+		}
+	}
+}
+
+// anchored tells that a pattern looks at what is before a match, which cutting the text would change.
+func (p pattern) anchored() bool {
+	s := p.re.String()
+	return strings.Contains(s, `\A`) || strings.Contains(s, `\b`) || strings.Contains(s, `\B`)
+}
+
+func regexOperators() []Routine {
+	var all []Routine
+	for _, t := range []string{"text", "bpchar", "name"} {
+		all = append(all, def("~("+t+", text) bool", matches(false, true)), def("!~("+t+", text) bool", matches(false, false)),
+			def("~*("+t+", text) bool", matches(true, true)), def("!~*("+t+", text) bool", matches(true, false)))
+	}
+	return all
+}
+
+func regexFunctions() []Routine {
+	var all []Routine
+	add := func(signature string, f do) { all = append(all, def(signature, f)) }
+	flag := func(a []any, i int) string {
+		if i < len(a) {
+			return a[i].(string)
+		}
+		return ""
+	}
+	like := func(c *Call, a []any) (any, error) {
+		fold, global, err := regexFlags(flag(a, 2))
+		if err == nil && global {
+			err = sqlstate.New(sqlstate.BadParameter, "regexp_like() does not support the \"global\" option")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return matches(fold, true)(c, a[:2])
+	}
+	add("regexp_like(text, text) bool", like)
+	add("regexp_like(text, text, text) bool", like)
+	substitute := func(c *Call, a []any) (any, error) {
+		s, with := a[0].(string), a[2].(string)
+		fold, global, err := regexFlags(flag(a, 3))
+		if err != nil {
+			return nil, err
+		}
+		re, err := c.located(s, a[1].(string), fold)
+		if err != nil {
+			return nil, err
+		}
+		if global && re.anchored() {
+			return nil, refuseRegex("^ or \\y, to replace all matches,")
+		}
+		// In what is put in, \& is the match, \\ a backslash; groups are refused.
+		var parts []string
+		part := ""
+		for i := 0; i < len(with); i++ {
+			if with[i] != '\\' || i+1 == len(with) {
+				part += with[i : i+1]
+				continue
+			}
+			switch d := with[i+1]; {
+			case d >= '1' && d <= '9':
+				return nil, refuseRegex("groups in what replaces a match")
+			case d == '&':
+				parts, part = append(parts, part), ""
+				i++
+			case d == '\\':
+				part += `\`
+				i++
+			default:
+				part += `\`
+			}
+		}
+		parts = append(parts, part)
+		var b strings.Builder
+		end := 0
+		re.each(s, func(from, to int) bool {
+			b.WriteString(s[end:from])
+			b.WriteString(strings.Join(parts, s[from:to]))
+			end = to
+			err = sized(b.Len())
+			return global && err == nil
+		})
+		b.WriteString(s[end:])
+		return b.String(), err
+	}
+	add("regexp_replace(text, text, text) text", substitute)
+	add("regexp_replace(text, text, text, text) text", substitute)
+	add("regexp_count(text, text) int4", func(c *Call, a []any) (any, error) {
+		re, err := c.located(a[0].(string), a[1].(string), false)
+		if err == nil && re.anchored() {
+			err = refuseRegex("^ or \\y, to count matches,")
+		}
+		if err != nil {
+			return nil, err
+		}
+		n := int64(0)
+		re.each(a[0].(string), func(int, int) bool { n++; return true })
+		return n, nil
+	})
+	add("substring(text, text) text", func(c *Call, a []any) (any, error) {
+		re, err := c.located(a[0].(string), a[1].(string), false)
+		if err == nil && re.groups > 0 {
+			err = refuseRegex("groups, to take a part out,")
+		}
+		if err != nil {
+			return nil, err
+		}
+		m := re.re.FindStringIndex(a[0].(string))
+		if m == nil {
+			return nil, nil
+		}
+		return a[0].(string)[m[0]:m[1]], nil
+	})
+	add("regexp_match(text, text) text[]", func(c *Call, a []any) (any, error) {
+		re, err := c.located(a[0].(string), a[1].(string), false)
+		if err == nil && re.groups > 0 {
+			err = refuseRegex("groups, to take parts out,")
+		}
+		if err != nil {
+			return nil, err
+		}
+		m := re.re.FindStringIndex(a[0].(string))
+		if m == nil {
+			return nil, nil
+		}
+		return MakeArray(Text, []any{a[0].(string)[m[0]:m[1]]})
+	})
+	return all
+}
