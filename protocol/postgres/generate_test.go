@@ -318,7 +318,19 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 			}
 		case "->", "->>", "?", "-", "jsonb_exists", "jsonb_extract_path", "jsonb_extract_path_text", "json_extract_path", "json_extract_path_text":
 			return o.pick("a", "b", "c", "aa", "key", "", "é", "1", "0", "-1", "abc")
-		case "to_char", "to_timestamp", "to_date", "to_number":
+		case "to_char":
+			if o.rand.IntN(2) == 0 {
+				return o.pick("YYYY-MM-DD HH24:MI:SS", "Day, DD Month YYYY", "FMDay, FMDDth FMMonth YYYY", "Mon DD, YYYY HH12:MI AM", `YYYY"T"HH24:MI:SS.US OF`, "IYYY-IW-ID", "DDD J Q CC", "yyyy-mm-dd tz", `"quoted \\" text"`)
+			}
+			var b strings.Builder
+			for range 1 + o.rand.IntN(5) {
+				b.WriteString(o.pick("", "", "", "FM", "TM", "fm"))
+				b.WriteString(o.pick("YYYY", "YYY", "YY", "Y", "Y,YYY", "IYYY", "IYY", "IY", "I", "MM", "MONTH", "Month", "month", "MON", "Mon", "mon", "RM", "rm", "DDD", "IDDD", "DD", "D", "ID", "DAY", "Day", "day", "DY",
+					"Dy", "dy", "W", "WW", "IW", "CC", "J", "Q", "HH", "HH12", "HH24", "MI", "SS", "MS", "US", "FF1", "FF3", "FF6", "SSSS", "SSSSS", "AM", "a.m.", "P.M.", "pm", "BC", "a.d.", "TZ", "tz", "TZH", "TZM", "OF", "FX"))
+				b.WriteString(o.pick("", "", "", "TH", "th", "SP"))
+				b.WriteString(o.pick(" ", "-", "/", ":", "", `"x"`, "é", `\\"`, "z"))
+			}
+			return b.String()
 		case "split_part":
 			if i == 1 {
 				return o.pick(",", "a", "", "b", " ", "abc")

@@ -208,6 +208,27 @@ func timeFunctions() []Routine {
 		n := func(i int) int32 { return int32(a[i].(int64)) }
 		return intervalCell(datetime.MakeInterval(n(0), n(1), n(2), n(3), n(4), n(5), float(a[6])))
 	})
+	char := func(show func(c *Call, v any, format string) (string, bool, error)) do {
+		return func(c *Call, a []any) (any, error) {
+			f := a[1].(string)
+			if err := c.work(uint64(len(f)) * 64); err != nil {
+				return nil, err
+			}
+			if err := sized(12 * len(f)); err != nil { // what a pattern may become
+				return nil, err
+			}
+			s, ok, err := show(c, a[0], f)
+			if err != nil || !ok {
+				return nil, err
+			}
+			return s, nil
+		}
+	}
+	add("to_char(timestamp, text) text", char(func(_ *Call, v any, f string) (string, bool, error) { return datetime.ToChar(v.(int64), nil, f) }))
+	add("to_char(timestamptz, text) text", char(func(c *Call, v any, f string) (string, bool, error) {
+		return datetime.ToChar(v.(int64), c.zone(), f)
+	}))
+	add("to_char(interval, text) text", char(func(_ *Call, v any, f string) (string, bool, error) { return datetime.IntervalToChar(interval(v), f) }))
 	add("to_timestamp(float8) timestamptz", func(_ *Call, a []any) (any, error) { return intOrError(datetime.FromUnix(float(a[0]))) })
 	add("timezone(text, timestamptz) timestamp", func(_ *Call, a []any) (any, error) {
 		return intOrError(datetime.AtZone(a[1].(int64), a[0].(string)))
