@@ -282,14 +282,16 @@ func aggregates() []Aggregate {
 
 	for _, t := range []OID{Int2, Int4, Int8, OIDType, Float4, Float8, Numeric, Text, Bpchar, Date, Time, TimeTZ, Timestamp, TimestampTZ, Interval} {
 		n := types[t].Internal
+		// Of equal values that show differently the last is taken, but of char(n) the first.
+		tie := t != Bpchar
 		folding1(fmt.Sprintf("min(%s) %s", n, n), func(x, y any) (any, error) {
-			if Compare(t, y, x) < 0 {
+			if c := Compare(t, y, x); c < 0 || c == 0 && tie {
 				return y, nil
 			}
 			return x, nil
 		})
 		folding1(fmt.Sprintf("max(%s) %s", n, n), func(x, y any) (any, error) {
-			if Compare(t, y, x) > 0 {
+			if c := Compare(t, y, x); c > 0 || c == 0 && tie {
 				return y, nil
 			}
 			return x, nil

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
@@ -185,7 +186,7 @@ func arrayFunctions() []Routine {
 		if len(list.lengths) > 1 {
 			return nil, sqlstate.New(sqlstate.Unsupported, "searching for elements in multidimensional arrays is not supported")
 		}
-		if len(list.items) == 0 {
+		if len(list.items) == 0 || a[1] == nil && !slices.Contains(list.items, nil) {
 			return nil, nil
 		}
 		from := int64(math.MinInt64)
@@ -255,7 +256,7 @@ func arrayFunctions() []Routine {
 		if n < 0 || n > size {
 			return nil, sqlstate.New(sqlstate.ArraySubscript, "number of elements to trim must be between 0 and %d", size)
 		}
-		if n == 0 {
+		if size == 0 {
 			return a[0], nil
 		}
 		row := len(list.items) / list.lengths[0]

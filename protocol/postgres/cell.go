@@ -215,9 +215,9 @@ func formatFloat(f float64, bits int) string {
 	m, exp, _ := strings.Cut(s, "e")
 	e, _ := strconv.Atoi(exp)
 	precision := -1
-	if between(f, s, e, bits) {
-		// Half way to a neighbour, which rounding to even brings back to f: PostgreSQL shows one digit more.
-		precision = max(len(strings.TrimLeft(m, "-"))-1, 1)
+	// Half way to a neighbour, which rounding to even brings back to f: PostgreSQL shows as many digits more as it takes.
+	for between(f, s, e, bits) {
+		precision = max(precision+1, len(strings.TrimLeft(m, "-"))-1, 1)
 		s = strconv.FormatFloat(f, 'e', precision, bits)
 	}
 	limit := 15

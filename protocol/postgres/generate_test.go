@@ -89,6 +89,9 @@ func (o *oracle) day() string {
 		y = 10000 + o.rand.IntN(280000)
 	}
 	m, d := 1+o.rand.IntN(12), 1+o.rand.IntN(28+o.rand.IntN(5))
+	if o.recent {
+		return fmt.Sprintf("%04d-%02d-%02d", 1975+o.rand.IntN(60), m, d)
+	}
 	month := o.pick("Jan", "february", "MAR", "Apr", "May", "june", "Jul", "Aug", "Sept", "Oct", "nov", "December")
 	switch o.rand.IntN(16) {
 	case 0:
@@ -316,6 +319,11 @@ func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 			if i > 1 {
 				return o.pick("", "g", "i", "gi", "c", "z")
 			}
+		case "similar_to_escape", "like_escape":
+			if i == 1 {
+				return o.pick("", "!", `\\`, "é", "ab", "%")
+			}
+			return o.pick("a%b_c", "[^a-c]%", "(a|b)!%", `x\\_y`, "a.b^c$", `!"a!"b!"`, "[[:alpha:]]!", "é%é", "[]a]_", `\\\\`) + o.word()
 		case "->", "->>", "?", "-", "jsonb_exists", "jsonb_extract_path", "jsonb_extract_path_text", "json_extract_path", "json_extract_path_text":
 			return o.pick("a", "b", "c", "aa", "key", "", "é", "1", "0", "-1", "abc")
 		case "to_char":

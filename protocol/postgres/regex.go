@@ -374,7 +374,75 @@ func (r *regexReader) bracketChar() (rune, string, error) {
 	return 0, classes[c], nil
 }
 
-// flags reads the flags of a function of regular expressions.
+// similarPattern makes of a pattern of SIMILAR TO a regular expression, as similar_to_escape does.
+func similarPattern(p, esc string) (string, error) {
+	if runes(esc) > 1 {
+		e := sqlstate.New(sqlstate.BadEscape, "invalid escape string")
+		e.Hint = "Escape string must be empty or one character."
+		return "", e
+	}
+	var b strings.Builder
+	b.WriteString("^(?:")
+	after, quotes, depth, class := false, 0, 0, 0
+	for p != "" {
+		_, n := utf8.DecodeRuneInString(p)
+		c := p[:n]
+		p = p[n:]
+		switch {
+		case after:
+			after = false
+			if c == `"` && depth < 1 {
+				switch quotes {
+				case 0:
+					b.WriteString("){1,1}?(")
+				case 1:
+					b.WriteString("){1,1}(?:")
+				default:
+					return "", sqlstate.New("2200C", "SQL regular expression may not contain more than two escape-double-quote separators")
+				}
+				quotes++
+				continue
+			}
+			b.WriteString(`\` + c)
+			class = 3
+		case c == esc:
+			after = true
+		case depth > 0:
+			if c == `\` {
+				b.WriteByte('\\')
+			}
+			b.WriteString(c)
+			switch {
+			case c == "]" && class > 2:
+				depth--
+			case c == "[":
+				depth++
+				class = 3
+			case c == "^":
+				class++
+			default:
+				class = 3
+			}
+		case c == "[":
+			b.WriteString(c)
+			depth, class = 1, 1
+		case c == "%":
+			b.WriteString(".*")
+		case c == "_":
+			b.WriteByte('.')
+		case c == "(":
+			b.WriteString("(?:")
+		case strings.Contains(`\.^$`, c):
+			b.WriteString(`\` + c)
+		default:
+			b.WriteString(c)
+		}
+	}
+	b.WriteString(")$")
+	return b.String(), nil
+}
+
+// regexFlags reads the flags of a function of regular expressions.
 func regexFlags(f string) (fold, global bool, err error) {
 	for _, c := range f {
 		switch c {
@@ -528,6 +596,10 @@ func regexFunctions() []Routine {
 	}
 	add("regexp_replace(text, text, text) text", substitute)
 	add("regexp_replace(text, text, text, text) text", substitute)
+	add("similar_to_escape(text) text", func(_ *Call, a []any) (any, error) { return textOrError(similarPattern(a[0].(string), `\`)) })
+	add("similar_to_escape(text, text) text", func(_ *Call, a []any) (any, error) {
+		return textOrError(similarPattern(a[0].(string), a[1].(string)))
+	})
 	add("regexp_count(text, text) int4", func(c *Call, a []any) (any, error) {
 		re, err := c.located(a[0].(string), a[1].(string), false)
 		if err == nil && re.anchored() {

@@ -529,10 +529,7 @@ func format(c *Call, a []any) (any, error) {
 					width = w.(int64)
 				}
 				if width < 0 {
-					minus = true
-					if width = -width; width > math.MaxInt32 {
-						return nil, sqlstate.New(sqlstate.OutOfRange, "number is out of range")
-					}
+					minus, width = true, -width
 				}
 			} else if n, ok, err := digits(); err != nil {
 				return nil, err
@@ -572,6 +569,9 @@ func format(c *Call, a []any) (any, error) {
 			case 'L':
 				out = quoteLiteral(out)
 			}
+		}
+		if width > math.MaxInt32 {
+			return nil, sqlstate.New(sqlstate.OutOfRange, "number is out of range")
 		}
 		fill := width - runes(out)
 		if err := sized(b.Len() + len(out) + int(max(fill, 0))); err != nil {

@@ -563,6 +563,12 @@ func PartOfTimestamp(unit string, t int64, zone *Zone) (Part, error) {
 			return Part{}, notSupported(l, typ)
 		}
 		d := new(big.Int).Sub(big.NewInt(t), big.NewInt(UnixEpoch))
+		if t >= math.MaxInt64+UnixEpoch {
+			// Where the difference does not fit in 64 bits PostgreSQL divides, and shows fewer digits.
+			q, _ := numeric.FromBig(d, 0).Div(numeric.FromInt(Second))
+			q, _ = q.Round(6)
+			return Part{Numeric: q, Float: (float64(t) - float64(UnixEpoch)) / Second}, nil
+		}
 		f, _ := new(big.Float).SetInt(d).Float64()
 		return Part{Numeric: numeric.FromBig(d, 6), Float: f / Second}, nil
 	case fUnit:

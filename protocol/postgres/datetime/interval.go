@@ -266,6 +266,15 @@ func isoNumber(s string) (whole int64, frac float64, rest string, p problem) {
 		n++
 	}
 	digits := 0
+	if strings.HasPrefix(s[n:], "0x") || strings.HasPrefix(s[n:], "0X") { // as does this
+		m := n + 2
+		for m < len(s) && (isDigit(s[m]) || s[m]|0x20 >= 'a' && s[m]|0x20 <= 'f') {
+			m++
+		}
+		if f, err := strconv.ParseFloat(s[:m]+"p0", 64); err == nil && math.Abs(f) <= 1e15 && m > n+2 {
+			return int64(f), 0, s[m:], okay
+		}
+	}
 	for n < len(s) && isDigit(s[n]) {
 		n, digits = n+1, digits+1
 	}

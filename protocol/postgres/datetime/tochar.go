@@ -351,7 +351,7 @@ func (v *shown) item(key string, fill, local bool) (string, bool, error) {
 		}
 		return cased(s), false, nil
 	case "J":
-		return num(int64(toJulian(v.year, v.mon, v.mday)), 0)
+		return num(int64(int32(toJulian(v.year, v.mon, v.mday))), 0)
 	}
 	return "", false, nil // FX
 }

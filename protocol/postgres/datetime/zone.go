@@ -117,8 +117,8 @@ func LoadZone(name string) (*Zone, error) {
 }
 
 func unix(t int64) time.Time {
-	s, _ := floorDiv(t-UnixEpoch, Second)
-	return time.Unix(s, 0)
+	s, _ := floorDiv(t, Second)
+	return time.Unix(s-UnixEpoch/Second, 0)
 }
 
 // west returns how many seconds the zone is behind UTC at a timestamp.
