@@ -139,10 +139,13 @@ func parseFloat(s, typ string, bits int) (float64, error) {
 		return math.Inf(1), nil
 	case strings.HasPrefix(l, "0x") && !strings.Contains(l, "p"):
 		t += "p0"
-	case u == "" || u[0] != '.' && (u[0] < '0' || u[0] > '9') || strings.Contains(u, "_"):
+	case u == "" || u[0] != '.' && (u[0] < '0' || u[0] > '9'):
 		return 0, sqlstate.BadInput(typ, s)
 	}
 	f, err := strconv.ParseFloat(t, bits)
+	if strings.Contains(t, "_") {
+		err = &strconv.NumError{Err: strconv.ErrSyntax}
+	}
 	if err != nil && err.(*strconv.NumError).Err == strconv.ErrSyntax {
 		// PostgreSQL looks at the number before it looks at what follows.
 		n := len(mantissaPart(t))

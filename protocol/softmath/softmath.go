@@ -102,7 +102,7 @@ func Pow(x, y float64) float64 {
 			sign = -1
 		}
 	}
-	if y == 1 {
+	if y == 1 || x == 1 {
 		return float64(sign * x)
 	}
 	// A whole power of a short number can lie exactly between two doubles, which no approximation decides.
