@@ -8,6 +8,9 @@
 // cell that no function here made is a programmer's mistake, and panics.
 //
 // Everything is deterministic on every machine, and depends on nothing but its arguments and the Call.
+//
+// The package is larger than others because its tables are one list that is searched by name and types; what has a meaning of its
+// own lies in the packages below it.
 package postgres
 
 import (
