@@ -77,6 +77,11 @@ func (s *numericState) Step(c *Call, args []any) error {
 	if args[0] == nil {
 		return nil
 	}
+	if s, ok := args[0].(string); ok && len(s) > longNumber {
+		if err := c.work(conversion(s)); err != nil {
+			return err
+		}
+	}
 	x := exact(args[0])
 	if s.m.count == 0 {
 		s.m.sum, s.m.squares = numeric.FromInt(0), numeric.FromInt(0)

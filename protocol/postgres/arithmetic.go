@@ -477,7 +477,7 @@ func arithmeticFunctions() []Routine {
 	add("exp(numeric) numeric", func(c *Call, a []any) (any, error) {
 		x := num(a[0])
 		d := x.Digits() + x.Scale() + 3000
-		if err := c.numericWork(100, d, d); err != nil {
+		if err := c.numericWork(400, d, d); err != nil {
 			return nil, err
 		}
 		return numericCell(x.Exp())

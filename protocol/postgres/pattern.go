@@ -10,9 +10,9 @@ import (
 var errEscapeEnd = sqlstate.New(sqlstate.BadEscape, "LIKE pattern must not end with escape character")
 
 // like matches a whole text against a pattern of LIKE: % is anything, _ one character, a backslash takes the next as it is.
-// It goes back to the last % only, so it takes at most the product of both lengths; of texts characters are compared, of
-// bytea bytes.
-func like(s, p string, chars bool) (bool, error) {
+// It goes back to the last % only, so it takes at most the product of both lengths, and pays for its steps as it goes; of texts
+// characters are compared, of bytea bytes.
+func (c *Call) like(s, p string, chars bool) (bool, error) {
 	// As PostgreSQL does, a pattern that ends with an escape is an error only where matching gets there.
 	width := func(s string) int {
 		if !chars {
@@ -23,7 +23,13 @@ func like(s, p string, chars bool) (bool, error) {
 	}
 	back, resume := -1, 0
 	i, j := 0, 0
-	for i < len(s) {
+	const stride = 1 << 13
+	for steps := 1; i < len(s); steps++ {
+		if steps%stride == 0 {
+			if err := c.work(4 * stride); err != nil {
+				return false, err
+			}
+		}
 		match := false
 		switch {
 		case j >= len(p):
@@ -64,22 +70,16 @@ func like(s, p string, chars bool) (bool, error) {
 func likeText(fold bool) do {
 	return func(c *Call, a []any) (any, error) {
 		s, p := a[0].(string), a[1].(string)
-		if err := c.work(uint64(len(s)) * uint64(len(p)/8+1)); err != nil {
-			return nil, err
-		}
 		if fold {
 			s, p = lower(s), lower(p)
 		}
-		return like(s, p, true)
+		return c.like(s, p, true)
 	}
 }
 
 func likeBytes(c *Call, a []any) (any, error) {
 	s, p := string(a[0].([]byte)), string(a[1].([]byte))
-	if err := c.work(uint64(len(s)) * uint64(len(p)/8+1)); err != nil {
-		return nil, err
-	}
-	return like(s, p, false)
+	return c.like(s, p, false)
 }
 
 // likeEscape rewrites a pattern whose escape character is another, or none, to one with backslashes.

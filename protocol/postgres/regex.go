@@ -27,6 +27,7 @@ type pattern struct {
 	re     *regexp.Regexp
 	groups int
 	lazy   bool
+	size   int // characters, with repetitions written out
 }
 
 type regexReader struct {
@@ -40,8 +41,11 @@ type regexReader struct {
 
 const maxRepeat = 255
 
-// compile translates a pattern; fold makes it ignore the case of ASCII letters.
-func compile(s string, fold bool) (pattern, error) {
+// maxPattern bounds the size of a pattern.
+const maxPattern = 20000
+
+// compile translates a pattern; fold makes it ignore the case of ASCII letters. pay is asked before the work.
+func compile(s string, fold bool, pay func(operations uint64) error) (pattern, error) {
 	if strings.HasPrefix(s, "***") {
 		return pattern{}, refuseRegex("a director")
 	}
@@ -52,6 +56,12 @@ func compile(s string, fold bool) (pattern, error) {
 	}
 	if r.pos < len(s) {
 		return pattern{}, badRegex("parentheses () not balanced")
+	}
+	if r.size > maxPattern {
+		return pattern{}, refuseRegex("so many repetitions")
+	}
+	if err := pay(uint64(r.size+len(s)) * 256); err != nil {
+		return pattern{}, err
 	}
 	re, err := regexp.Compile(r.out.String())
 	if err != nil {
@@ -71,6 +81,8 @@ func (r *regexReader) branches() error {
 	atom := false // whether a quantifier may follow
 	for r.more() {
 		c := r.s[r.pos]
+		before := r.size
+		r.size++
 		switch c {
 		case '|':
 			r.pos++
@@ -131,7 +143,7 @@ func (r *regexReader) branches() error {
 			r.literal(ch)
 			atom = true
 		}
-		if err := r.quantifier(atom); err != nil {
+		if err := r.quantifier(atom, r.size-before); err != nil {
 			return err
 		}
 	}
@@ -147,7 +159,8 @@ func (r *regexReader) literal(ch rune) {
 	r.out.WriteString(regexp.QuoteMeta(string(ch)))
 }
 
-func (r *regexReader) quantifier(atom bool) error {
+// quantifier reads what may follow an atom of a size.
+func (r *regexReader) quantifier(atom bool, size int) error {
 	if !r.more() {
 		return nil
 	}
@@ -171,6 +184,9 @@ func (r *regexReader) quantifier(atom bool) error {
 			return badRegex("invalid repetition count(s)")
 		}
 		q = r.s[r.pos : r.pos+end+1]
+		if r.size = min(r.size+size*max(m, n), maxPattern+1); r.size > maxPattern {
+			return refuseRegex("so many repetitions")
+		}
 		r.pos += end + 1
 	default:
 		return nil

@@ -26,16 +26,16 @@ func regexFlags(f string) (fold, global bool, err error) {
 	return fold, global, nil
 }
 
-// prepare compiles and pays: states times characters.
+// prepare compiles, and pays for that and for a run.
 func (c *Call) prepare(s, p string, fold bool) (pattern, error) {
 	if len(p) > 4096 {
 		return pattern{}, refuseRegex("more than 4096 bytes")
 	}
-	re, err := compile(p, fold)
+	re, err := compile(p, fold, c.work)
 	if err != nil {
 		return re, err
 	}
-	return re, c.work(uint64(len(s)+1) * uint64(len(re.re.String())) * 4)
+	return re, c.work(uint64(len(s)+1) * uint64(re.size+1) * 4)
 }
 
 // located is prepare where positions matter.

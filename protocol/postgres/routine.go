@@ -3,6 +3,8 @@ package postgres
 import (
 	"strings"
 	"sync"
+
+	"github.com/stratosmesh/stratos/protocol/postgres/numeric"
 )
 
 // A Routine is one function or operator of PostgreSQL's, for arguments of certain types.
@@ -21,6 +23,13 @@ func (r *Routine) Call(c *Call, args []any) (any, error) {
 		for _, a := range args {
 			if a == nil {
 				return nil, nil
+			}
+		}
+	}
+	for i, a := range args {
+		if s, ok := a.(string); ok && len(s) > longNumber && i < len(r.Args) && (r.Args[i] == Numeric || r.Args[i] == JSONB) {
+			if err := c.work(conversion(s)); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -44,6 +53,25 @@ func (r *Routine) Call(c *Call, args []any) (any, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// longNumber is from how many digits on it costs more than a pass to make a number of its text.
+const longNumber = 1000
+
+// conversion is the work of making numbers of the long rows of digits in a text, and texts again.
+func conversion(s string) uint64 {
+	work, run := uint64(0), 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] == '.') {
+			run++
+			continue
+		}
+		if run > longNumber {
+			work += numeric.Work(run, run) / 2
+		}
+		run = 0
+	}
+	return work
 }
 
 type do = func(c *Call, a []any) (any, error)
