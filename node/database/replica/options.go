@@ -20,7 +20,7 @@ type Options struct {
 
 	Connections int           // to the service. Default 1,024
 	Submits     int           // transactions waited for at once. Default 1,024
-	Queries     int           // that run at once; as many wait for their turn. Default 8
+	Queries     int           // that run at once, three quarters of them of one database at most; of each, twice as many may wait. Default 8
 	QueryGas    uint64        // of a query. Default 100,000,000
 	QueryTime   time.Duration // of a query, its wait for a height not counted. Default 5 s
 	HeightWait  time.Duration // of a query for a height. Default 5 s

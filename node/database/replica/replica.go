@@ -47,8 +47,7 @@ type Replica struct {
 	engine    *node.Node
 	listener  net.Listener
 	submits   chan struct{} // a place for each transaction that is waited for
-	queries   chan struct{} // a place for each query that runs
-	waiting   chan struct{} // and for each that waits
+	turns     *turns
 }
 
 // storeOptions of the cell's own state.
@@ -65,7 +64,7 @@ func New(home string, opts Options, log *slog.Logger) (r *Replica, err error) {
 		return nil, err
 	}
 	r = &Replica{config: c, opts: opts, cell: &cell{config: c, domain: c.Domain(), rules: opts.Rules}, log: log,
-		submits: make(chan struct{}, opts.Submits), queries: make(chan struct{}, opts.Queries), waiting: make(chan struct{}, 2*opts.Queries)}
+		submits: make(chan struct{}, opts.Submits), turns: newTurns(opts.Queries)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())

@@ -172,7 +172,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	if err != nil {
 		return nil, err
 	}
-	give, err := r.turn(ctx)
+	give, err := r.turns.take(ctx, mesh.DatabaseID(m.Database))
 	if err != nil {
 		return nil, err
 	}
@@ -193,22 +193,6 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
 	}
 	return r.answer(id, s.Height(), database.QueryQuestion(m), o), nil
-}
-
-// turn waits for one of the places in which queries run.
-func (r *Replica) turn(ctx context.Context) (give func(), err error) {
-	select {
-	case r.waiting <- struct{}{}:
-		defer func() { <-r.waiting }()
-	default:
-		return nil, busy("queries")
-	}
-	select {
-	case r.queries <- struct{}{}:
-		return func() { <-r.queries }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // await blocks until height h is applied here.
