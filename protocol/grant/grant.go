@@ -111,6 +111,15 @@ func Extend(d sign.Domain, c *wirepb.Chain, holder ed25519.PrivateKey, l *wirepb
 	return &wirepb.Chain{Root: c.Root, Links: links}, nil
 }
 
+// Claimed is the account that a chain says it speaks for. Nothing of it is verified; of what is malformed it is zero.
+func Claimed(c *wirepb.Chain) mesh.Account {
+	l := new(wirepb.Link)
+	if err := wire.Decode(c.GetRoot().GetBody(), MaxLinkBody, l); err != nil || len(l.Account) != len(mesh.Account{}) {
+		return mesh.Account{}
+	}
+	return mesh.Account(l.Account)
+}
+
 // Verify checks every signature of a chain and that each link is within the one before, and returns what the last
 // holder may do. Errors are Invalid (malformed) or Denied (a signature or a widening).
 func Verify(d sign.Domain, c *wirepb.Chain) (Rights, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/consensus"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/replica/replicapb"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -141,10 +142,25 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 	}
 	tip, _ := a.at()
 	now := max(tip.TimeMs, a.now().UnixMilli()) // an idle cell's clock goes on with its next block
-	if t.envelope == nil {
-		return a.try(t, now)
+	c := candidateOf(nil, t)
+	if c.rank == rankAccount && again {
+		return nil // what has become of it a block tells; signatures are too dear to be verified for each
 	}
 	v := a.view()
+	if t.envelope == nil {
+		if err := a.try(t, now); err != nil || c.rank == rankCell {
+			return err
+		}
+		l := c.lane
+		if t.kind == wirepb.CellTxKind_CELL_TX_REVOCATION {
+			r, err := v.rights(mesh.PublicKey(t.messages[0].Key), now)
+			if err := errors.Join(v.fault, err); err != nil {
+				return err
+			}
+			l = lane(r.Account)
+		}
+		return a.queue.enter(hash, c, l, t.size, now+database.MaxAheadMs, now)
+	}
 	if again {
 		err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), now)
 	} else {
@@ -153,7 +169,7 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 	if err := errors.Join(v.fault, err); err != nil || again {
 		return err
 	}
-	return a.queue.enter(hash, candidateOf(nil, t), t.size, t.envelope.NotAfterMs, now)
+	return a.queue.enter(hash, c, c.lane, t.size, t.envelope.NotAfterMs, now)
 }
 
 // try applies a transaction that is no envelope, and forgets what it did.

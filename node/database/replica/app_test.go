@@ -206,19 +206,25 @@ func TestRevocation(t *testing.T) {
 	mate.key = keyOf("a mate")
 	l := mate.link()
 	l.Prefix, l.Operations = grant.Database("anna")+"/", uint32(grant.Read|grant.Write)
-	r.must(u.opened(), u.session(u.link()), mate.session(l))
+	whole := u.link()
+	r.must(u.opened(), u.session(whole), mate.session(l))
 	r.must(mate.send(mate.envelope(r.next(), "CREATE TABLE t(v)")))
 	third := w.user("anna")
 	third.key = keyOf("a third")
 	if x := r.run(third.session(third.link()))[0]; x.Code != uint32(mesh.Exhausted)+1 {
 		t.Errorf("a third session: %v", x)
 	}
-	r.must(u.session(u.link())) // known already
+	if x := r.run(u.session(whole))[0]; x.Code != uint32(mesh.Conflict)+1 {
+		t.Errorf("a session that is known: %v", x)
+	}
 	revoke := &wirepb.Revocation{Link: l.Id, AtMs: r.next()}
 	if x := r.run(mate.tx(wirepb.CellTxKind_CELL_TX_REVOCATION, revoke))[0]; x.Code != uint32(mesh.Denied)+1 {
 		t.Errorf("a revocation by a narrow session: %v", x)
 	}
 	r.must(u.tx(wirepb.CellTxKind_CELL_TX_REVOCATION, revoke))
+	if x := r.run(u.tx(wirepb.CellTxKind_CELL_TX_REVOCATION, revoke))[0]; x.Code != uint32(mesh.Conflict)+1 {
+		t.Errorf("the revocation again: %v", x)
+	}
 	for _, tx := range [][]byte{mate.send(mate.envelope(r.next(), "SELECT 1")), mate.session(l)} {
 		if x := r.run(tx)[0]; x.Code != uint32(mesh.Denied)+1 {
 			t.Errorf("after the revocation: %v", x)

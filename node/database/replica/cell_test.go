@@ -247,7 +247,10 @@ func TestCell(t *testing.T) {
 	if _, err := g.submit(u, 1, u.send(u.envelope(time.Now().UnixMilli(), "SELECT 1"))); mesh.KindOf(err) != mesh.Denied {
 		t.Errorf("an envelope of an unknown session: %v", err)
 	}
-	g.equal(u, g.mustSubmit(u, 1, u.session(u.link())).Height) // who goes on with another replica waits until that has it
+	l := u.link()
+	g.equal(u, g.mustSubmit(u, 1, u.session(l)).Height) // who goes on with another replica waits until that has it
+	l.Label = "other bytes"
+	g.mustSubmit(u, 3, u.session(l)) // known, which is as good
 	g.write(u, 2, "CREATE TABLE t(id INTEGER PRIMARY KEY, at, v)")
 
 	// Through each replica at once.

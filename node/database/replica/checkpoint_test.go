@@ -241,3 +241,54 @@ func TestMempool(t *testing.T) {
 		t.Errorf("%d wait, want 1", n)
 	}
 }
+
+// Sessions and revocations are free, so that an account has only so much room for them.
+func TestMempoolOfAccounts(t *testing.T) {
+	w := newWorld(t, 4, 1)
+	r := newRig(w, 0, Rules{})
+	u, other := w.user("anna"), w.user("bert")
+	r.must(u.opened(), other.opened(), u.session(u.link()))
+	r.app.queue.most = 3
+	check := func(raw []byte) uint32 {
+		t.Helper()
+		x, err := r.app.CheckTx(context.Background(), &abci.RequestCheckTx{Tx: raw})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x.Code
+	}
+	const taken = 0
+	var sent [][]byte
+	show := func(of *user, i int) []byte {
+		mate := *of
+		mate.key = keyOf(fmt.Sprint("mate ", i))
+		return mate.session(mate.link())
+	}
+	for i := range 2 {
+		sent = append(sent, show(u, i))
+	}
+	sent = append(sent, u.tx(wirepb.CellTxKind_CELL_TX_REVOCATION, &wirepb.Revocation{Link: make([]byte, 16)}))
+	for _, raw := range sent {
+		if k := check(raw); k != taken {
+			t.Fatalf("refused: %d", k)
+		}
+	}
+	revoke := u.tx(wirepb.CellTxKind_CELL_TX_REVOCATION, &wirepb.Revocation{Link: []byte("another grant's.")})
+	for _, raw := range [][]byte{show(u, 9), revoke} {
+		if k := check(raw); k != uint32(mesh.Unavailable)+1 {
+			t.Errorf("one too many: %d", k)
+		}
+	}
+	theirs := show(other, 0)
+	if k := check(theirs); k != taken {
+		t.Errorf("another account has no room: %d", k)
+	}
+	p, err := r.app.PrepareProposal(context.Background(), &abci.RequestPrepareProposal{Height: r.height() + 1, Time: time.Now(), Txs: append(sent, theirs)})
+	if err != nil || len(p.Txs) != 3 || !slices.ContainsFunc(p.Txs, func(b []byte) bool { return string(b) == string(theirs) }) {
+		t.Fatalf("proposed %d of %d, want a session of each account and a revocation: %v", len(p.Txs), len(sent)+1, err)
+	}
+	r.must(p.Txs...)
+	if k := check(revoke); k != taken {
+		t.Errorf("no room again after a block: %d", k)
+	}
+}

@@ -32,8 +32,8 @@ type Options struct {
 	JoinTime   time.Duration // for a checkpoint to be had from a member; after it the next is asked. Default 30 minutes
 	JoinPoll   time.Duration // between asking a member whether it has exported one. Default 5 s
 
-	// Pending bounds how many envelopes of one database wait for their block, PendingBytes how large they are together, so that
-	// no database can fill the mempool. Defaults 256 and 4 MiB.
+	// Pending bounds how many envelopes of one database wait for their block, and sessions and revocations of one account,
+	// PendingBytes how large they are together, so that nobody can fill the mempool. Defaults 256 and 4 MiB.
 	Pending      int
 	PendingBytes int
 	// IdleBlock is how long an idle cell waits for its next block, so that its clock goes on, and that a transaction which only one
@@ -57,7 +57,7 @@ type Rules struct {
 	DatabaseGas  uint64        `json:"database_gas"`  // limits of a database's envelopes in a block, together. Default 10,000,000
 	BlockGas     uint64        `json:"block_gas"`     // of all envelopes in a block. Default 20,000,000
 	BlockBytes   int           `json:"block_bytes"`   // of a block's transactions. Default 8 MiB
-	Control      int           `json:"control"`       // transactions of a block that are no envelopes. Default 64
+	Control      int           `json:"control"`       // transactions of a block that the cell needs, and as many of accounts that are no envelopes. Default 64
 	CheckpointMs int64         `json:"checkpoint_ms"` // of block time between checkpoints. Default 10 minutes
 	Sessions     int           `json:"sessions"`      // of an account that the cell keeps. Default 256
 	Revocations  int           `json:"revocations"`   // of an account that the cell keeps. Default 4,096

@@ -4,64 +4,82 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Ranks of candidates: in a block, all of one come before all of the next.
+const (
+	rankCell    = iota // notices and checkpoints: the cell itself needs them, and each is taken once
+	rankAccount        // sessions and revocations
+	rankProgram        // envelopes
 )
 
 // A candidate is a transaction that waits for a block.
 type candidate struct {
-	raw      []byte
-	control  bool            // no envelope
-	database mesh.DatabaseID // of an envelope
-	gas      uint64
+	raw  []byte
+	rank int
+	lane lane
+	cost uint64 // of its lane's share and of all: gas of an envelope, else 1
 }
 
+// A lane is what candidates share room by: a database, an account as it is claimed, or a key.
+type lane [20]byte
+
 func candidateOf(raw []byte, t *transaction) candidate {
-	c := candidate{raw: raw, control: t.envelope == nil}
-	if t.envelope != nil {
-		c.database, c.gas = mesh.DatabaseID(t.envelope.Database), t.envelope.GasLimit
+	c := candidate{raw: raw, cost: 1}
+	switch b := t.body.(type) {
+	case *wirepb.Envelope:
+		c.rank, c.cost = rankProgram, b.GasLimit
+		copy(c.lane[:], b.Database)
+	case *wirepb.Session:
+		c.rank, c.lane = rankAccount, lane(grant.Claimed(b.Chain))
+	case *wirepb.Revocation:
+		c.rank = rankAccount
+		copy(c.lane[:], t.messages[0].Key)
 	}
 	return c
 }
 
-// arrange chooses and orders what goes into a block. First what is no envelope, as it came; then envelopes, the next always of the
-// database whose envelopes in this block may take the least gas so far, and of equals in an order that turns with the height. A
-// database whose next envelope has no room waits for the next block, so that its envelopes keep their order.
+// arrange chooses and orders what goes into a block. First what the cell needs, as it came; then of each account one transaction,
+// because these are free; then envelopes.
 func arrange(height int64, r Rules, all []candidate) []candidate {
-	var out []candidate
-	bytesLeft, gasLeft, control := r.BlockBytes, r.BlockGas, r.Control
-	type queue struct {
-		id   mesh.DatabaseID
-		all  []candidate
-		gas  uint64
-		done bool
+	var ranks [rankProgram + 1][]candidate
+	for _, c := range all {
+		ranks[c.rank] = append(ranks[c.rank], c)
 	}
-	byID := map[mesh.DatabaseID]*queue{}
+	room := r.BlockBytes
+	out := inTurn(height, ranks[rankCell], uint64(r.Control), uint64(r.Control), &room)
+	out = append(out, inTurn(height, ranks[rankAccount], 1, uint64(r.Control), &room)...)
+	return append(out, inTurn(height, ranks[rankProgram], r.DatabaseGas, r.BlockGas, &room)...)
+}
+
+// inTurn takes candidates until they cost total: the next always of the lane whose candidates cost the least so far, at most share,
+// and of equals in an order that turns with the height. A lane whose next has no room waits for the next block, so that its
+// candidates keep their order.
+func inTurn(height int64, all []candidate, share, total uint64, room *int) (out []candidate) {
+	type queue struct {
+		place lane
+		all   []candidate
+		cost  uint64
+		done  bool
+	}
+	byLane := map[lane]*queue{}
 	var queues []*queue
 	for _, c := range all {
-		switch {
-		case !c.control:
-			q := byID[c.database]
-			if q == nil {
-				q = &queue{id: c.database}
-				byID[c.database] = q
-				queues = append(queues, q)
-			}
-			q.all = append(q.all, c)
-		case control > 0 && len(c.raw) <= bytesLeft:
-			out = append(out, c)
-			control, bytesLeft = control-1, bytesLeft-len(c.raw)
+		q := byLane[c.lane]
+		if q == nil {
+			q = &queue{place: turned(c.lane, height)}
+			byLane[c.lane] = q
+			queues = append(queues, q)
 		}
+		q.all = append(q.all, c)
 	}
-	// In turn: each database has its place on a circle, by its id; where the round begins is the height's affair.
-	slices.SortFunc(queues, func(a, b *queue) int {
-		x, y := turned(a.id, height), turned(b.id, height)
-		return bytes.Compare(x[:], y[:])
-	})
+	slices.SortFunc(queues, func(a, b *queue) int { return bytes.Compare(a.place[:], b.place[:]) })
 	for {
 		var next *queue
 		for _, q := range queues {
-			if !q.done && len(q.all) > 0 && (next == nil || q.gas < next.gas) {
+			if !q.done && len(q.all) > 0 && (next == nil || q.cost < next.cost) {
 				next = q
 			}
 		}
@@ -69,20 +87,20 @@ func arrange(height int64, r Rules, all []candidate) []candidate {
 			return out
 		}
 		c := next.all[0]
-		if len(c.raw) > bytesLeft || c.gas > gasLeft || c.gas > r.DatabaseGas-next.gas {
+		if len(c.raw) > *room || c.cost > total || c.cost > share-next.cost {
 			next.done = true
 			continue
 		}
-		next.all, next.gas = next.all[1:], next.gas+c.gas
-		bytesLeft, gasLeft = bytesLeft-len(c.raw), gasLeft-c.gas
+		next.all, next.cost = next.all[1:], next.cost+c.cost
+		*room, total = *room-len(c.raw), total-c.cost
 		out = append(out, c)
 	}
 }
 
-// turned is a database's place in a round: its id, turned by the height on a circle of 256 steps.
-func turned(id mesh.DatabaseID, height int64) mesh.DatabaseID {
-	id[0] += byte(height) * 37 // odd, so that it comes to each place, and far from the one before
-	return id
+// turned is a lane's place in a round: its name, turned by the height on a circle of 256 steps.
+func turned(l lane, height int64) lane {
+	l[0] += byte(height) * 37 // odd, so that it comes to each place, and far from the one before
+	return l
 }
 
 // fair tells whether a block is as arrange would have made it of what is in it.

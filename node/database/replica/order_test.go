@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -21,11 +20,18 @@ func TestArrange(t *testing.T) {
 	rules := Rules{EnvelopeGas: 10, DatabaseGas: 20, BlockGas: 50, BlockBytes: 60, Control: 2}
 	of := func(db byte, n int, gas uint64) (all []candidate) {
 		for i := range n {
-			all = append(all, candidate{raw: []byte(fmt.Sprintf("%c%d", db, i)), database: mesh.DatabaseID{db}, gas: gas})
+			all = append(all, candidate{raw: []byte(fmt.Sprintf("%c%d", db, i)), rank: rankProgram, lane: lane{db}, cost: gas})
 		}
 		return all
 	}
-	control := []candidate{{raw: []byte("x0"), control: true}, {raw: []byte("x1"), control: true}, {raw: []byte("x2"), control: true}}
+	ranked := func(rank int, db byte, n int) []candidate {
+		all := of(db, n, 1)
+		for i := range all {
+			all[i].rank = rank
+		}
+		return all
+	}
+	control := ranked(rankCell, 'x', 3)
 	join := func(all ...[]candidate) (out []candidate) {
 		for _, a := range all {
 			out = append(out, a...)
@@ -45,6 +51,8 @@ func TestArrange(t *testing.T) {
 		{"the block is full", 0, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "a0 b0 c0 a1 b1 "},
 		{"another begins at another height", 198, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "b0 c0 a0 b1 c1 "},
 		{"what is no envelope comes first", 0, join(of('a', 1, 1), control), "x0 x1 a0 "},
+		{"then of each account one", 0, join(of('a', 1, 1), ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), control), "x0 x1 p0 q0 a0 "},
+		{"and of so many accounts", 198, join(ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), ranked(rankAccount, 'r', 1)), "p0 q0 "},
 		{"what is too much for its database holds back what follows", 0, join(of('a', 1, 15), of('b', 1, 25), of('b', 1, 1)), "a0 "},
 	} {
 		got := arrange(c.height, rules, c.all)
@@ -74,8 +82,11 @@ func TestFair(t *testing.T) {
 			e := u.envelope(genesisMs, "SELECT 1")
 			e.GasLimit = 1 + chance.Uint64N(5_000_000)
 			raw := u.send(e)
-			if chance.IntN(10) == 0 {
+			switch chance.IntN(10) {
+			case 0:
 				raw = w.notice(u.notice(1, 1), 0)
+			case 1:
+				raw = u.session(u.link())
 			}
 			p, err := parse(raw)
 			if err != nil {
@@ -102,9 +113,9 @@ func TestFair(t *testing.T) {
 				}
 			}
 			txs[i], txs[i+1] = txs[i+1], txs[i]
-			if fair(height, rules, txs) && a.database != b.database { // of one database, each order is one in which they may have come
+			if fair(height, rules, txs) && a.lane != b.lane { // of one lane, each order is one in which they may have come
 				t.Errorf("height %d: two that changed places are fair", height)
-			} else if a.database != b.database {
+			} else if a.lane != b.lane {
 				refused++
 			}
 		}

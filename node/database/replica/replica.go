@@ -116,8 +116,8 @@ func (r *Replica) assemble(home string) error {
 	cfg.Consensus.CreateEmptyBlocks = true
 	cfg.Consensus.CreateEmptyBlocksInterval = r.opts.IdleBlock
 	cfg.Mempool.MaxTxBytes = database.MaxTx
-	cfg.Mempool.Size = database.MaxCellDatabases*r.opts.Pending + 1024
-	cfg.Mempool.MaxTxsBytes = int64(database.MaxCellDatabases*r.opts.PendingBytes + 16<<20)
+	cfg.Mempool.Size = 2*database.MaxCellDatabases*r.opts.Pending + 1024 // of as many accounts as databases
+	cfg.Mempool.MaxTxsBytes = int64(2*database.MaxCellDatabases*r.opts.PendingBytes + 16<<20)
 	cfg.Mempool.CacheSize = 2 * cfg.Mempool.Size
 	cfg.Mempool.Recheck = true // what is too old leaves
 	signer, err := consensus.Key(cfg)

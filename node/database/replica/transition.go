@@ -123,6 +123,9 @@ func (s *step) session(t *transaction) error {
 	}
 	old := new(replicapb.Session)
 	exists := s.get(key(sessionKey, by[:]), old)
+	if exists && proto.Equal(old, record) {
+		return mesh.Errorf(mesh.Conflict, "the session %s is known in this cell", by)
+	}
 	of := key(sessionOf, r.Account[:])
 	if (!exists || string(old.Account) != string(record.Account)) && s.count(of, s.cell.rules.Sessions) >= s.cell.rules.Sessions {
 		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "account %s has %d sessions in this cell, and may have no more", r.Account, s.cell.rules.Sessions), "wait until one has expired")
@@ -206,7 +209,10 @@ func (s *step) revoke(t *transaction) error {
 		return mesh.Errorf(mesh.Denied, "only a session with all of the account's rights revokes grants")
 	}
 	k := key(revokedKey, r.Account[:], t.body.(*wirepb.Revocation).Link)
-	if !s.has(k) && s.count(key(revokedKey, r.Account[:]), s.cell.rules.Revocations) >= s.cell.rules.Revocations {
+	if s.has(k) {
+		return mesh.Errorf(mesh.Conflict, "the grant is revoked already")
+	}
+	if s.count(key(revokedKey, r.Account[:]), s.cell.rules.Revocations) >= s.cell.rules.Revocations {
 		return mesh.Errorf(mesh.Exhausted, "account %s has revoked %d grants in this cell, and may revoke no more", r.Account, s.cell.rules.Revocations)
 	}
 	s.putBytes(k, nil)
