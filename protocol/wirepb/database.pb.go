@@ -1493,7 +1493,7 @@ func (x *DatabaseReply) GetHeight() int64 {
 	return 0
 }
 
-// CellStatus is how a replica stands.
+// CellStatus is how a replica stands. Databases are those of the session whose key asks; members of the cell see all.
 type CellStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1536,6 +1536,7 @@ type CellStatus struct {
 	Databases     []*HostedStatus        `protobuf:"bytes,2,rep,name=databases,proto3" json:"databases,omitempty"`
 	Checkpoint    int64                  `protobuf:"varint,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`       // height of the newest certificate; 0: none yet
 	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // of the block at height
+	Base          int64                  `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`                   // of the oldest block that it has; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1594,6 +1595,13 @@ func (x *CellStatus) GetCheckpoint() int64 {
 func (x *CellStatus) GetTimeMs() int64 {
 	if x != nil {
 		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *CellStatus) GetBase() int64 {
+	if x != nil {
+		return x.Base
 	}
 	return 0
 }
@@ -1889,7 +1897,7 @@ const file_database_proto_rawDesc = "" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
 	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x12\x16\n" +
 	"\x06height\x18\x03 \x01(\x03R\x06height\"\x13\n" +
-	"\x11CellStatusRequest\"\x9a\x01\n" +
+	"\x11CellStatusRequest\"\xae\x01\n" +
 	"\n" +
 	"CellStatus\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12;\n" +
@@ -1897,7 +1905,8 @@ const file_database_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x03 \x01(\x03R\n" +
 	"checkpoint\x12\x17\n" +
-	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\"\x8c\x01\n" +
+	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\x03R\x04base\"\x8c\x01\n" +
 	"\fHostedStatus\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +

@@ -273,7 +273,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	if err := a.commit(); err != nil {
 		return nil, a.fail(err)
 	}
-	return &abci.ResponseCommit{}, nil
+	return &abci.ResponseCommit{RetainHeight: a.exports.retain(a.opts.JoinBlocks)}, nil
 }
 
 func (a *app) commit() error {

@@ -25,10 +25,10 @@ func BenchmarkWrites(b *testing.B) {
 			g := newGroup(b, 4, Options{})
 			g.start(0, 1, 2, 3)
 			u := g.user("anna")
-			g.equal(u, g.mustSubmit(u, 0, u.opened()).Height)
-			g.equal(u, g.mustSubmit(u, 0, u.session(u.link())).Height)
+			g.equal(g.mustSubmit(u, 0, u.opened()).Height)
+			g.equal(g.mustSubmit(u, 0, u.session(u.link())).Height)
 			last := g.write(u, 0, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
-			g.equal(u, last.Height)
+			g.equal(last.Height)
 			cert, err := tlsid.Certificate(u.key)
 			if err != nil {
 				b.Fatal(err)

@@ -35,6 +35,14 @@ type touched struct {
 	state  *replicapb.Database
 }
 
+// digest is the database's rolling digest after the block.
+func (t *touched) digest() [32]byte {
+	if t.block != nil {
+		return t.block.Digest()
+	}
+	return t.record.Digest
+}
+
 // told is what became of a transaction: what consensus agrees on, and what it is told besides.
 type told struct {
 	kind   uint32 // mesh.Kind + 1 of a refusal; 0 when it was applied
@@ -168,37 +176,17 @@ func (b *block) end() error {
 		if b.step.fault != nil {
 			return b.step.fault
 		}
-		d.Usage, d.Height = t.state.Usage, b.step.height
+		sum := t.digest()
+		d.Usage, d.Height, d.Digest = t.state.Usage, b.step.height, sum[:]
 		b.step.put(key(databaseKey, t.id[:]), d)
 	}
 	b.step.sweep()
 	b.step.put([]byte{tipKey}, &replicapb.Tip{Height: b.step.height, TimeMs: b.step.timeMs})
 	if b.step.due() {
 		b.asked = true
-		if err := b.step.ask(b.digest); err != nil {
-			return err
-		}
+		b.step.ask()
 	}
 	return b.step.fault
-}
-
-// digest is a database's rolling digest after the block.
-func (b *block) digest(id mesh.DatabaseID) ([32]byte, error) {
-	if t := b.byID[id]; t != nil && t.block != nil {
-		return t.block.Digest(), nil
-	} else if t != nil {
-		return t.record.Digest, nil
-	}
-	b.app.files.add(id)
-	f, err := b.app.files.use(id)
-	if err != nil {
-		return [32]byte{}, err
-	}
-	d := b.step.database(id[:])
-	if d != nil && f.Height() != uint64(d.Height) {
-		err = mesh.Errorf(mesh.Corrupt, "database %s is at height %d, and should be at %d", id, f.Height(), d.Height)
-	}
-	return f.Digest(), errors.Join(err, b.app.files.done(id))
 }
 
 // commit puts the block on the disk: first each file, then the state, whose height is that of the replica. What is killed in

@@ -17,6 +17,7 @@ import (
 	"github.com/cometbft/cometbft/privval"
 
 	"github.com/stratosmesh/stratos/internal/consensus"
+	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/rpc"
@@ -203,18 +204,26 @@ func (g *group) query(u *user, i int, min int64, sql string) (*wirepb.DatabaseRe
 	return reply, g.call(u, i, wirepb.CellQueryPath, &wirepb.DatabaseQuery{Database: u.database[:], Statements: []*wirepb.Statement{{Sql: sql}}, GasLimit: 10_000_000, MinHeight: min}, reply)
 }
 
+// status asks how a replica stands: a user, or without one its neighbour.
 func (g *group) status(u *user, i int) (*wirepb.CellStatus, error) {
+	if u == nil {
+		k, err := keyfile.Read(filepath.Join(g.homes[(i+1)%len(g.homes)], answerFile))
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		u = &user{key: k}
+	}
 	s := new(wirepb.CellStatus)
 	return s, g.call(u, i, wirepb.CellStatusPath, new(wirepb.CellStatusRequest), s)
 }
 
 // equal waits until all replicas have the same digests, at least of a height.
-func (g *group) equal(u *user, height int64) {
+func (g *group) equal(height int64) {
 	g.t.Helper()
 	g.eventually("equal digests", func() error {
 		first := ""
 		for i := range g.homes {
-			s, err := g.status(u, i)
+			s, err := g.status(nil, i)
 			if err != nil {
 				return err
 			}
@@ -243,14 +252,23 @@ func TestCell(t *testing.T) {
 	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 300 * time.Millisecond})
 	g.start(0, 1, 2, 3)
 	u := g.user("anna")
-	g.equal(u, g.mustSubmit(u, 0, u.opened()).Height)
+	g.equal(g.mustSubmit(u, 0, u.opened()).Height)
 	if _, err := g.submit(u, 1, u.send(u.envelope(time.Now().UnixMilli(), "SELECT 1"))); mesh.KindOf(err) != mesh.Denied {
 		t.Errorf("an envelope of an unknown session: %v", err)
 	}
+	if s, err := g.status(nil, 2); err != nil || len(s.Databases) != 1 {
+		t.Errorf("what a member sees: %v, %v", s, err)
+	}
+	if s, err := g.status(u, 1); err != nil || len(s.Databases) != 0 {
+		t.Errorf("what a stranger sees: %v, %v", s, err)
+	}
 	l := u.link()
-	g.equal(u, g.mustSubmit(u, 1, u.session(l)).Height) // who goes on with another replica waits until that has it
+	g.equal(g.mustSubmit(u, 1, u.session(l)).Height) // who goes on with another replica waits until that has it
 	l.Label = "other bytes"
 	g.mustSubmit(u, 3, u.session(l)) // known, which is as good
+	if s, err := g.status(u, 3); err != nil || len(s.Databases) != 1 {
+		t.Errorf("what an owner sees: %v, %v", s, err)
+	}
 	g.write(u, 2, "CREATE TABLE t(id INTEGER PRIMARY KEY, at, v)")
 
 	// Through each replica at once.
@@ -292,7 +310,7 @@ func TestCell(t *testing.T) {
 	g.lie(u, last.Height)
 	g.refusals(u, last)
 	g.once(u)
-	g.equal(u, last.Height)
+	g.equal(last.Height)
 	g.certified(u, last.Height)
 }
 

@@ -74,8 +74,11 @@ func (a *app) pin(c *wirepb.Checkpoint) (*job, error) {
 			return nil, errors.Join(err, a.files.done(id), a.unpin(j))
 		}
 		j.pinned = append(j.pinned, pinned{id, s})
-		if sum := s.Digest(); s.Height() != uint64(d.Height) || string(sum[:]) != string(d.Digest) {
+		switch sum := s.Digest(); {
+		case s.Height() > uint64(d.Height):
 			return nil, a.unpin(j)
+		case s.Height() < uint64(d.Height) || string(sum[:]) != string(d.Digest):
+			return nil, errors.Join(mesh.Errorf(mesh.Corrupt, "database %s is at height %d, and should be at %d", id, s.Height(), d.Height), a.unpin(j))
 		}
 	}
 	return j, nil

@@ -76,7 +76,7 @@ func TestKilled(t *testing.T) {
 	}
 	c, end := g.spawn(3)
 	last := g.write(u, 0, "INSERT INTO t VALUES('last')")
-	g.equal(u, last.Height)
+	g.equal(last.Height)
 	if err := end(); err != nil {
 		t.Fatal(err)
 	}

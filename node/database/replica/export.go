@@ -83,6 +83,21 @@ func (e *exports) certified(height int64, c *wirepb.Certificate) {
 	}
 }
 
+// retain is the oldest block that is still needed: so many behind the newest certificate, and what leads on from the export.
+func (e *exports) retain(blocks int64) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	newest := int64(0)
+	for h := range e.certificates {
+		newest = max(newest, h)
+	}
+	oldest := max(newest-blocks, 0)
+	if e.height > 0 {
+		oldest = min(oldest, e.height)
+	}
+	return oldest
+}
+
 // ready returns the certificate of what was made; without one, the next checkpoint will be made.
 func (e *exports) ready() (*wirepb.Certificate, int64) {
 	e.mu.Lock()

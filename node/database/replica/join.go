@@ -33,7 +33,6 @@ import (
 	"github.com/stratosmesh/stratos/node/database/replica/replicapb"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/rpc"
-	"github.com/stratosmesh/stratos/protocol/tlsid"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -90,22 +89,17 @@ func Join(ctx context.Context, home string, opts Options, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	cert, err := tlsid.Certificate(key)
+	others, err := newPeers(c, key, opts.HeightWait)
 	if err != nil {
 		return err
 	}
-	j := &joiner{config: c, opts: opts, home: home, log: log}
-	for _, m := range c.Members {
-		if m.AnswerKey != mesh.PublicKeyOf(key) {
-			t := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey), ResponseHeaderTimeout: opts.HeightWait}
-			defer t.CloseIdleConnections()
-			j.sources = append(j.sources, source{m, &http.Client{Transport: t}})
-		}
-	}
-	if !j.long(ctx) {
+	defer others.close()
+	// Is the log short, it is taken as it is.
+	if n := others.count(ctx, func(s *wirepb.CellStatus) bool { return s.Height >= opts.JoinBlocks }); !database.Believed(n, len(c.Members)) {
 		return nil
 	}
-	for _, s := range j.sources {
+	j := &joiner{config: c, opts: opts, home: home, log: log}
+	for _, s := range others.all {
 		err := j.from(ctx, s)
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
@@ -119,37 +113,14 @@ func Join(ctx context.Context, home string, opts Options, log *slog.Logger) erro
 }
 
 type joiner struct {
-	config  Config
-	opts    Options
-	home    string
-	log     *slog.Logger
-	sources []source
-}
-
-// A source is a member of which a checkpoint may be had.
-type source struct {
-	member Member
-	client *http.Client
-}
-
-func (s source) url(path string) string { return "https://" + s.member.Address + path }
-
-// long tells whether so many members say that the log is long, that one of them is honest.
-func (j *joiner) long(ctx context.Context) bool {
-	n := 0
-	for _, s := range j.sources {
-		ctx, cancel := context.WithTimeout(ctx, j.opts.HeightWait)
-		m := new(wirepb.CellStatus)
-		if err := rpc.Call(ctx, s.client, s.url(wirepb.CellStatusPath), database.MaxReply, new(wirepb.CellStatusRequest), m); err == nil && m.Height >= j.opts.JoinBlocks {
-			n++
-		}
-		cancel()
-	}
-	return database.Believed(n, len(j.config.Members))
+	config Config
+	opts   Options
+	home   string
+	log    *slog.Logger
 }
 
 // from takes a checkpoint from one member.
-func (j *joiner) from(ctx context.Context, s source) error {
+func (j *joiner) from(ctx context.Context, s peer) error {
 	ctx, cancel := context.WithTimeout(ctx, j.opts.JoinTime)
 	defer cancel()
 	a, err := j.snapshot(ctx, s)
@@ -190,7 +161,7 @@ func (j *joiner) from(ctx context.Context, s source) error {
 }
 
 // snapshot waits until a member has an export.
-func (j *joiner) snapshot(ctx context.Context, s source) (*wirepb.SnapshotAnswer, error) {
+func (j *joiner) snapshot(ctx context.Context, s peer) (*wirepb.SnapshotAnswer, error) {
 	for {
 		a := new(wirepb.SnapshotAnswer)
 		err := rpc.Call(ctx, s.client, s.url(wirepb.CellSnapshotPath), database.MaxReply, new(wirepb.SnapshotRequest), a)
@@ -206,7 +177,7 @@ func (j *joiner) snapshot(ctx context.Context, s source) (*wirepb.SnapshotAnswer
 }
 
 // fetch opens a file of the export.
-func (j *joiner) fetch(ctx context.Context, s source, height int64, what string) (io.ReadCloser, error) {
+func (j *joiner) fetch(ctx context.Context, s peer, height int64, what string) (io.ReadCloser, error) {
 	path := strings.NewReplacer("{height}", fmt.Sprint(height), "{what}", what).Replace(wirepb.CellExportPath)
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url(path), nil)
 	if err != nil {
@@ -224,7 +195,7 @@ func (j *joiner) fetch(ctx context.Context, s source, height int64, what string)
 }
 
 // databases fetches each database; the engine believes nothing but what the certificate says.
-func (j *joiner) databases(ctx context.Context, s source, p *wirepb.Checkpoint) error {
+func (j *joiner) databases(ctx context.Context, s peer, p *wirepb.Checkpoint) error {
 	f := newFiles(filepath.Join(j.home, filesDir), j.opts.Engine)
 	for _, d := range p.Databases {
 		id := mesh.DatabaseID(d.Database)
@@ -241,7 +212,7 @@ func (j *joiner) databases(ctx context.Context, s source, p *wirepb.Checkpoint) 
 }
 
 // state fetches what the cell keeps besides, and puts the checkpoint beside it as it was when its block was committed.
-func (j *joiner) state(ctx context.Context, s source, p *wirepb.Checkpoint, c *wirepb.Certificate) (err error) {
+func (j *joiner) state(ctx context.Context, s peer, p *wirepb.Checkpoint, c *wirepb.Certificate) (err error) {
 	r, err := j.fetch(ctx, s, p.Height, stateName)
 	if err != nil {
 		return err

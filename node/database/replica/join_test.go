@@ -48,7 +48,7 @@ func TestJoins(t *testing.T) {
 		}
 		g.start(3)
 		last := g.write(u, 3, "INSERT INTO t VALUES('with it')")
-		g.equal(u, last.Height)
+		g.equal(last.Height)
 		if base := g.members[3].replica.engine.BlockStore().Base(); base < 5 {
 			t.Errorf("its log begins at block %d", base)
 		}
@@ -65,6 +65,40 @@ func TestJoins(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A log is kept only so far; a replica that was away for longer finds out, and joins again.
+func TestOvertaken(t *testing.T) {
+	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 200}, IdleBlock: 100 * time.Millisecond, JoinBlocks: 25, JoinPoll: 50 * time.Millisecond, Overtaken: 100 * time.Millisecond})
+	g.start(0, 1, 2, 3)
+	u := g.user("anna")
+	g.mustSubmit(u, 0, u.opened())
+	g.mustSubmit(u, 0, u.session(u.link()))
+	g.write(u, 0, "CREATE TABLE t(v)")
+	g.equal(g.write(u, 0, "INSERT INTO t VALUES(1)").Height)
+	tip, _ := g.members[3].replica.app.at()
+	g.stop(3)
+	g.eventually("the others drop what the one that is away lacks", func() error {
+		g.write(u, 0, "INSERT INTO t VALUES(2)")
+		for i := range 3 {
+			s, err := g.status(nil, i)
+			if err != nil || s.Base <= tip.Height+1 {
+				return fmt.Errorf("replica %d has blocks from %d on, of %d; %w", i, s.Base, tip.Height, err)
+			}
+		}
+		return nil
+	})
+	g.start(3)
+	m := g.members[3]
+	g.members[3] = nil
+	if err := <-m.ended; mesh.KindOf(err) != mesh.Corrupt {
+		t.Fatalf("the one that was away: %v", err)
+	}
+	if err := errors.Join(m.replica.Close(), Reset(g.homes[3]), Join(t.Context(), g.homes[3], g.opts, quiet())); err != nil {
+		t.Fatal(err)
+	}
+	g.start(3)
+	g.equal(g.write(u, 3, "INSERT INTO t VALUES(3)").Height)
 }
 
 // strangersJoinNot asks for what only members get.

@@ -27,10 +27,14 @@ type Options struct {
 	SubmitWait  time.Duration // of a transaction to be applied. Default 20 s
 	ExportKeep  time.Duration // of an exported checkpoint. Default 1 h
 	ExportTime  time.Duration // for one of its files to be fetched. Default 1 h
-	// JoinBlocks is from how many blocks on an empty replica fetches a checkpoint instead of the whole log. Default 10,000
+	// JoinBlocks is from how many blocks on an empty replica fetches a checkpoint instead of the whole log, and how many blocks
+	// behind the newest certificate are kept for others. It should be the same on every replica. Default 10,000
 	JoinBlocks int64
 	JoinTime   time.Duration // for a checkpoint to be had from a member; after it the next is asked. Default 30 minutes
 	JoinPoll   time.Duration // between asking a member whether it has exported one. Default 5 s
+
+	// Overtaken is how often a replica asks whether the others have still what it lacks. Default 30 s.
+	Overtaken time.Duration
 
 	// Pending bounds how many envelopes of one database wait for their block, and sessions and revocations of one account,
 	// PendingBytes how large they are together, so that nobody can fill the mempool. Defaults 256 and 4 MiB.
@@ -88,6 +92,7 @@ func (o Options) withDefaults() Options {
 	o.JoinBlocks = cmp.Or(o.JoinBlocks, 10_000)
 	o.JoinTime = cmp.Or(o.JoinTime, 30*time.Minute)
 	o.JoinPoll = cmp.Or(o.JoinPoll, 5*time.Second)
+	o.Overtaken = cmp.Or(o.Overtaken, 30*time.Second)
 	o.Pending = cmp.Or(o.Pending, 256)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 4<<20)
 	o.IdleBlock = cmp.Or(o.IdleBlock, 10*time.Second)
@@ -111,7 +116,7 @@ func (o Options) validate() error {
 		return mesh.Errorf(mesh.Invalid, "room for %d bytes of a database's envelopes, want at least %d", o.PendingBytes, database.MaxTx)
 	}
 	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
-		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll),
+		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll), int64(o.Overtaken),
 		int64(o.IdleBlock), int64(o.Stale)} {
 		if n < 0 {
 			return mesh.Errorf(mesh.Invalid, "a limit of the replica is below zero")

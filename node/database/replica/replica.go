@@ -162,6 +162,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		g.Go(func(ctx context.Context) error { return httpserve.Run(ctx, service, r.listener) }),
 		g.Go(func(ctx context.Context) error { return r.app.checkpoints(ctx, r.seal, r.submitOwn) }),
 		g.Go(func(ctx context.Context) error { return r.follow(ctx, ended) }),
+		g.Go(r.overtaken),
 		g.Go(r.stop),
 		g.Go(r.parent),
 	)

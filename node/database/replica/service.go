@@ -216,10 +216,10 @@ func (r *Replica) await(ctx context.Context, h int64) error {
 	}
 }
 
-// handleStatus says how the replica stands.
-func (r *Replica) handleStatus(context.Context, rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
+// handleStatus says how the replica stands: to a member of all databases, to a session of those of its account.
+func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
 	tip, _ := r.app.at()
-	m := &wirepb.CellStatus{Height: tip.Height, TimeMs: tip.TimeMs}
+	m := &wirepb.CellStatus{Height: tip.Height, TimeMs: tip.TimeMs, Base: r.engine.BlockStore().Base()}
 	v := r.app.view()
 	if c := v.certificate(); c != nil {
 		p := new(wirepb.Checkpoint)
@@ -228,24 +228,14 @@ func (r *Replica) handleStatus(context.Context, rpc.Request[wirepb.CellStatusReq
 		}
 		m.Checkpoint = p.Height
 	}
-	var err error
+	_, member := r.cell.member(q.Peer)
+	rights, err := v.rights(q.Peer, max(tip.TimeMs, r.app.now().UnixMilli()))
+	session := err == nil
 	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
-		if d.State == dropped || err != nil {
-			return
+		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && rights.Allow(grant.Read, grant.Database(d.Name), "", tip.TimeMs) == nil) {
+			sum := rollingDigest(d)
+			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:]})
 		}
-		h := &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence}
-		f, e := r.files.use(id)
-		if e != nil {
-			err = e
-			return
-		}
-		sum := f.Digest()
-		h.Height, h.Digest = int64(f.Height()), sum[:]
-		m.Databases = append(m.Databases, h)
-		err = r.files.done(id)
 	})
-	if v.fault != nil {
-		return nil, v.fault
-	}
-	return m, err
+	return m, v.fault
 }

@@ -294,28 +294,27 @@ func (s *step) due() bool {
 	return since >= s.cell.rules.CheckpointMs && (p.Certified || since >= 6*s.cell.rules.CheckpointMs)
 }
 
-// ask makes a checkpoint pending. digests are the rolling ones after this block.
-func (s *step) ask(digest func(mesh.DatabaseID) ([32]byte, error)) error {
+// ask makes a checkpoint pending.
+func (s *step) ask() {
 	c := s.cell.config
 	sum := s.digest()
 	m := &wirepb.Checkpoint{Cell: c.Cell[:], Version: c.Version, Height: s.height, TimeMs: s.timeMs, State: sum[:]}
-	var err error
 	s.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
-		if d.State == database.Dropped || err != nil {
-			return
+		if d.State != database.Dropped {
+			rolling := rollingDigest(d)
+			m.Databases = append(m.Databases, &wirepb.CheckedDatabase{Database: id[:], Height: d.Height, Digest: rolling[:], Usage: d.Usage})
 		}
-		var rolling [32]byte
-		rolling, err = digest(id)
-		m.Databases = append(m.Databases, &wirepb.CheckedDatabase{Database: id[:], Height: d.Height, Digest: rolling[:], Usage: d.Usage})
 	})
-	if err != nil {
-		return err
-	}
 	for i := range c.Members {
 		s.delete(key(voteKey, []byte{byte(i)}))
 	}
 	s.put([]byte{pendingKey}, &replicapb.Pending{Checkpoint: m})
-	return nil
+}
+
+// rollingDigest is a database's, zeros before the first block that touched it.
+func rollingDigest(d *replicapb.Database) (sum [32]byte) {
+	copy(sum[:], d.Digest)
+	return sum
 }
 
 // sameButContents compares a signed checkpoint with one that knows no contents.

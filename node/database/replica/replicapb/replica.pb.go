@@ -87,6 +87,7 @@ type Database struct {
 	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Usage         *wirepb.Usage          `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`    // of all envelopes so far
 	Height        int64                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched it
+	Digest        []byte                 `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`  // rolling, after that block; empty before the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +169,13 @@ func (x *Database) GetHeight() int64 {
 		return x.Height
 	}
 	return 0
+}
+
+func (x *Database) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
 }
 
 // Session is who may send envelopes.
@@ -323,7 +331,7 @@ const file_replica_proto_rawDesc = "" +
 	"\rreplica.proto\x12\x1bstratos.database.replica.v1\x1a\x0edatabase.proto\"6\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
-	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\xc6\x01\n" +
+	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\xde\x01\n" +
 	"\bDatabase\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -331,7 +339,8 @@ const file_replica_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
 	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12,\n" +
 	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\x12\x16\n" +
-	"\x06height\x18\a \x01(\x03R\x06height\"\xcc\x01\n" +
+	"\x06height\x18\a \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\b \x01(\fR\x06digest\"\xcc\x01\n" +
 	"\aSession\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\fR\x06holder\x12\x16\n" +
