@@ -49,6 +49,12 @@ type UploadID [16]byte
 // A VersionID is chosen at random by the writer of an object; it names this version of the object for ever.
 type VersionID [16]byte
 
+// A DatabaseID is chosen at random by the owner.
+type DatabaseID [16]byte
+
+// A CellID names a group of replicas; it follows from the state in which the group was drawn.
+type CellID [16]byte
+
 // A SegmentID is the SHA-256 over a segment's geometry and its slice ids in order.
 type SegmentID [32]byte
 
@@ -62,6 +68,8 @@ func (l LeaseID) String() string     { return hex.EncodeToString(l[:]) }
 func (u UploadID) String() string    { return hex.EncodeToString(u[:]) }
 func (v VersionID) String() string   { return hex.EncodeToString(v[:]) }
 func (s SegmentID) String() string   { return hex.EncodeToString(s[:]) }
+func (d DatabaseID) String() string  { return hex.EncodeToString(d[:]) }
+func (c CellID) String() string      { return hex.EncodeToString(c[:]) }
 
 func (a Account) MarshalText() ([]byte, error)     { return []byte(a.String()), nil }
 func (n NodeID) MarshalText() ([]byte, error)      { return []byte(n.String()), nil }
@@ -71,6 +79,8 @@ func (n NetworkID) MarshalText() ([]byte, error)   { return []byte(n.String()), 
 func (s SliceID) MarshalText() ([]byte, error)     { return []byte(s.String()), nil }
 func (l LeaseID) MarshalText() ([]byte, error)     { return []byte(l.String()), nil }
 func (v VersionID) MarshalText() ([]byte, error)   { return []byte(v.String()), nil }
+func (d DatabaseID) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
+func (c CellID) MarshalText() ([]byte, error)      { return []byte(c.String()), nil }
 
 func (a *Account) UnmarshalText(b []byte) (err error) { *a, err = ParseAccount(string(b)); return err }
 func (n *NodeID) UnmarshalText(b []byte) (err error)  { *n, err = ParseNodeID(string(b)); return err }
@@ -83,6 +93,10 @@ func (n *NetworkID) UnmarshalText(b []byte) error { return parseHex("network id"
 func (s *SliceID) UnmarshalText(b []byte) error   { return parseHex("slice id", s[:], string(b)) }
 func (l *LeaseID) UnmarshalText(b []byte) error   { return parseHex("lease id", l[:], string(b)) }
 func (v *VersionID) UnmarshalText(b []byte) error { return parseHex("version id", v[:], string(b)) }
+func (d *DatabaseID) UnmarshalText(b []byte) error {
+	return parseHex("database id", d[:], string(b))
+}
+func (c *CellID) UnmarshalText(b []byte) error { return parseHex("cell id", c[:], string(b)) }
 
 // ParseAccount reads an account in its bech32 form, st1..., or its Ethereum form, 0x and 40 hexadecimal digits.
 // The capitals of the Ethereum form carry a checksum that is not examined here; package client/wallet does.
@@ -117,9 +131,10 @@ func PublicKeyOf(k ed25519.PrivateKey) (p PublicKey) {
 }
 
 // NewLeaseID, NewUploadID and NewVersionID draw a random name. They panic when the system has no randomness.
-func NewLeaseID() (l LeaseID)     { mustRandom(l[:]); return l }
-func NewUploadID() (u UploadID)   { mustRandom(u[:]); return u }
-func NewVersionID() (v VersionID) { mustRandom(v[:]); return v }
+func NewLeaseID() (l LeaseID)       { mustRandom(l[:]); return l }
+func NewUploadID() (u UploadID)     { mustRandom(u[:]); return u }
+func NewVersionID() (v VersionID)   { mustRandom(v[:]); return v }
+func NewDatabaseID() (d DatabaseID) { mustRandom(d[:]); return d }
 
 func mustRandom(b []byte) {
 	if _, err := rand.Read(b); err != nil {

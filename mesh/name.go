@@ -7,8 +7,9 @@ import (
 
 // Limits that hold everywhere in the network. What is past one is refused with kind Invalid or Exhausted.
 const (
-	MaxBucketLen = 63
-	MaxKeyLen    = 1024
+	MaxBucketLen   = 63
+	MaxDatabaseLen = 63
+	MaxKeyLen      = 1024
 
 	InlineMax    = 4 << 10  // bytes of an object that lies in its index entry
 	FrameBytes   = 64 << 10 // plaintext bytes of an encrypted frame
@@ -88,6 +89,21 @@ func CheckKey(s string) error {
 		return Errorf(Invalid, "key %q has %d bytes, at most %d", clip(s), len(s), MaxKeyLen)
 	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
 		return Errorf(Invalid, "key %q is not UTF-8 without NUL", clip(s))
+	}
+	return nil
+}
+
+// CheckDatabase tells whether s can name a database: 1 to 63 small letters, digits, underscores and hyphens, of which the first is
+// a letter.
+func CheckDatabase(s string) error {
+	if s == "" || len(s) > MaxDatabaseLen {
+		return Errorf(Invalid, "database %q has %d characters, want 1 to %d", clip(s), len(s), MaxDatabaseLen)
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (i == 0 || (c < '0' || c > '9') && c != '_' && c != '-') {
+			return Errorf(Invalid, "database %q: only small letters, digits, underscores and hyphens, a letter first", clip(s))
+		}
 	}
 	return nil
 }

@@ -14,15 +14,13 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
+	"github.com/stratosmesh/stratos/internal/consensus"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
-
-// keepResults is how many results of transactions are remembered for those who ask twice.
-const keepResults = 8192
 
 // app is the CometBFT application around a state.Machine.
 type app struct {
@@ -35,17 +33,11 @@ type app struct {
 	pending *state.Outcome
 	hashes  [][32]byte
 
+	results *consensus.Results[*wirepb.TxResult]
+
 	mu      sync.Mutex
 	reader  *sharedReader
 	applied chan struct{} // closed at each commit, then replaced
-	waiters map[[32]byte][]chan result
-	results map[[32]byte]result
-	order   [][32]byte // of results, oldest first
-}
-
-type result struct {
-	height int64
-	result *wirepb.TxResult
 }
 
 type sharedReader struct {
@@ -56,7 +48,7 @@ type sharedReader struct {
 
 func newApp(d sign.Domain, m *state.Machine, log *slog.Logger) *app {
 	return &app{domain: d, log: log, machine: m, reader: &sharedReader{reader: m.Reader()}, applied: make(chan struct{}),
-		waiters: map[[32]byte][]chan result{}, results: map[[32]byte]result{}}
+		results: consensus.NewResults(func(r *wirepb.TxResult) bool { return r.Kind == 0 })}
 }
 
 // read calls f with a reader of the newest committed state.
@@ -106,32 +98,6 @@ func (a *app) waitHeight(ctx context.Context, h int64) error {
 		case <-ctx.Done():
 			return mesh.Errorf(mesh.Unavailable, "this authority is at height %d, not yet at %d", now, h)
 		}
-	}
-}
-
-// await returns the result of a transaction that was applied lately, or a channel that gets its next result.
-func (a *app) await(hash [32]byte) (result, <-chan result, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if r, ok := a.results[hash]; ok && r.result.Kind == 0 {
-		return r, nil, true
-	}
-	c := make(chan result, 1)
-	a.waiters[hash] = append(a.waiters[hash], c)
-	return result{}, c, false
-}
-
-func (a *app) unawait(hash [32]byte, c <-chan result) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, w := range a.waiters[hash] {
-		if w == c {
-			a.waiters[hash] = append(a.waiters[hash][:i], a.waiters[hash][i+1:]...)
-			break
-		}
-	}
-	if len(a.waiters[hash]) == 0 {
-		delete(a.waiters, hash)
 	}
 }
 
@@ -191,7 +157,7 @@ func (a *app) precheck(raw []byte) error {
 
 // FinalizeBlock applies a decided block.
 func (a *app) FinalizeBlock(_ context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	o, err := a.machine.Apply(state.Block{Height: r.Height, TimeMs: r.Time.UnixMilli(), Txs: r.Txs})
+	o, err := a.machine.Apply(state.Block{Height: r.Height, TimeMs: r.Time.UnixMilli(), Hash: r.Hash, Txs: r.Txs})
 	if err != nil {
 		return nil, err
 	}
@@ -239,26 +205,8 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	idle := old.users == 0
 	close(a.applied)
 	a.applied = make(chan struct{})
-	for i, h := range a.hashes {
-		r := result{height, o.Results[i]}
-		before, known := a.results[h]
-		if !known {
-			a.order = append(a.order, h)
-		}
-		if known && before.result.Kind == 0 {
-			r = before // applied once; what came again was refused as a replay
-		}
-		a.results[h] = r
-		for _, w := range a.waiters[h] {
-			w <- r // buffered for its one result
-		}
-		delete(a.waiters, h)
-	}
-	for len(a.order) > keepResults {
-		delete(a.results, a.order[0])
-		a.order = a.order[1:]
-	}
 	a.mu.Unlock()
+	a.results.Tell(height, a.hashes, o.Results)
 	if idle {
 		a.closeReader(old)
 	}

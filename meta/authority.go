@@ -12,7 +12,6 @@ import (
 	"time"
 
 	cmtcfg "github.com/cometbft/cometbft/config"
-	cmtlog "github.com/cometbft/cometbft/libs/log"
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/stratosmesh/stratos/internal/consensus"
 	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
@@ -120,13 +120,13 @@ func (a *Authority) assemble(home string) error {
 	if err != nil {
 		return fmt.Errorf("reading the consensus peer key: %w", err)
 	}
-	signer, err := consensusKey(cfg)
+	signer, err := consensus.Key(cfg)
 	if err != nil {
 		return err
 	}
 	a.engine, err = node.NewNode(cfg, signer, nodeKey,
 		proxy.NewLocalClientCreator(a.app), func() (*types.GenesisDoc, error) { return genesis, nil },
-		cmtcfg.DefaultDBProvider, node.DefaultMetricsProvider(cfg.Instrumentation), cometLog{a.log.With("part", "consensus")})
+		cmtcfg.DefaultDBProvider, node.DefaultMetricsProvider(cfg.Instrumentation), consensus.Log(a.log.With("part", "consensus")))
 	if err != nil {
 		return fmt.Errorf("starting consensus: %w", err)
 	}
@@ -216,12 +216,3 @@ func (a *Authority) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// cometLog passes CometBFT's warnings and errors on; its other messages are too many to be read.
-type cometLog struct{ log *slog.Logger }
-
-func (l cometLog) Debug(string, ...any)         {}
-func (l cometLog) Info(string, ...any)          {}
-func (l cometLog) Warn(msg string, kv ...any)   { l.log.Warn(msg, kv...) }
-func (l cometLog) Error(msg string, kv ...any)  { l.log.Error(msg, kv...) }
-func (l cometLog) With(kv ...any) cmtlog.Logger { return cometLog{l.log.With(kv...)} }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,10 +17,10 @@ import (
 	cmted "github.com/cometbft/cometbft/crypto/ed25519"
 	cmtjson "github.com/cometbft/cometbft/libs/json"
 	"github.com/cometbft/cometbft/p2p"
-	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/stratosmesh/stratos/internal/atomicfile"
+	"github.com/stratosmesh/stratos/internal/consensus"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/registration"
@@ -79,7 +78,7 @@ func Init(home string) (Identity, error) {
 			return Identity{}, fmt.Errorf("making the authority's home: %w", err)
 		}
 	}
-	pv, err := consensusKey(cfg)
+	pv, err := consensus.Key(cfg)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -102,21 +101,6 @@ func Init(home string) (Identity, error) {
 	id := Identity{ReportKey: mesh.PublicKeyOf(report), TLSKey: mesh.PublicKeyOf(tls), ConsensusKey: mesh.PublicKey(consensus), PeerID: string(nk.ID())}
 	id.ID = mesh.AuthorityIDOf(id.ReportKey)
 	return id, nil
-}
-
-// consensusKey reads the key with which the authority signs blocks, or makes it. CometBFT's own loader ends the program
-// when a file is damaged, so the files are looked at first.
-func consensusKey(cfg *cmtcfg.Config) (*privval.FilePV, error) {
-	for path, into := range map[string]any{cfg.PrivValidatorKeyFile(): new(privval.FilePVKey), cfg.PrivValidatorStateFile(): new(privval.FilePVLastSignState)} {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			err = cmtjson.Unmarshal(b, into)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, mesh.Errorf(mesh.Corrupt, "%s: %w", path, err)
-		}
-	}
-	return privval.LoadOrGenFilePV(cfg.PrivValidatorKeyFile(), cfg.PrivValidatorStateFile()), nil
 }
 
 // founding is the application's part of the group's genesis.
@@ -239,50 +223,28 @@ func ReadConfig(home string) (Config, error) {
 
 // Prove returns the identity of the authority in a home, and the proofs of its report and consensus keys with which an
 // account may register it.
-func Prove(home string, network mesh.NetworkID, operator mesh.Account) (id Identity, report, consensus mesh.Signature, err error) {
+func Prove(home string, network mesh.NetworkID, operator mesh.Account) (id Identity, report, vote mesh.Signature, err error) {
 	if id, err = Init(home); err != nil {
-		return id, report, consensus, err
+		return id, report, vote, err
 	}
 	k, err := keyfile.Read(filepath.Join(home, reportKeyFile))
 	if err != nil {
-		return id, report, consensus, err
+		return id, report, vote, err
 	}
-	pv, err := consensusKey(consensusConfig(home))
+	pv, err := consensus.Key(consensusConfig(home))
 	if err != nil {
-		return id, report, consensus, err
+		return id, report, vote, err
 	}
 	claim := registration.AuthorityClaim(operator, id.ReportKey, id.ConsensusKey, id.TLSKey)
 	return id, claim.Prove(network, k), claim.Prove(network, ed25519.PrivateKey(pv.Key.PrivKey.Bytes())), nil
 }
 
-// consensusConfig is CometBFT set for latency: peers are few, known and near, and a commit is waited for by a person.
+// consensusConfig is that of the group's log.
 func consensusConfig(home string) *cmtcfg.Config {
-	c := cmtcfg.DefaultConfig()
-	c.SetRoot(filepath.Join(home, consensusDir))
-	c.RPC.ListenAddress = ""
-	c.RPC.PprofListenAddress = ""
-	c.P2P.AddrBookStrict = false
-	c.P2P.AllowDuplicateIP = true
-	c.P2P.PexReactor = false
-	c.P2P.FlushThrottleTimeout = time.Millisecond
-	c.P2P.SendRate, c.P2P.RecvRate = 100<<20, 100<<20
-	c.Consensus.TimeoutPropose = 400 * time.Millisecond // what a block costs whose proposer is down
-	c.Consensus.TimeoutProposeDelta = 400 * time.Millisecond
-	c.Consensus.TimeoutPrevote = 300 * time.Millisecond
-	c.Consensus.TimeoutPrecommit = 300 * time.Millisecond
-	c.Consensus.TimeoutCommit = 0
-	c.Consensus.SkipTimeoutCommit = true
+	c := consensus.Config(filepath.Join(home, consensusDir))
 	// A block's time is that of the votes for the block before, so an idle group would live in the past: leases would not
 	// end, and headers of the value layer would seem to come from the future. A transaction does not wait for this.
 	c.Consensus.CreateEmptyBlocks = true
 	c.Consensus.CreateEmptyBlocksInterval = 3 * time.Second
-	c.Consensus.PeerGossipSleepDuration = 5 * time.Millisecond
-	c.Mempool.Size = 20_000
-	c.Mempool.CacheSize = 40_000
-	c.Mempool.MaxTxBytes = 2 << 20
-	c.Mempool.Recheck = false
-	c.TxIndex.Indexer = "null"
-	c.Storage.DiscardABCIResponses = true
-	c.Instrumentation.Prometheus = false
 	return c
 }

@@ -2,21 +2,19 @@ package meta
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
 
-	abci "github.com/cometbft/cometbft/abci/types"
-	"github.com/cometbft/cometbft/mempool"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -39,6 +37,7 @@ func (a *Authority) api() http.Handler {
 	mux.Handle(wirepb.AppliedPath, rpc.Handler(64, a.handleApplied))
 	mux.Handle(wirepb.HeaderPath, rpc.Handler(64, a.handleHeader))
 	mux.Handle(wirepb.HeartbeatPath, rpc.Handler(4<<10, a.handleHeartbeat))
+	mux.Handle(wirepb.NoticePath, rpc.Handler(64, a.handleNotice))
 	mux.Handle(wirepb.JoinPath, rpc.Handler(64, a.handleJoin))
 	return mux
 }
@@ -52,31 +51,17 @@ func (a *Authority) handleSubmit(ctx context.Context, r rpc.Request[wirepb.Tx]) 
 func (a *Authority) Submit(ctx context.Context, raw []byte) (*wirepb.SubmitAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitWait)
 	defer cancel()
-	hash := sha256.Sum256(raw)
-	known, wait, ok := a.app.await(hash)
-	if !ok {
-		defer a.app.unawait(hash, wait)
-		checked := make(chan *abci.ResponseCheckTx, 1)
-		err := a.engine.Mempool().CheckTx(raw, func(r *abci.ResponseCheckTx) { checked <- r }, mempool.TxInfo{})
-		switch {
-		case errors.Is(err, mempool.ErrTxInCache): // on its way already
-		case err != nil:
-			return nil, mesh.Errorf(mesh.Unavailable, "the log takes no transaction now: %w", err)
-		default:
-			if c := <-checked; c.Code != 0 {
-				return nil, &mesh.Error{Kind: mesh.Kind(c.Code - 1), Text: c.Log, Hint: c.Info}
-			}
+	height, result, err := a.app.results.Submit(ctx, a.engine.Mempool(), raw)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = mesh.WithHint(err, "try again, or look at 'stratos meta status'")
 		}
-		select {
-		case known = <-wait:
-		case <-ctx.Done():
-			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the log did not apply the transaction in time; it still may"), "try again, or look at 'stratos meta status'")
-		}
+		return nil, err
 	}
-	if k := known.result.Kind; k != 0 {
-		return nil, &mesh.Error{Kind: mesh.Kind(k - 1), Text: known.result.Text, Hint: known.result.Hint}
+	if k := result.Kind; k != 0 {
+		return nil, &mesh.Error{Kind: mesh.Kind(k - 1), Text: result.Text, Hint: result.Hint}
 	}
-	return &wirepb.SubmitAnswer{Height: known.height, Result: known.result}, nil
+	return &wirepb.SubmitAnswer{Height: height, Result: result}, nil
 }
 
 func (a *Authority) handleQuery(ctx context.Context, r rpc.Request[wirepb.Query]) (proto.Message, error) {
@@ -145,6 +130,18 @@ func (a *Authority) handleHeartbeat(_ context.Context, r rpc.Request[wirepb.Sign
 
 func (a *Authority) handleJoin(context.Context, rpc.Request[wirepb.JoinRequest]) (proto.Message, error) {
 	return &wirepb.JoinAnswer{Genesis: a.genesis, Peer: a.identity.PeerID + "@" + a.config.P2P}, nil
+}
+
+func (a *Authority) handleNotice(_ context.Context, r rpc.Request[wirepb.NoticeRequest]) (answer proto.Message, err error) {
+	err = a.app.read(func(s *state.Reader) error {
+		n := s.Notice(r.Message.Database)
+		if n == nil {
+			return mesh.Errorf(mesh.NotFound, "there is no such database")
+		}
+		answer = signed.Seal(a.domain, a.reportKey, sign.Notice, n)
+		return nil
+	})
+	return answer, err
 }
 
 // statusPages is what people and monitors may read in plain HTTP.

@@ -12,6 +12,7 @@ modules:
   - path: protocol/wirepb
   - path: meta/state/statepb
   - path: node/traffic/trafficpb
+  - path: node/database/replica/replicapb
 Y
 cat > "$tools/buf.gen.yaml" <<Y
 version: v2

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -74,7 +75,7 @@ func (s *step) applyNode(f *wirepb.NodeRecord) {
 		n.Status, n.Score = Offline, scoreFull
 	}
 	n.Operator, n.NodeKey, n.TlsKey, n.Kinds, n.Address = f.Operator, f.NodeKey, f.TlsKey, f.Kinds, f.Address
-	n.Domain = failureDomain(f)
+	n.Domain, n.DepositStos = failureDomain(f), wholeStos(f.DepositWei)
 	n.Active = f.Status == wirepb.NodeStatus_NODE_STATUS_ACTIVE
 	if f.Status == wirepb.NodeStatus_NODE_STATUS_REMOVED {
 		s.delete(k)
@@ -87,6 +88,19 @@ func (s *step) applyNode(f *wirepb.NodeRecord) {
 // authorities vote on it; loopback has none.
 func failureDomain(f *wirepb.NodeRecord) string {
 	return mesh.Account(f.Operator).String() + " " + f.Domain
+}
+
+// wholeStos is an amount in wei, as the value layer writes it, in whole STOS.
+func wholeStos(wei string) uint64 {
+	const decimals = 18
+	if len(wei) <= decimals {
+		return 0
+	}
+	n, err := strconv.ParseUint(wei[:len(wei)-decimals], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (s *step) applyAuthorities(f *wirepb.AuthoritySet) {

@@ -44,6 +44,13 @@ const (
 	voteKey      = 'v' // node 20 | authority 20 -> Vote
 	authorityKey = 'A' // authority 20 -> Authority
 	seenKey      = 'w' // writer's ms 8 | hash 32 -> empty: messages inside the replay window
+	databaseKey  = 'd' // database 16 -> Database, for droppedMs after it was dropped
+	hostedKey    = 'H' // cell 16 | database 16 -> empty
+	droppedTime  = 'j' // ms 8 | database 16 -> empty: when a dropped database is forgotten
+	databaseName = 'D' // account 20 | name -> database 16
+	cellKey      = 'X' // cell 16 -> Cell
+	roomKey      = 'V' // faults 4 | cell 16 -> empty: cells that take more databases
+	hostKey      = 'N' // node 20 | cell 16 -> empty: who has a replica of what
 	ledgerKey    = 'e' // epoch 8 | account 20 | node 20 -> Counter: claimed by receipts
 	feeKey       = 'f' // epoch 8 | account 20 -> Counter: log writes
 	reportKey    = 'R' // epoch 8 -> Report

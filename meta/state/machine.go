@@ -80,7 +80,8 @@ type Founding struct {
 // A Block is what consensus decided.
 type Block struct {
 	Height int64
-	TimeMs int64 // never less than the block before
+	TimeMs int64  // never less than the block before
+	Hash   []byte // of the block, which nobody knew who sent what is in it
 	Txs    [][]byte
 }
 
@@ -105,7 +106,7 @@ func (m *Machine) Apply(b Block) (*Outcome, error) {
 	rolling := sha256.New()
 	rolling.Write(o.tip.Digest)
 	run := func(f func(*step) error) (effects []byte, refused error, fault error) {
-		s := &step{change: newChange(o.batch), Machine: m, tip: proto.Clone(o.tip).(*statepb.Tip)}
+		s := &step{change: newChange(o.batch), Machine: m, hash: b.Hash, tip: proto.Clone(o.tip).(*statepb.Tip)}
 		refused = f(s)
 		if s.fault != nil {
 			return nil, nil, s.fault
@@ -170,6 +171,7 @@ type step struct {
 	*change
 	*Machine
 	tip         *statepb.Tip
+	hash        []byte // of the block
 	position    uint32 // of the message in the block; those of one transaction follow each other
 	authorities map[mesh.AuthorityID]*statepb.Authority
 	former      []mesh.PublicKey
@@ -230,6 +232,8 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_PART:             {sign.Part, func() proto.Message { return new(wirepb.Part) }},
 	wirepb.TxKind_TX_AMENDMENT:        {sign.Amendment, func() proto.Message { return new(wirepb.Amendment) }},
 	wirepb.TxKind_TX_ACCESS_KEY:       {sign.AccessKey, func() proto.Message { return new(wirepb.AccessKey) }},
+	wirepb.TxKind_TX_DATABASE:         {sign.Database, func() proto.Message { return new(wirepb.Database) }},
+	wirepb.TxKind_TX_CELL_KEY:         {sign.CellKey, func() proto.Message { return new(wirepb.CellKey) }},
 	wirepb.TxKind_TX_REVOCATION:       {sign.Revocation, func() proto.Message { return new(wirepb.Revocation) }},
 	wirepb.TxKind_TX_SETTLEMENT:       {sign.Settlement, func() proto.Message { return new(wirepb.Settlement) }},
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
@@ -257,6 +261,10 @@ func (s *step) transaction(raw []byte) error {
 		return s.putEntries(m, by, tx)
 	case *wirepb.Page:
 		return s.putPage(m, by, tx.Message)
+	case *wirepb.Database:
+		return s.changeDatabase(m, by, tx.Message)
+	case *wirepb.CellKey:
+		return s.setCellKey(m, by, tx.Message)
 	case *wirepb.Deletion:
 		return s.deleteObject(m, by, tx.Message)
 	case *wirepb.Upload:
@@ -310,6 +318,7 @@ func (s *step) sweep() error {
 	s.sweepUploads()
 	s.sweepLeaving()
 	s.sweepAccessKeys()
+	s.sweepDatabases()
 	return nil
 }
 

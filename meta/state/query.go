@@ -104,6 +104,17 @@ func (r *Reader) Answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 	return wire.Encode(m), nil
 }
 
+// answered makes of a missing message none at all.
+func answered[M any, P interface {
+	*M
+	proto.Message
+}](m P, err error) (proto.Message, error) {
+	if m == nil || err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {
 	switch q := q.Question.(type) {
 	case *wirepb.Question_Bucket:
@@ -118,6 +129,17 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 			return nil, err
 		}
 		return r.listing(q.Listing)
+	case *wirepb.Question_Database:
+		return answered(r.database(q.Database, asker, nowMs))
+	case *wirepb.Question_Databases:
+		return r.databases(q.Databases, asker, nowMs)
+	case *wirepb.Question_Cell:
+		return answered(r.cell(q.Cell), nil)
+	case *wirepb.Question_Replicas:
+		if len(q.Replicas) != len(mesh.NodeID{}) {
+			return nil, mesh.Errorf(mesh.Invalid, "a node's id has %d bytes, want %d", len(q.Replicas), len(mesh.NodeID{}))
+		}
+		return r.cells(q.Replicas), nil
 	case *wirepb.Question_Page:
 		if _, err := r.Allow(asker, grant.Read, q.Page.GetBucket(), q.Page.GetKey(), nowMs); err != nil {
 			return nil, err

@@ -6,8 +6,11 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// storageKind is the bit of a node's kinds that says it stores slices; compute is 1, database 2.
-const storageKind = 4
+// Bits of a node's kinds: it runs replicas of databases, it stores slices. Compute is 1.
+const (
+	databaseKind = 2
+	storageKind  = 4
+)
 
 // Status of a node, by the authorities' votes.
 const (

@@ -164,7 +164,7 @@ func sortAuthorities(s *wirepb.AuthoritySet) {
 func nodeRecord(n member, operator, label string, status wirepb.NodeStatus) *wirepb.OutboxRecord {
 	pub := mesh.PublicKeyOf(n.key)
 	return &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{Id: n.id[:], Operator: operatorOf(operator), NodeKey: pub[:], TlsKey: pub[:],
-		Kinds: storageKind, Address: "127.0.0.1:1", Domain: label, Status: status}}}
+		Kinds: storageKind | databaseKind, Address: "127.0.0.1:1", Domain: label, Status: status}}}
 }
 
 func credit(a mesh.Account, noz uint64) *wirepb.OutboxRecord {

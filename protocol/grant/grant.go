@@ -21,21 +21,22 @@ import (
 type Operations uint32
 
 const (
-	Read     Operations = 1 << iota // read objects
-	Write                           // write objects
-	Delete                          // delete objects
-	List                            // list names
-	Buckets                         // create and delete buckets
-	Delegate                        // sign a further link
-	Bypass                          // weaken governance locks
+	Read      Operations = 1 << iota // read objects
+	Write                            // write objects
+	Delete                           // delete objects
+	List                             // list names
+	Buckets                          // create and delete buckets
+	Delegate                         // sign a further link
+	Bypass                           // weaken governance locks
+	Databases                        // create and drop databases
 
-	All = Read | Write | Delete | List | Buckets | Delegate | Bypass
+	All = Read | Write | Delete | List | Buckets | Delegate | Bypass | Databases
 )
 
 var operationNames = []struct {
 	op   Operations
 	name string
-}{{Read, "read"}, {Write, "write"}, {Delete, "delete"}, {List, "list"}, {Buckets, "buckets"}, {Delegate, "delegate"}, {Bypass, "bypass"}}
+}{{Read, "read"}, {Write, "write"}, {Delete, "delete"}, {List, "list"}, {Buckets, "buckets"}, {Delegate, "delegate"}, {Bypass, "bypass"}, {Databases, "databases"}}
 
 func (o Operations) String() string {
 	var names []string
@@ -108,6 +109,15 @@ func Extend(d sign.Domain, c *wirepb.Chain, holder ed25519.PrivateKey, l *wirepb
 	}
 	links := append(c.Links[:len(c.Links):len(c.Links)], signed.Seal(d, holder, sign.Grant, l))
 	return &wirepb.Chain{Root: c.Root, Links: links}, nil
+}
+
+// Claimed is the account that a chain says it speaks for. Nothing of it is verified; of what is malformed it is zero.
+func Claimed(c *wirepb.Chain) mesh.Account {
+	l := new(wirepb.Link)
+	if err := wire.Decode(c.GetRoot().GetBody(), MaxLinkBody, l); err != nil || len(l.Account) != len(mesh.Account{}) {
+		return mesh.Account{}
+	}
+	return mesh.Account(l.Account)
 }
 
 // Verify checks every signature of a chain and that each link is within the one before, and returns what the last
@@ -220,8 +230,14 @@ func checkLink(l *wirepb.Link) (r Rights, err error) {
 	return r, nil
 }
 
-// checkPrefix accepts "", and "bucket/" followed by the beginning of any key. The slash is required, so that a grant
-// for a bucket never covers another whose name begins alike.
+// databaseScope begins the name under which grants know a database. No bucket's name has a colon.
+const databaseScope = "db:"
+
+// Database is the name under which grants know a database; a table in it is what a key is in a bucket.
+func Database(name string) string { return databaseScope + name }
+
+// checkPrefix accepts "", and "bucket/" or "db:database/" followed by the beginning of any key. The slash is required, so that a
+// grant for a bucket never covers another whose name begins alike.
 func checkPrefix(p string) error {
 	if p == "" {
 		return nil
@@ -230,7 +246,13 @@ func checkPrefix(p string) error {
 	if !ok {
 		return mesh.Errorf(mesh.Invalid, "a grant's prefix %q lacks the slash after the bucket", bucket)
 	}
-	if err := mesh.CheckBucket(bucket); err != nil {
+	var err error
+	if name, ok := strings.CutPrefix(bucket, databaseScope); ok {
+		err = mesh.CheckDatabase(name)
+	} else {
+		err = mesh.CheckBucket(bucket)
+	}
+	if err != nil {
 		return err
 	}
 	if key == "" {

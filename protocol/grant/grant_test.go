@@ -135,6 +135,7 @@ func TestSecondLink(t *testing.T) {
 	}{
 		{"the same", 0, true, func(l *wirepb.Link) {}},
 		{"narrower prefix", 0, true, func(l *wirepb.Link) { l.Prefix = "photos/2026/may/" }},
+		{"a database of that name", mesh.Denied, false, func(l *wirepb.Link) { l.Prefix = "db:photos/2026/" }},
 		{"half a name", 0, true, func(l *wirepb.Link) { l.Prefix = "photos/2026/ma" }},
 		{"fewer operations", 0, true, func(l *wirepb.Link) { l.Operations = uint32(grant.Read) }},
 		{"shorter", 0, true, func(l *wirepb.Link) { l.NotBeforeMs, l.ExpiresMs = 150, 160 }},
@@ -146,7 +147,7 @@ func TestSecondLink(t *testing.T) {
 		{"without slash", mesh.Invalid, false, func(l *wirepb.Link) { l.Prefix = "photos" }},
 		{"write added", mesh.Denied, false, func(l *wirepb.Link) { l.Operations |= uint32(grant.Write) }},
 		{"no operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations = 0 }},
-		{"an unknown operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations |= 128 }},
+		{"an unknown operation", mesh.Invalid, false, func(l *wirepb.Link) { l.Operations |= 256 }},
 		{"sooner", mesh.Denied, false, func(l *wirepb.Link) { l.NotBeforeMs-- }},
 		{"later", mesh.Denied, false, func(l *wirepb.Link) { l.ExpiresMs++ }},
 		{"empty time", mesh.Invalid, false, func(l *wirepb.Link) { l.ExpiresMs = l.NotBeforeMs }},

@@ -33,6 +33,12 @@ const (
 	Part       Purpose = "part/1"        // writer: a part of a multipart upload
 	Amendment  Purpose = "amendment/1"   // writer: tags and locks of a version
 	AccessKey  Purpose = "access-key/1"  // account: what gateways need to act for who shows a name
+	Database   Purpose = "database/1"    // owner: create or drop a database
+	CellKey    Purpose = "cell-key/1"    // node: the keys of my replica of a cell
+	Envelope   Purpose = "envelope/1"    // session key: run these statements
+	Answer     Purpose = "answer/1"      // replica: what statements gave
+	Checkpoint Purpose = "checkpoint/1"  // replica: what my databases hold at a height
+	Notice     Purpose = "notice/1"      // authority: a database is a cell's, and how it is
 	Grant      Purpose = "grant/1"       // account or holder: a link of a delegation chain
 	Revocation Purpose = "revocation/1"  // account or holder: a grant is void
 	Facts      Purpose = "facts/1"       // authority: submits a verified fact of the value layer
@@ -45,7 +51,7 @@ const (
 	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Grant,
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Answer, Checkpoint, Notice, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration}
 
 // Purposes returns every registered purpose.

@@ -10,6 +10,7 @@ package wirepb
 //	AppliedPath    Applied -> Applied       long poll: answers when a greater height is applied
 //	HeaderPath     Applied -> SignedHeader  the block's header that proves a height
 //	HeartbeatPath  Signed Heartbeat -> Applied
+//	NoticePath     NoticeRequest -> Signed Notice
 //	JoinPath       JoinRequest -> JoinAnswer  how to follow the group's log
 const (
 	SubmitPath    = "/v1/submit"
@@ -18,6 +19,7 @@ const (
 	AppliedPath   = "/v1/applied"
 	HeaderPath    = "/v1/header"
 	HeartbeatPath = "/v1/heartbeat"
+	NoticePath    = "/v1/notice"
 	JoinPath      = "/v1/join"
 
 	// MaxQueryAnswer bounds the bytes of the answers to one Query.

@@ -44,6 +44,8 @@ const (
 	TxKind_TX_PART             TxKind = 16
 	TxKind_TX_AMENDMENT        TxKind = 17
 	TxKind_TX_ACCESS_KEY       TxKind = 18
+	TxKind_TX_DATABASE         TxKind = 19
+	TxKind_TX_CELL_KEY         TxKind = 20
 )
 
 // Enum value maps for TxKind.
@@ -68,6 +70,8 @@ var (
 		16: "TX_PART",
 		17: "TX_AMENDMENT",
 		18: "TX_ACCESS_KEY",
+		19: "TX_DATABASE",
+		20: "TX_CELL_KEY",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -89,6 +93,8 @@ var (
 		"TX_PART":             16,
 		"TX_AMENDMENT":        17,
 		"TX_ACCESS_KEY":       18,
+		"TX_DATABASE":         19,
+		"TX_CELL_KEY":         20,
 	}
 )
 
@@ -914,6 +920,10 @@ type Question struct {
 	//	*Question_Section
 	//	*Question_AccessKey
 	//	*Question_Served
+	//	*Question_Database
+	//	*Question_Databases
+	//	*Question_Cell
+	//	*Question_Replicas
 	//	*Question_Spent
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
@@ -1155,6 +1165,42 @@ func (x *Question) GetServed() *ServedPage {
 	return nil
 }
 
+func (x *Question) GetDatabase() *DatabaseName {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Database); ok {
+			return x.Database
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetDatabases() *DatabasesPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Databases); ok {
+			return x.Databases
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetCell() []byte {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Cell); ok {
+			return x.Cell
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetReplicas() []byte {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Replicas); ok {
+			return x.Replicas
+		}
+	}
+	return nil
+}
+
 func (x *Question) GetSpent() *SpentOf {
 	if x != nil {
 		if x, ok := x.Question.(*Question_Spent); ok {
@@ -1256,6 +1302,22 @@ type Question_Served struct {
 	Served *ServedPage `protobuf:"bytes,22,opt,name=served,proto3,oneof"`
 }
 
+type Question_Database struct {
+	Database *DatabaseName `protobuf:"bytes,23,opt,name=database,proto3,oneof"` // answered to its owner's sessions
+}
+
+type Question_Databases struct {
+	Databases *DatabasesPage `protobuf:"bytes,24,opt,name=databases,proto3,oneof"` // of the session's account
+}
+
+type Question_Cell struct {
+	Cell []byte `protobuf:"bytes,25,opt,name=cell,proto3,oneof"` // by its id
+}
+
+type Question_Replicas struct {
+	Replicas []byte `protobuf:"bytes,26,opt,name=replicas,proto3,oneof"` // cells of a node
+}
+
 type Question_Spent struct {
 	Spent *SpentOf `protobuf:"bytes,27,opt,name=spent,proto3,oneof"`
 }
@@ -1304,7 +1366,120 @@ func (*Question_AccessKey) isQuestion_Question() {}
 
 func (*Question_Served) isQuestion_Question() {}
 
+func (*Question_Database) isQuestion_Question() {}
+
+func (*Question_Databases) isQuestion_Question() {}
+
+func (*Question_Cell) isQuestion_Question() {}
+
+func (*Question_Replicas) isQuestion_Question() {}
+
 func (*Question_Spent) isQuestion_Question() {}
+
+type DatabaseName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // of the session's account
+	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`     // or this
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseName) Reset() {
+	*x = DatabaseName{}
+	mi := &file_meta_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseName) ProtoMessage() {}
+
+func (x *DatabaseName) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseName.ProtoReflect.Descriptor instead.
+func (*DatabaseName) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DatabaseName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DatabaseName) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+// DatabasesPage asks for databases by name.
+type DatabasesPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         string                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`  // exclusive
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabasesPage) Reset() {
+	*x = DatabasesPage{}
+	mi := &file_meta_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabasesPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabasesPage) ProtoMessage() {}
+
+func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabasesPage.ProtoReflect.Descriptor instead.
+func (*DatabasesPage) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DatabasesPage) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *DatabasesPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
 
 // SpentOf asks what was leased under budgets of an account's grants and not given back.
 type SpentOf struct {
@@ -1317,7 +1492,7 @@ type SpentOf struct {
 
 func (x *SpentOf) Reset() {
 	*x = SpentOf{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1504,7 @@ func (x *SpentOf) String() string {
 func (*SpentOf) ProtoMessage() {}
 
 func (x *SpentOf) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1517,7 @@ func (x *SpentOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentOf.ProtoReflect.Descriptor instead.
 func (*SpentOf) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SpentOf) GetAccount() []byte {
@@ -1370,7 +1545,7 @@ type ObjectName struct {
 
 func (x *ObjectName) Reset() {
 	*x = ObjectName{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1557,7 @@ func (x *ObjectName) String() string {
 func (*ObjectName) ProtoMessage() {}
 
 func (x *ObjectName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1570,7 @@ func (x *ObjectName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectName.ProtoReflect.Descriptor instead.
 func (*ObjectName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObjectName) GetBucket() string {
@@ -1432,7 +1607,7 @@ type PageName struct {
 
 func (x *PageName) Reset() {
 	*x = PageName{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1619,7 @@ func (x *PageName) String() string {
 func (*PageName) ProtoMessage() {}
 
 func (x *PageName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1632,7 @@ func (x *PageName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageName.ProtoReflect.Descriptor instead.
 func (*PageName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PageName) GetBucket() string {
@@ -1510,7 +1685,7 @@ type PartsPage struct {
 
 func (x *PartsPage) Reset() {
 	*x = PartsPage{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1697,7 @@ func (x *PartsPage) String() string {
 func (*PartsPage) ProtoMessage() {}
 
 func (x *PartsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1710,7 @@ func (x *PartsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsPage.ProtoReflect.Descriptor instead.
 func (*PartsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PartsPage) GetBucket() string {
@@ -1594,7 +1769,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1781,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1794,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UploadsPage) GetBucket() string {
@@ -1667,7 +1842,7 @@ type SectionName struct {
 
 func (x *SectionName) Reset() {
 	*x = SectionName{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1854,7 @@ func (x *SectionName) String() string {
 func (*SectionName) ProtoMessage() {}
 
 func (x *SectionName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1867,7 @@ func (x *SectionName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionName.ProtoReflect.Descriptor instead.
 func (*SectionName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SectionName) GetBucket() string {
@@ -1721,7 +1896,7 @@ type ServedPage struct {
 
 func (x *ServedPage) Reset() {
 	*x = ServedPage{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1733,7 +1908,7 @@ func (x *ServedPage) String() string {
 func (*ServedPage) ProtoMessage() {}
 
 func (x *ServedPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1746,7 +1921,7 @@ func (x *ServedPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedPage.ProtoReflect.Descriptor instead.
 func (*ServedPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServedPage) GetAfterKey() string {
@@ -1782,7 +1957,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1969,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1982,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -1847,7 +2022,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2034,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2047,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Listing) GetBucket() string {
@@ -1943,7 +2118,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2130,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2143,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -2011,7 +2186,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2198,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2211,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -2128,7 +2303,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2315,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2328,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -2245,7 +2420,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2432,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2445,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -2318,7 +2493,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2505,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2518,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -2420,7 +2595,7 @@ type AccessKeyAnswer struct {
 
 func (x *AccessKeyAnswer) Reset() {
 	*x = AccessKeyAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2607,7 @@ func (x *AccessKeyAnswer) String() string {
 func (*AccessKeyAnswer) ProtoMessage() {}
 
 func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2620,7 @@ func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyAnswer.ProtoReflect.Descriptor instead.
 func (*AccessKeyAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AccessKeyAnswer) GetKey() *Signed {
@@ -2462,6 +2637,417 @@ func (x *AccessKeyAnswer) GetAccount() []byte {
 	return nil
 }
 
+// DatabaseAnswer answers a database; empty bytes when there is none.
+type DatabaseAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect       string                 `protobuf:"bytes,4,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Faults        uint32                 `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,7,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabaseAnswer) Reset() {
+	*x = DatabaseAnswer{}
+	mi := &file_meta_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabaseAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabaseAnswer) ProtoMessage() {}
+
+func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabaseAnswer.ProtoReflect.Descriptor instead.
+func (*DatabaseAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DatabaseAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DatabaseAnswer) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *DatabaseAnswer) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *DatabaseAnswer) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *DatabaseAnswer) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+type DatabasesAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Databases     []*DatabaseAnswer      `protobuf:"bytes,1,rep,name=databases,proto3" json:"databases,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatabasesAnswer) Reset() {
+	*x = DatabasesAnswer{}
+	mi := &file_meta_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatabasesAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatabasesAnswer) ProtoMessage() {}
+
+func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatabasesAnswer.ProtoReflect.Descriptor instead.
+func (*DatabasesAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DatabasesAnswer) GetDatabases() []*DatabaseAnswer {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+func (x *DatabasesAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// CellAnswer answers a cell: enough for its genesis and for whoever speaks with it. Empty bytes when there is none.
+type CellAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                      // of the member set
+	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // when the last of its replicas told its keys; 0: not all have
+	Members       []*CellMember          `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`                       // in the drawn order
+	Databases     []*HostedDatabase      `protobuf:"bytes,5,rep,name=databases,proto3" json:"databases,omitempty"`                   // by id, dropped ones too
+	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"`               // report keys of those that its genesis names, by authority; empty until it is founded
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellAnswer) Reset() {
+	*x = CellAnswer{}
+	mi := &file_meta_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellAnswer) ProtoMessage() {}
+
+func (x *CellAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellAnswer.ProtoReflect.Descriptor instead.
+func (*CellAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CellAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetFoundedMs() int64 {
+	if x != nil {
+		return x.FoundedMs
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetMembers() []*CellMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetDatabases() []*HostedDatabase {
+	if x != nil {
+		return x.Databases
+	}
+	return nil
+}
+
+func (x *CellAnswer) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+type HostedDatabase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostedDatabase) Reset() {
+	*x = HostedDatabase{}
+	mi := &file_meta_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostedDatabase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostedDatabase) ProtoMessage() {}
+
+func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostedDatabase.ProtoReflect.Descriptor instead.
+func (*HostedDatabase) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *HostedDatabase) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *HostedDatabase) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type CellMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Operator      []byte                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	ConsensusKey  []byte                 `protobuf:"bytes,3,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // from here: empty until it told its keys
+	AnswerKey     []byte                 `protobuf:"bytes,4,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
+	Peer          string                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address       string                 `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellMember) Reset() {
+	*x = CellMember{}
+	mi := &file_meta_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellMember) ProtoMessage() {}
+
+func (x *CellMember) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
+func (*CellMember) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CellMember) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *CellMember) GetOperator() []byte {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *CellMember) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// CellsAnswer answers which cells a node has replicas of, by id.
+type CellsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cells         []*CellAnswer          `protobuf:"bytes,1,rep,name=cells,proto3" json:"cells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellsAnswer) Reset() {
+	*x = CellsAnswer{}
+	mi := &file_meta_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellsAnswer) ProtoMessage() {}
+
+func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellsAnswer.ProtoReflect.Descriptor instead.
+func (*CellsAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CellsAnswer) GetCells() []*CellAnswer {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
 type ServedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Buckets       []*ServedBucket        `protobuf:"bytes,1,rep,name=buckets,proto3" json:"buckets,omitempty"`
@@ -2473,7 +3059,7 @@ type ServedAnswer struct {
 
 func (x *ServedAnswer) Reset() {
 	*x = ServedAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +3071,7 @@ func (x *ServedAnswer) String() string {
 func (*ServedAnswer) ProtoMessage() {}
 
 func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +3084,7 @@ func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedAnswer.ProtoReflect.Descriptor instead.
 func (*ServedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ServedAnswer) GetBuckets() []*ServedBucket {
@@ -2533,7 +3119,7 @@ type ServedBucket struct {
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +3131,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +3144,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ServedBucket) GetAccessKey() string {
@@ -2593,7 +3179,7 @@ type PartsAnswer struct {
 
 func (x *PartsAnswer) Reset() {
 	*x = PartsAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +3191,7 @@ func (x *PartsAnswer) String() string {
 func (*PartsAnswer) ProtoMessage() {}
 
 func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +3204,7 @@ func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
 func (*PartsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PartsAnswer) GetParts() []*ListedPart {
@@ -2653,7 +3239,7 @@ type ListedPart struct {
 
 func (x *ListedPart) Reset() {
 	*x = ListedPart{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +3251,7 @@ func (x *ListedPart) String() string {
 func (*ListedPart) ProtoMessage() {}
 
 func (x *ListedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +3264,7 @@ func (x *ListedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
 func (*ListedPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListedPart) GetNumber() uint32 {
@@ -2712,7 +3298,7 @@ type UploadsAnswer struct {
 
 func (x *UploadsAnswer) Reset() {
 	*x = UploadsAnswer{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +3310,7 @@ func (x *UploadsAnswer) String() string {
 func (*UploadsAnswer) ProtoMessage() {}
 
 func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +3323,7 @@ func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
 func (*UploadsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UploadsAnswer) GetUploads() []*ListedUpload {
@@ -2764,7 +3350,7 @@ type ListedUpload struct {
 
 func (x *ListedUpload) Reset() {
 	*x = ListedUpload{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2776,7 +3362,7 @@ func (x *ListedUpload) String() string {
 func (*ListedUpload) ProtoMessage() {}
 
 func (x *ListedUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2789,7 +3375,7 @@ func (x *ListedUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
 func (*ListedUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListedUpload) GetUpload() *Signed {
@@ -2818,7 +3404,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +3416,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +3429,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -2883,7 +3469,7 @@ type SpentAnswer struct {
 
 func (x *SpentAnswer) Reset() {
 	*x = SpentAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +3481,7 @@ func (x *SpentAnswer) String() string {
 func (*SpentAnswer) ProtoMessage() {}
 
 func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +3494,7 @@ func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentAnswer.ProtoReflect.Descriptor instead.
 func (*SpentAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SpentAnswer) GetNoz() []uint64 {
@@ -2933,7 +3519,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3531,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3544,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -3031,7 +3617,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3043,7 +3629,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3056,7 +3642,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -3159,7 +3745,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3757,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3770,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -3203,7 +3789,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3801,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3814,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -3248,7 +3834,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3846,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3859,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -3304,7 +3890,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3902,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3915,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -3383,7 +3969,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3981,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3994,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -3435,7 +4021,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +4033,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +4046,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -3538,7 +4124,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +4136,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +4149,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -3596,7 +4182,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +4194,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +4207,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -3641,7 +4227,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +4239,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +4252,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -3693,7 +4279,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +4291,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +4304,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -3746,7 +4332,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +4344,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +4357,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -3797,7 +4383,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3809,7 +4395,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3822,7 +4408,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -3841,7 +4427,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +4439,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +4452,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{51}
+	return file_meta_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -3886,7 +4472,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +4484,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4497,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{52}
+	return file_meta_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -3940,7 +4526,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4538,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4551,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{53}
+	return file_meta_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -4002,7 +4588,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4600,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4613,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{54}
+	return file_meta_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -4074,7 +4660,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4672,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4685,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{55}
+	return file_meta_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -4161,7 +4747,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4759,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4772,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{56}
+	return file_meta_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -4214,7 +4800,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4226,7 +4812,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4239,7 +4825,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{57}
+	return file_meta_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -4275,7 +4861,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4873,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4886,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{58}
+	return file_meta_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -4343,7 +4929,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4355,7 +4941,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4368,7 +4954,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{59}
+	return file_meta_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -4399,6 +4985,51 @@ func (x *NodeAddress) GetNodeKey() []byte {
 	return nil
 }
 
+// NoticeRequest asks an authority for its signature of the newest notice of a database.
+type NoticeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticeRequest) Reset() {
+	*x = NoticeRequest{}
+	mi := &file_meta_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticeRequest) ProtoMessage() {}
+
+func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticeRequest.ProtoReflect.Descriptor instead.
+func (*NoticeRequest) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *NoticeRequest) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
 // Applied answers a long poll: the height that this authority has applied.
 type Applied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4409,7 +5040,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4421,7 +5052,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4434,7 +5065,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{60}
+	return file_meta_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -4454,7 +5085,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4466,7 +5097,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4479,7 +5110,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{61}
+	return file_meta_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -4498,7 +5129,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4510,7 +5141,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4523,7 +5154,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{62}
+	return file_meta_proto_rawDescGZIP(), []int{71}
 }
 
 type JoinAnswer struct {
@@ -4536,7 +5167,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4548,7 +5179,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4561,7 +5192,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{63}
+	return file_meta_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -4639,7 +5270,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x92\a\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xc3\b\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -4664,10 +5295,20 @@ const file_meta_proto_rawDesc = "" +
 	"\asection\x18\x14 \x01(\v2\x1c.stratos.wire.v1.SectionNameH\x00R\asection\x12\x1f\n" +
 	"\n" +
 	"access_key\x18\x15 \x01(\tH\x00R\taccessKey\x125\n" +
-	"\x06served\x18\x16 \x01(\v2\x1b.stratos.wire.v1.ServedPageH\x00R\x06served\x120\n" +
+	"\x06served\x18\x16 \x01(\v2\x1b.stratos.wire.v1.ServedPageH\x00R\x06served\x12;\n" +
+	"\bdatabase\x18\x17 \x01(\v2\x1d.stratos.wire.v1.DatabaseNameH\x00R\bdatabase\x12>\n" +
+	"\tdatabases\x18\x18 \x01(\v2\x1e.stratos.wire.v1.DatabasesPageH\x00R\tdatabases\x12\x14\n" +
+	"\x04cell\x18\x19 \x01(\fH\x00R\x04cell\x12\x1c\n" +
+	"\breplicas\x18\x1a \x01(\fH\x00R\breplicas\x120\n" +
 	"\x05spent\x18\x1b \x01(\v2\x18.stratos.wire.v1.SpentOfH\x00R\x05spentB\n" +
 	"\n" +
-	"\bquestion\"9\n" +
+	"\bquestion\"2\n" +
+	"\fDatabaseName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\";\n" +
+	"\rDatabasesPage\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"9\n" +
 	"\aSpentOf\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x14\n" +
 	"\x05links\x18\x02 \x03(\fR\x05links\"P\n" +
@@ -4768,7 +5409,42 @@ const file_meta_proto_rawDesc = "" +
 	"\x06latest\x18\t \x01(\bR\x06latest\"V\n" +
 	"\x0fAccessKeyAnswer\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\fR\aaccount\"\x83\x01\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\"\xaf\x01\n" +
+	"\x0eDatabaseAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\fR\x05owner\x12\x18\n" +
+	"\adialect\x18\x04 \x01(\tR\adialect\x12\x16\n" +
+	"\x06faults\x18\x05 \x01(\rR\x06faults\x12\x12\n" +
+	"\x04cell\x18\x06 \x01(\fR\x04cell\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\a \x01(\x03R\tcreatedMs\"n\n" +
+	"\x0fDatabasesAnswer\x12=\n" +
+	"\tdatabases\x18\x01 \x03(\v2\x1f.stratos.wire.v1.DatabaseAnswerR\tdatabases\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xed\x01\n" +
+	"\n" +
+	"CellAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1d\n" +
+	"\n" +
+	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x125\n" +
+	"\amembers\x18\x04 \x03(\v2\x1b.stratos.wire.v1.CellMemberR\amembers\x12=\n" +
+	"\tdatabases\x18\x05 \x03(\v2\x1f.stratos.wire.v1.HostedDatabaseR\tdatabases\x12 \n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"<\n" +
+	"\x0eHostedDatabase\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xae\x01\n" +
+	"\n" +
+	"CellMember\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\fR\boperator\x12#\n" +
+	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"@\n" +
+	"\vCellsAnswer\x121\n" +
+	"\x05cells\x18\x01 \x03(\v2\x1b.stratos.wire.v1.CellAnswerR\x05cells\"\x83\x01\n" +
 	"\fServedAnswer\x127\n" +
 	"\abuckets\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ServedBucketR\abuckets\x12\x19\n" +
 	"\bnext_key\x18\x02 \x01(\tR\anextKey\x12\x1f\n" +
@@ -4917,7 +5593,9 @@ const file_meta_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x17\n" +
 	"\atls_key\x18\x03 \x01(\fR\x06tlsKey\x12\x19\n" +
-	"\bnode_key\x18\x04 \x01(\fR\anodeKey\"!\n" +
+	"\bnode_key\x18\x04 \x01(\fR\anodeKey\"+\n" +
+	"\rNoticeRequest\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\"!\n" +
 	"\aApplied\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\"&\n" +
 	"\fSignedHeader\x12\x16\n" +
@@ -4926,7 +5604,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\xc8\x02\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xea\x02\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -4948,7 +5626,9 @@ const file_meta_proto_rawDesc = "" +
 	"\tTX_UPLOAD\x10\x0f\x12\v\n" +
 	"\aTX_PART\x10\x10\x12\x10\n" +
 	"\fTX_AMENDMENT\x10\x11\x12\x11\n" +
-	"\rTX_ACCESS_KEY\x10\x12B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\rTX_ACCESS_KEY\x10\x12\x12\x0f\n" +
+	"\vTX_DATABASE\x10\x13\x12\x0f\n" +
+	"\vTX_CELL_KEY\x10\x14B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -4963,7 +5643,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -4980,115 +5660,130 @@ var file_meta_proto_goTypes = []any{
 	(*SubmitAnswer)(nil),      // 12: stratos.wire.v1.SubmitAnswer
 	(*Query)(nil),             // 13: stratos.wire.v1.Query
 	(*Question)(nil),          // 14: stratos.wire.v1.Question
-	(*SpentOf)(nil),           // 15: stratos.wire.v1.SpentOf
-	(*ObjectName)(nil),        // 16: stratos.wire.v1.ObjectName
-	(*PageName)(nil),          // 17: stratos.wire.v1.PageName
-	(*PartsPage)(nil),         // 18: stratos.wire.v1.PartsPage
-	(*UploadsPage)(nil),       // 19: stratos.wire.v1.UploadsPage
-	(*SectionName)(nil),       // 20: stratos.wire.v1.SectionName
-	(*ServedPage)(nil),        // 21: stratos.wire.v1.ServedPage
-	(*KeepListPage)(nil),      // 22: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 23: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 24: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 25: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 26: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 27: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 28: stratos.wire.v1.ListedObject
-	(*AccessKeyAnswer)(nil),   // 29: stratos.wire.v1.AccessKeyAnswer
-	(*ServedAnswer)(nil),      // 30: stratos.wire.v1.ServedAnswer
-	(*ServedBucket)(nil),      // 31: stratos.wire.v1.ServedBucket
-	(*PartsAnswer)(nil),       // 32: stratos.wire.v1.PartsAnswer
-	(*ListedPart)(nil),        // 33: stratos.wire.v1.ListedPart
-	(*UploadsAnswer)(nil),     // 34: stratos.wire.v1.UploadsAnswer
-	(*ListedUpload)(nil),      // 35: stratos.wire.v1.ListedUpload
-	(*AccountAnswer)(nil),     // 36: stratos.wire.v1.AccountAnswer
-	(*SpentAnswer)(nil),       // 37: stratos.wire.v1.SpentAnswer
-	(*LeaseAnswer)(nil),       // 38: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 39: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 40: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 41: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 42: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 43: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 44: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 45: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 46: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 47: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 48: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 49: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 50: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 51: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 52: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 53: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 54: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 55: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 56: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 57: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 58: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 59: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 60: stratos.wire.v1.NodeAddress
-	(*Applied)(nil),           // 61: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 62: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 63: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 64: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 65: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 66: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 67: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 68: stratos.wire.v1.Lock
-	(*Section)(nil),           // 69: stratos.wire.v1.Section
+	(*DatabaseName)(nil),      // 15: stratos.wire.v1.DatabaseName
+	(*DatabasesPage)(nil),     // 16: stratos.wire.v1.DatabasesPage
+	(*SpentOf)(nil),           // 17: stratos.wire.v1.SpentOf
+	(*ObjectName)(nil),        // 18: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 19: stratos.wire.v1.PageName
+	(*PartsPage)(nil),         // 20: stratos.wire.v1.PartsPage
+	(*UploadsPage)(nil),       // 21: stratos.wire.v1.UploadsPage
+	(*SectionName)(nil),       // 22: stratos.wire.v1.SectionName
+	(*ServedPage)(nil),        // 23: stratos.wire.v1.ServedPage
+	(*KeepListPage)(nil),      // 24: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 25: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 26: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 27: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 28: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 29: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 30: stratos.wire.v1.ListedObject
+	(*AccessKeyAnswer)(nil),   // 31: stratos.wire.v1.AccessKeyAnswer
+	(*DatabaseAnswer)(nil),    // 32: stratos.wire.v1.DatabaseAnswer
+	(*DatabasesAnswer)(nil),   // 33: stratos.wire.v1.DatabasesAnswer
+	(*CellAnswer)(nil),        // 34: stratos.wire.v1.CellAnswer
+	(*HostedDatabase)(nil),    // 35: stratos.wire.v1.HostedDatabase
+	(*CellMember)(nil),        // 36: stratos.wire.v1.CellMember
+	(*CellsAnswer)(nil),       // 37: stratos.wire.v1.CellsAnswer
+	(*ServedAnswer)(nil),      // 38: stratos.wire.v1.ServedAnswer
+	(*ServedBucket)(nil),      // 39: stratos.wire.v1.ServedBucket
+	(*PartsAnswer)(nil),       // 40: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 41: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 42: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 43: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 44: stratos.wire.v1.AccountAnswer
+	(*SpentAnswer)(nil),       // 45: stratos.wire.v1.SpentAnswer
+	(*LeaseAnswer)(nil),       // 46: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 47: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 48: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 49: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 50: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 51: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 52: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 53: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 54: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 55: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 56: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 57: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 58: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 59: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 60: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 61: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 62: stratos.wire.v1.TicketRequest
+	(*WritePlan)(nil),         // 63: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 64: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 65: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 66: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 67: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 68: stratos.wire.v1.NodeAddress
+	(*NoticeRequest)(nil),     // 69: stratos.wire.v1.NoticeRequest
+	(*Applied)(nil),           // 70: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 71: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 72: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 73: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 74: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 75: stratos.wire.v1.Piece
+	(*Segment)(nil),           // 76: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 77: stratos.wire.v1.Lock
+	(*Section)(nil),           // 78: stratos.wire.v1.Section
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	65, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	65, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	74, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	74, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
 	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	66, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	75, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	16, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	23, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	17, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	22, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	49, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	18, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
-	19, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
-	20, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	21, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
-	15, // 19: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
-	65, // 20: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	67, // 21: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	68, // 22: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	69, // 23: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	28, // 24: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	65, // 25: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	31, // 26: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	33, // 27: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	65, // 28: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	65, // 29: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	67, // 30: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	35, // 31: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	65, // 32: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	39, // 33: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	26, // 34: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	43, // 35: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	47, // 36: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	48, // 37: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	65, // 38: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	67, // 39: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	55, // 40: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	56, // 41: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	57, // 42: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	65, // 43: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	65, // 44: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	59, // 45: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	60, // 46: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	18, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	25, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	19, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	24, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	57, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	20, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	21, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	22, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	23, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
+	15, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
+	16, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
+	17, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
+	74, // 22: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	76, // 23: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	77, // 24: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	78, // 25: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	30, // 26: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	74, // 27: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	32, // 28: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	36, // 29: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	35, // 30: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	34, // 31: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	39, // 32: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	41, // 33: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	74, // 34: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	74, // 35: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	76, // 36: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	43, // 37: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	74, // 38: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	47, // 39: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	28, // 40: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	51, // 41: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	55, // 42: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	56, // 43: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	74, // 44: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	76, // 45: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	63, // 46: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	64, // 47: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	65, // 48: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	74, // 49: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	74, // 50: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	67, // 51: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	68, // 52: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -5123,6 +5818,10 @@ func file_meta_proto_init() {
 		(*Question_Section)(nil),
 		(*Question_AccessKey)(nil),
 		(*Question_Served)(nil),
+		(*Question_Database)(nil),
+		(*Question_Databases)(nil),
+		(*Question_Cell)(nil),
+		(*Question_Replicas)(nil),
 		(*Question_Spent)(nil),
 	}
 	type x struct{}
@@ -5131,7 +5830,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   64,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

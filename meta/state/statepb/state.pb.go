@@ -914,8 +914,9 @@ type Node struct {
 	Status        uint32                 `protobuf:"varint,8,opt,name=status,proto3" json:"status,omitempty"` // offline 1, online 2, suspended 3, by the authorities' votes
 	FreeBytes     uint64                 `protobuf:"varint,9,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
 	UsedBytes     uint64                 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
-	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"`     // parts of 1,000,000
-	Changes       uint64                 `protobuf:"varint,12,opt,name=changes,proto3" json:"changes,omitempty"` // of status
+	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"`                                // parts of 1,000,000
+	Changes       uint64                 `protobuf:"varint,12,opt,name=changes,proto3" json:"changes,omitempty"`                            // of status
+	DepositStos   uint64                 `protobuf:"varint,13,opt,name=deposit_stos,json=depositStos,proto3" json:"deposit_stos,omitempty"` // whole ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1030,6 +1031,13 @@ func (x *Node) GetScore() uint64 {
 func (x *Node) GetChanges() uint64 {
 	if x != nil {
 		return x.Changes
+	}
+	return 0
+}
+
+func (x *Node) GetDepositStos() uint64 {
+	if x != nil {
+		return x.DepositStos
 	}
 	return 0
 }
@@ -1491,6 +1499,266 @@ func (x *AccessKey) GetExpiresMs() int64 {
 	return 0
 }
 
+type Database struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect       string                 `protobuf:"bytes,3,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Faults        uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,5,opt,name=cell,proto3" json:"cell,omitempty"`
+	CreatedMs     int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its notices
+	State         uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`       // open 1, read-only 2, dropped 3
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Database) Reset() {
+	*x = Database{}
+	mi := &file_state_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Database) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Database) ProtoMessage() {}
+
+func (x *Database) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Database.ProtoReflect.Descriptor instead.
+func (*Database) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Database) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Database) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Database) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *Database) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *Database) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Database) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *Database) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Database) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+type Cell struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Faults        uint32                 `protobuf:"varint,2,opt,name=faults,proto3" json:"faults,omitempty"`
+	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // 0: not every member has told its keys
+	Databases     uint32                 `protobuf:"varint,4,opt,name=databases,proto3" json:"databases,omitempty"`
+	Members       []*CellMember          `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"` // report keys when it was founded, by authority
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cell) Reset() {
+	*x = Cell{}
+	mi := &file_state_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cell) ProtoMessage() {}
+
+func (x *Cell) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cell.ProtoReflect.Descriptor instead.
+func (*Cell) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Cell) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Cell) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
+func (x *Cell) GetFoundedMs() int64 {
+	if x != nil {
+		return x.FoundedMs
+	}
+	return 0
+}
+
+func (x *Cell) GetDatabases() uint32 {
+	if x != nil {
+		return x.Databases
+	}
+	return 0
+}
+
+func (x *Cell) GetMembers() []*CellMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Cell) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
+}
+
+type CellMember struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	ConsensusKey  []byte                 `protobuf:"bytes,2,opt,name=consensus_key,json=consensusKey,proto3" json:"consensus_key,omitempty"` // empty until it told its keys, like those below
+	AnswerKey     []byte                 `protobuf:"bytes,3,opt,name=answer_key,json=answerKey,proto3" json:"answer_key,omitempty"`
+	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
+	Address       string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellMember) Reset() {
+	*x = CellMember{}
+	mi := &file_state_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellMember) ProtoMessage() {}
+
+func (x *CellMember) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
+func (*CellMember) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CellMember) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *CellMember) GetConsensusKey() []byte {
+	if x != nil {
+		return x.ConsensusKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetAnswerKey() []byte {
+	if x != nil {
+		return x.AnswerKey
+	}
+	return nil
+}
+
+func (x *CellMember) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *CellMember) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 var File_state_proto protoreflect.FileDescriptor
 
 const file_state_proto_rawDesc = "" +
@@ -1580,7 +1848,7 @@ const file_state_proto_rawDesc = "" +
 	"\asession\x18\x03 \x01(\fR\asession\x12\x1e\n" +
 	"\n" +
 	"references\x18\x04 \x01(\x04R\n" +
-	"references\"\xbc\x02\n" +
+	"references\"\xdf\x02\n" +
 	"\x04Node\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\fR\boperator\x12\x19\n" +
 	"\bnode_key\x18\x02 \x01(\fR\anodeKey\x12\x17\n" +
@@ -1596,7 +1864,8 @@ const file_state_proto_rawDesc = "" +
 	"used_bytes\x18\n" +
 	" \x01(\x04R\tusedBytes\x12\x14\n" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
-	"\achanges\x18\f \x01(\x04R\achanges\"q\n" +
+	"\achanges\x18\f \x01(\x04R\achanges\x12!\n" +
+	"\fdeposit_stos\x18\r \x01(\x04R\vdepositStos\"q\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12\x1d\n" +
 	"\n" +
@@ -1642,7 +1911,33 @@ const file_state_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x03 \x01(\x03R\texpiresMsB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xcb\x01\n" +
+	"\bDatabase\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x18\n" +
+	"\adialect\x18\x03 \x01(\tR\adialect\x12\x16\n" +
+	"\x06faults\x18\x04 \x01(\rR\x06faults\x12\x12\n" +
+	"\x04cell\x18\x05 \x01(\fR\x04cell\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1a\n" +
+	"\bsequence\x18\a \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05state\x18\b \x01(\rR\x05state\"\xd4\x01\n" +
+	"\x04Cell\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
+	"\x06faults\x18\x02 \x01(\rR\x06faults\x12\x1d\n" +
+	"\n" +
+	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x12\x1c\n" +
+	"\tdatabases\x18\x04 \x01(\rR\tdatabases\x12;\n" +
+	"\amembers\x18\x05 \x03(\v2!.stratos.meta.state.v1.CellMemberR\amembers\x12 \n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"\x92\x01\n" +
+	"\n" +
+	"CellMember\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12#\n" +
+	"\rconsensus_key\x18\x02 \x01(\fR\fconsensusKey\x12\x1d\n" +
+	"\n" +
+	"answer_key\x18\x03 \x01(\fR\tanswerKey\x12\x12\n" +
+	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddressB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
 
 var (
 	file_state_proto_rawDescOnce sync.Once
@@ -1656,7 +1951,7 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_state_proto_goTypes = []any{
 	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
 	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
@@ -1676,27 +1971,31 @@ var file_state_proto_goTypes = []any{
 	(*Report)(nil),         // 15: stratos.meta.state.v1.Report
 	(*ReportTable)(nil),    // 16: stratos.meta.state.v1.ReportTable
 	(*AccessKey)(nil),      // 17: stratos.meta.state.v1.AccessKey
-	(*wirepb.Section)(nil), // 18: stratos.wire.v1.Section
-	(*wirepb.Signed)(nil),  // 19: stratos.wire.v1.Signed
-	(*wirepb.Lock)(nil),    // 20: stratos.wire.v1.Lock
-	(*wirepb.Segment)(nil), // 21: stratos.wire.v1.Segment
+	(*Database)(nil),       // 18: stratos.meta.state.v1.Database
+	(*Cell)(nil),           // 19: stratos.meta.state.v1.Cell
+	(*CellMember)(nil),     // 20: stratos.meta.state.v1.CellMember
+	(*wirepb.Section)(nil), // 21: stratos.wire.v1.Section
+	(*wirepb.Signed)(nil),  // 22: stratos.wire.v1.Signed
+	(*wirepb.Lock)(nil),    // 23: stratos.wire.v1.Lock
+	(*wirepb.Segment)(nil), // 24: stratos.wire.v1.Segment
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	18, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
-	19, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	20, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
-	19, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
-	19, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
-	19, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	21, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	21, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	22, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	23, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
+	22, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
+	22, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
+	22, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	24, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
 	16, // 8: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
-	19, // 9: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	22, // 9: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
+	20, // 10: stratos.meta.state.v1.Cell.members:type_name -> stratos.meta.state.v1.CellMember
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -1710,7 +2009,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A Snapshot is the database at one height, whatever is committed later. It keeps the file from being tidied up: close
+// it soon. It may be used by many goroutines, one after the other.
+type Snapshot struct {
+	db *DB
+	at state
+
+	mu   sync.Mutex
+	conn *conn // nil after Close
+}
+
+// Snapshot takes the newest committed height.
+func (db *DB) Snapshot() (*Snapshot, error) {
+	if err := db.ready(); err != nil {
+		return nil, err
+	}
+	c, err := db.reader()
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{db: db, conn: c}
+	if s.at, err = pin(c); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, errors.Join(mesh.Errorf(mesh.Unavailable, "the database is closed"), c.close())
+	}
+	db.open++
+	return s, nil
+}
+
+// pin begins a transaction that reads, and so sees one height.
+func pin(c *conn) (state, error) {
+	if err := c.exec("BEGIN"); err != nil {
+		return state{}, err
+	}
+	at, err := readState(c)
+	if err != nil {
+		return at, err
+	}
+	v, err := c.query("SELECT schema_version FROM pragma_schema_version")
+	if err != nil {
+		return at, err
+	}
+	if now := v[0][0].(int64); now != c.version {
+		c.flush()
+		c.version = now
+	}
+	return at, nil
+}
+
+func (db *DB) reader() (*conn, error) {
+	db.mu.Lock()
+	if n := len(db.idle); n > 0 {
+		c := db.idle[n-1]
+		db.idle = db.idle[:n-1]
+		db.mu.Unlock()
+		return c, nil
+	}
+	db.mu.Unlock()
+	c, err := openConn(db.path, db.opts, false)
+	if err != nil {
+		return nil, err
+	}
+	c.version = -1
+	if err = c.pragmas(db.opts); err == nil {
+		err = c.exec("PRAGMA query_only=ON")
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// Height is that of the snapshot.
+func (s *Snapshot) Height() uint64 { return s.at.height }
+
+// Digest is the rolling digest at the height.
+func (s *Snapshot) Digest() [32]byte { return s.at.digest }
+
+// TimeMs is the time of the block at the height.
+func (s *Snapshot) TimeMs() int64 { return s.at.timeMs }
+
+func (s *Snapshot) usable() error {
+	if s.conn == nil {
+		return mesh.Errorf(mesh.Internal, "the snapshot is closed")
+	}
+	return nil
+}
+
+// Query runs a program that only reads. It ends with code 57014 when ctx does. Time and seed, if the program brings none,
+// follow from the height and the program, so that every replica answers the same.
+func (s *Snapshot) Query(ctx context.Context, p *Program) (*wirepb.Outcome, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	pl := planned(p, &s.db.opts.Limits, s.at.timeMs, deriveSeed(s.at.digest[:], s.at.height, 0, p.Digest()))
+	if pl.code != "" {
+		return pl.outcome(nil, 0), nil
+	}
+	stop := watch(ctx, s.conn)
+	defer stop()
+	spent := uint64(0)
+	for tier := pl.tier; ; tier++ {
+		a := &attempt{conn: s.conn, plan: pl, tier: tier, limit: p.GasLimit - spent}
+		if err := a.run(func() bool { return ctx.Err() != nil }, true); err != nil {
+			return nil, s.db.fail(err)
+		}
+		if !a.tooBig || tier+1 == len(tiers) {
+			return pl.outcome(a, spent), nil
+		}
+		spent += a.gas
+	}
+}
+
+// Close gives the snapshot back. It may be called more than once.
+func (s *Snapshot) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	if c == nil {
+		return nil
+	}
+	s.conn = nil
+	err := c.exec("ROLLBACK")
+	s.db.mu.Lock()
+	defer s.db.mu.Unlock()
+	s.db.open--
+	if err == nil && !s.db.closed && len(s.db.idle) < s.db.opts.Readers {
+		s.db.idle = append(s.db.idle, c)
+		return nil
+	}
+	return errors.Join(err, c.close())
+}

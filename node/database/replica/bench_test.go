@@ -1,0 +1,77 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/tlsid"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// BenchmarkWrites is envelopes of one row through a cell of four in this process, by so many clients at once. cpu-us/op is of all
+// four replicas and the clients.
+func BenchmarkWrites(b *testing.B) {
+	for _, clients := range []int{1, 64} {
+		b.Run(fmt.Sprint(clients, " clients"), func(b *testing.B) {
+			g := newGroup(b, 4, Options{})
+			g.start(0, 1, 2, 3)
+			u := g.user("anna")
+			g.equal(g.mustSubmit(u, 0, u.opened()).Height)
+			g.equal(g.mustSubmit(u, 0, u.session(u.link())).Height)
+			last := g.write(u, 0, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+			g.equal(last.Height)
+			cert, err := tlsid.Certificate(u.key)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var conns []*http.Client
+			for _, m := range g.configs[0].Members {
+				t := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey), MaxIdleConnsPerHost: clients}
+				defer t.CloseIdleConnections()
+				conns = append(conns, &http.Client{Transport: t})
+			}
+			var all [][]byte
+			for i := range b.N {
+				all = append(all, u.send(u.envelope(time.Now().UnixMilli(), fmt.Sprintf("INSERT INTO t(v) VALUES(%d)", i))))
+			}
+			var next atomic.Int64
+			before := processor(b)
+			b.SetParallelism(max(clients/2, 1))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					i := int(next.Add(1) - 1)
+					tx := new(wirepb.CellTx)
+					if err := proto.Unmarshal(all[i], tx); err != nil {
+						b.Fatal(err)
+					}
+					m := g.configs[0].Members[i%4]
+					r := new(wirepb.DatabaseReply)
+					if err := rpc.Call(context.Background(), conns[i%4], "https://"+m.Address+wirepb.CellSubmitPath, database.MaxReply, tx, r); err != nil || r.Outcome.Code != "" {
+						b.Error(r, err)
+					}
+				}
+			})
+			b.StopTimer()
+			b.ReportMetric(float64(processor(b)-before)/float64(b.N), "cpu-us/op")
+		})
+	}
+}
+
+// processor is what this process has used, in microseconds.
+func processor(b *testing.B) int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return (u.Utime.Nano() + u.Stime.Nano()) / 1000
+}

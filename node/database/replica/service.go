@@ -1,0 +1,241 @@
+package replica
+
+import (
+	"context"
+	"net/http"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/node/database/replica/replicapb"
+	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/rpc"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// codeCancelled is the outcome of a query whose time was over. It is not signed: another replica may be faster.
+const codeCancelled = "57014"
+
+func (r *Replica) service() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(wirepb.CellSubmitPath, rpc.Handler(database.MaxTx, r.handleSubmit))
+	mux.Handle(wirepb.CellQueryPath, rpc.Handler(database.MaxTx, r.handleQuery))
+	mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.handleStatus))
+	mux.Handle(wirepb.CellSnapshotPath, rpc.Handler(64, r.handleSnapshot))
+	mux.HandleFunc("GET "+wirepb.CellExportPath, r.handleExport)
+	return mux
+}
+
+func busy(what string) error {
+	return mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this replica has all the %s it takes at once", what), "ask another replica, or try again")
+}
+
+// handleSubmit puts a transaction on the log and answers when this replica has applied it. An envelope that was applied before is
+// answered from the record.
+func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]) (proto.Message, error) {
+	raw := wire.Encode(q.Message)
+	t, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if t.envelope == nil {
+		height, err := r.submit(ctx, raw)
+		if mesh.KindOf(err) == mesh.Conflict && err != nil && candidateOf(nil, t).rank == rankAccount { // the cell knows it
+			tip, _ := r.app.at()
+			height, err = tip.Height, nil
+		}
+		return &wirepb.DatabaseReply{Height: height}, err
+	}
+	by, err := t.signer(r.cell.domain)
+	if err != nil {
+		return nil, err
+	}
+	if reply, err := r.recorded(t, by); err == nil || mesh.KindOf(err) != mesh.NotFound {
+		return reply, err
+	}
+	if _, err := r.submit(ctx, raw); err != nil {
+		return nil, err
+	}
+	reply, err := r.recorded(t, by)
+	if mesh.KindOf(err) == mesh.NotFound && err != nil {
+		err = mesh.Errorf(mesh.Conflict, "the envelope was applied, and what became of it is not on record any more")
+	}
+	return reply, err
+}
+
+// submit puts a transaction on the log and waits until it is applied here. A refusal is an error.
+func (r *Replica) submit(ctx context.Context, raw []byte) (int64, error) {
+	if r.engine.ConsensusReactor().WaitSync() {
+		return 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this replica is catching up with the log"), "ask another replica, or try again")
+	}
+	select {
+	case r.submits <- struct{}{}:
+		defer func() { <-r.submits }()
+	default:
+		return 0, busy("transactions")
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.opts.SubmitWait)
+	defer cancel()
+	height, t, err := r.app.results.Submit(ctx, r.engine.Mempool(), raw)
+	if err == nil && t.kind != 0 {
+		err = &mesh.Error{Kind: mesh.Kind(t.kind - 1), Text: t.text, Hint: t.hint}
+	}
+	return height, err
+}
+
+// submitOwn puts a transaction of this replica on the log; it needs no place.
+func (r *Replica) submitOwn(ctx context.Context, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.SubmitWait)
+	defer cancel()
+	_, t, err := r.app.results.Submit(ctx, r.engine.Mempool(), raw)
+	if err == nil && t.kind != 0 {
+		err = &mesh.Error{Kind: mesh.Kind(t.kind - 1), Text: t.text, Hint: t.hint}
+	}
+	return err
+}
+
+// recorded answers an envelope that was applied. NotFound: it was not, or too long ago. What became of an envelope is for whoever has
+// it, signed: nobody else can show it.
+func (r *Replica) recorded(t *transaction, by mesh.PublicKey) (reply *wirepb.DatabaseReply, err error) {
+	id := mesh.DatabaseID(t.envelope.Database)
+	s, done, err := r.snapshot(id)
+	if err != nil {
+		return nil, err
+	}
+	defer done(&err)
+	o, height, err := s.Program(programID(by, t.envelope.Id))
+	if err != nil {
+		return nil, err
+	}
+	return r.answer(id, height, database.Question(t.messages[0].Body), o), nil
+}
+
+// snapshot takes a snapshot of a database's newest state. done gives it back, and joins to err what goes wrong with that.
+func (r *Replica) snapshot(id mesh.DatabaseID) (s *engine.Snapshot, done func(err *error), err error) {
+	v := r.app.view()
+	d := v.database(id[:])
+	switch {
+	case v.fault != nil:
+		return nil, nil, v.fault
+	case d == nil || d.State == dropped:
+		return nil, nil, mesh.Errorf(mesh.NotFound, "there is no such database in this cell")
+	}
+	f, err := r.files.use(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s, err = f.Snapshot(); err != nil {
+		r.giveBack(id, &err)
+		return nil, nil, err
+	}
+	return s, func(err *error) {
+		if e := s.Close(); e != nil && *err == nil {
+			*err = e
+		}
+		r.giveBack(id, err)
+	}, nil
+}
+
+func (r *Replica) giveBack(id mesh.DatabaseID, err *error) {
+	if e := r.files.done(id); e != nil && *err == nil {
+		*err = e
+	}
+}
+
+// answer signs what statements gave.
+func (r *Replica) answer(id mesh.DatabaseID, height uint64, question [32]byte, o *wirepb.Outcome) *wirepb.DatabaseReply {
+	sum := database.OutcomeDigest(o)
+	c := r.config
+	a := &wirepb.Answer{Cell: c.Cell[:], Version: c.Version, Database: id[:], Height: int64(height), Question: question[:], Outcome: sum[:]}
+	return &wirepb.DatabaseReply{Outcome: o, Answer: signed.Seal(r.cell.domain, r.answerKey, sign.Answer, a), Height: int64(height)}
+}
+
+// handleQuery runs statements that only read, for the session whose key the connection shows.
+func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (reply proto.Message, err error) {
+	m := q.Message
+	if err := database.CheckQuery(m); err != nil {
+		return nil, err
+	}
+	if m.GasLimit > r.opts.QueryGas {
+		return nil, mesh.Errorf(mesh.Invalid, "the query may take %d gas, at most %d", m.GasLimit, r.opts.QueryGas)
+	}
+	if err := r.await(ctx, m.MinHeight); err != nil {
+		return nil, err
+	}
+	tip, _ := r.app.at()
+	v := r.app.view()
+	_, err = v.may(q.Peer, grant.Read, m.Database, max(tip.TimeMs, r.app.now().UnixMilli()))
+	if v.fault != nil {
+		return nil, v.fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	give, err := r.turns.take(ctx, mesh.DatabaseID(m.Database))
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	ctx, cancel := context.WithTimeout(ctx, r.opts.QueryTime)
+	defer cancel()
+	id := mesh.DatabaseID(m.Database)
+	s, done, err := r.snapshot(id)
+	if err != nil {
+		return nil, err
+	}
+	defer done(&err)
+	o, err := s.Query(ctx, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit})
+	if err != nil {
+		return nil, err
+	}
+	if o.Code == codeCancelled {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
+	}
+	return r.answer(id, s.Height(), database.QueryQuestion(m), o), nil
+}
+
+// await blocks until height h is applied here.
+func (r *Replica) await(ctx context.Context, h int64) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.HeightWait)
+	defer cancel()
+	for {
+		tip, next := r.app.at()
+		if tip.Height >= h {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return mesh.Errorf(mesh.Unavailable, "this replica is at height %d, not yet at %d", tip.Height, h)
+		}
+	}
+}
+
+// handleStatus says how the replica stands: to a member of all databases, to a session of those of its account.
+func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
+	tip, _ := r.app.at()
+	m := &wirepb.CellStatus{Height: tip.Height, TimeMs: tip.TimeMs, Base: r.engine.BlockStore().Base()}
+	v := r.app.view()
+	if c := v.certificate(); c != nil {
+		p := new(wirepb.Checkpoint)
+		if err := wire.Decode(c.Checkpoints[0].Body, signed.MaxBody, p); err != nil {
+			return nil, err
+		}
+		m.Checkpoint = p.Height
+	}
+	_, member := r.cell.member(q.Peer)
+	rights, err := v.rights(q.Peer, max(tip.TimeMs, r.app.now().UnixMilli()))
+	session := err == nil
+	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
+		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && rights.Allow(grant.Read, grant.Database(d.Name), "", tip.TimeMs) == nil) {
+			sum := rollingDigest(d)
+			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:]})
+		}
+	})
+	return m, v.fault
+}

@@ -1,0 +1,149 @@
+package database
+
+import (
+	"crypto/sha256"
+
+	"lukechampine.com/blake3"
+
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Limits of what a cell is sent.
+const (
+	MaxAheadMs = 10 * 60 * 1000 // of an envelope's not_after, and of a view's age. Who writes takes at most half of it: clocks differ
+
+	// MaxTx bounds a transaction of a cell's log: a signed body and its frame.
+	MaxTx = signed.MaxBody + 16<<10
+	// MaxReply bounds a reply: the results of an envelope or a query, and its frame.
+	MaxReply = 16 << 20
+
+	MaxAuthorities = 64 // that a cell's genesis names
+)
+
+// CheckEnvelope checks an envelope by itself. What its statements are the engine tells.
+func CheckEnvelope(e *wirepb.Envelope) error {
+	switch {
+	case len(e.Database) != len(mesh.DatabaseID{}) || len(e.Id) != 16:
+		return mesh.Errorf(mesh.Invalid, "an envelope names a database and itself with 16 bytes each")
+	case e.NotAfterMs <= 0:
+		return mesh.Errorf(mesh.Invalid, "an envelope says after which time it is refused")
+	case e.GasLimit == 0 || len(e.Statements) == 0:
+		return mesh.Errorf(mesh.Invalid, "an envelope has statements and a gas limit")
+	}
+	if v := e.View; v != nil {
+		if v.TimeMs <= 0 || len(v.Seed) != 32 || len(v.Results) > len(e.Statements) {
+			return mesh.Errorf(mesh.Invalid, "an envelope's view has a time, a seed of 32 bytes, and no more results than there are statements")
+		}
+		for _, r := range v.Results {
+			if len(r) != 32 {
+				return mesh.Errorf(mesh.Invalid, "a digest of an envelope's view has %d bytes, want 32", len(r))
+			}
+		}
+	}
+	return nil
+}
+
+// CheckQuery checks a query by itself.
+func CheckQuery(q *wirepb.DatabaseQuery) error {
+	if len(q.Database) != len(mesh.DatabaseID{}) || len(q.Statements) == 0 || q.GasLimit == 0 || q.MinHeight < 0 {
+		return mesh.Errorf(mesh.Invalid, "a query names a database, statements, a gas limit, and no height below 0")
+	}
+	return nil
+}
+
+// CheckNotice checks a notice by itself.
+func CheckNotice(n *wirepb.Notice) error {
+	switch {
+	case len(n.Database) != len(mesh.DatabaseID{}) || len(n.Cell) != len(mesh.CellID{}) || len(n.Owner) != len(mesh.Account{}):
+		return mesh.Errorf(mesh.Invalid, "a notice names a database, its cell and its owner")
+	case n.Sequence == 0 || n.State < Open || n.State > Dropped:
+		return mesh.Errorf(mesh.Invalid, "a notice has a sequence from 1 and a state from %d to %d", Open, Dropped)
+	case n.Dialect != Postgres && n.Dialect != SQLite:
+		return mesh.Errorf(mesh.Invalid, "there is no dialect %.20q", n.Dialect)
+	}
+	return mesh.CheckDatabase(n.Name)
+}
+
+// CheckCheckpoint checks a checkpoint by itself.
+func CheckCheckpoint(c *wirepb.Checkpoint) error {
+	if len(c.Cell) != len(mesh.CellID{}) || c.Version == 0 || c.Height <= 0 || c.TimeMs < 0 || len(c.State) != 32 || len(c.Databases) > MaxCellDatabases {
+		return mesh.Errorf(mesh.Invalid, "a checkpoint names a cell, its height, its state, and at most %d databases", MaxCellDatabases)
+	}
+	before := ""
+	for _, d := range c.Databases {
+		if len(d.GetDatabase()) != len(mesh.DatabaseID{}) || string(d.Database) <= before || d.Height < 0 || d.Height > c.Height || len(d.Digest) != 32 || len(d.Content) != 32 {
+			return mesh.Errorf(mesh.Invalid, "a checkpoint lists databases by rising id, each with height and digests")
+		}
+		before = string(d.Database)
+	}
+	return nil
+}
+
+// CheckCertificate returns the checkpoint of a certificate if enough of a cell's members signed it. members are their answer keys.
+func CheckCertificate(d sign.Domain, c *wirepb.Certificate, members []mesh.PublicKey) (*wirepb.Checkpoint, error) {
+	if len(c.GetCheckpoints()) > len(members) || len(c.GetCheckpoints()) == 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "a certificate of %d checkpoints by %d members", len(c.GetCheckpoints()), len(members))
+	}
+	m := new(wirepb.Checkpoint)
+	seen := map[mesh.PublicKey]bool{}
+	for i, s := range c.Checkpoints {
+		by, err := signed.Verify(d, s, sign.Checkpoint)
+		if err != nil {
+			return nil, err
+		}
+		member := false
+		for _, k := range members {
+			member = member || k == by
+		}
+		if !member || seen[by] || string(s.Body) != string(c.Checkpoints[0].Body) {
+			return nil, mesh.Errorf(mesh.Denied, "a certificate wants the same checkpoint by different members of the cell")
+		}
+		seen[by] = true
+		if i == 0 {
+			if err := wire.Decode(s.Body, signed.MaxBody, m); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !Certified(len(seen), len(members)) {
+		return nil, mesh.Errorf(mesh.Denied, "%d of %d members have signed the checkpoint: too few", len(seen), len(members))
+	}
+	return m, CheckCheckpoint(m)
+}
+
+// Question is what an answer names an envelope by: SHA-256 of its body as it was signed.
+func Question(body []byte) [32]byte { return sha256.Sum256(body) }
+
+// QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for.
+func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
+	return sha256.Sum256(wire.Encode(&wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit}))
+}
+
+// OutcomeDigest covers of an outcome what decides: code, the statement that failed, results and usage, not the texts.
+func OutcomeDigest(o *wirepb.Outcome) [32]byte {
+	return blake3.Sum256(wire.Encode(&wirepb.Outcome{Code: o.GetCode(), Failed: o.GetFailed(), Results: o.GetResults(), Usage: o.GetUsage()}))
+}
+
+// OpenReply returns the signed answer of a reply with an outcome, and who signed it. Whether that is a member of the cell, and whether
+// the answer is of what was asked, the caller knows.
+func OpenReply(d sign.Domain, r *wirepb.DatabaseReply) (*wirepb.Answer, mesh.PublicKey, error) {
+	a := new(wirepb.Answer)
+	by, err := signed.Open(d, r.GetAnswer(), sign.Answer, a)
+	if err != nil {
+		return nil, by, err
+	}
+	if sum := OutcomeDigest(r.Outcome); string(sum[:]) != string(a.Outcome) {
+		return nil, by, mesh.Errorf(mesh.Corrupt, "the replica %s signed another outcome than it sent", by)
+	}
+	return a, by, nil
+}
+
+// Contradict tells whether two answers, by whichever members, cannot both be true.
+func Contradict(a, b *wirepb.Answer) bool {
+	return string(a.Cell) == string(b.Cell) && a.Version == b.Version && string(a.Database) == string(b.Database) && a.Height == b.Height &&
+		string(a.Question) == string(b.Question) && string(a.Outcome) != string(b.Outcome)
+}

@@ -1,0 +1,17 @@
+package wirepb
+
+// Paths of a replica's API. Each takes and answers one message by POST over mutual TLS, in which the replica shows its answer key.
+//
+//	CellSubmitPath  CellTx -> DatabaseReply         apply a transaction and wait for it
+//	CellQueryPath   DatabaseQuery -> DatabaseReply
+//	CellStatusPath  CellStatusRequest -> CellStatus
+//	CellSnapshotPath  SnapshotRequest -> SnapshotAnswer, to members
+//	CellExportPath    GET, with height and what: the state, or a database by its id; to members. See node/database/replica
+const (
+	CellSubmitPath = "/v1/submit"
+	CellQueryPath  = "/v1/query"
+	CellStatusPath = "/v1/status"
+
+	CellSnapshotPath = "/v1/snapshot"
+	CellExportPath   = "/v1/export/{height}/{what}"
+)
