@@ -35,9 +35,9 @@ type entry struct {
 	last              *attempt // that went well and wrote; else nil
 }
 
-// Begin begins a block, after the block or view that is under way. Conflict: the file has this height; ask Recorded.
+// Begin begins a block, after the block that is under way. Conflict: the file has this height; ask Recorded.
 func (db *DB) Begin(h Header) (*Block, error) {
-	<-db.turn
+	db.takeTurn()
 	b, err := db.begin(h)
 	if err != nil {
 		db.turn <- struct{}{}

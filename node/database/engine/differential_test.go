@@ -268,7 +268,7 @@ func (r *rig) disturb(chance *rand.Rand, programs []*Program) {
 	s := r.snapshot()
 	defer s.Close()
 	for _, p := range programs[:chance.IntN(len(programs))] {
-		if _, err := r.db.View(context.Background(), p); err != nil {
+		if _, _, err := r.db.View(context.Background(), p); err != nil {
 			r.t.Fatal(err)
 		}
 		if _, err := s.Query(context.Background(), p); err != nil {

@@ -13,14 +13,12 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -39,10 +37,12 @@ type DB struct {
 	path string
 	opts Options
 
+	views  chan struct{} // holds one token: at most one view waits for the turn, so that a block waits for no other
 	turn   chan struct{} // holds one token: whose it is has the writer
 	writer *conn
 
 	mu     sync.Mutex
+	yield  func() // ends the view that has the turn; nil: there is none
 	at     state
 	broken error
 	idle   []*conn // readers
@@ -70,7 +70,7 @@ func Open(path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: path, opts: o, writer: c, turn: make(chan struct{}, 1)}
+	db := &DB{path: path, opts: o, writer: c, turn: make(chan struct{}, 1), views: make(chan struct{}, 1)}
 	if err := db.prepare(); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
@@ -80,6 +80,7 @@ func Open(path string, opts Options) (*DB, error) {
 		}
 	}
 	db.turn <- struct{}{}
+	db.views <- struct{}{}
 	return db, nil
 }
 
@@ -241,84 +242,6 @@ func settle(c *conn, a *attempt, lost func() error) error {
 }
 
 func never() bool { return false }
-
-// View runs programs one after the other on the newest state, and undoes them all. It returns the outcome of the last, or
-// of the first that failed. Blocks wait until it ends.
-func (db *DB) View(ctx context.Context, programs ...*Program) (*wirepb.Outcome, error) {
-	select {
-	case <-db.turn:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	defer func() { db.turn <- struct{}{} }()
-	if err := db.ready(); err != nil {
-		return nil, err
-	}
-	c, at := db.writer, db.state()
-	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
-		return nil, db.fail(err)
-	}
-	o, changed, err := viewed(ctx, c, at, db.opts.Limits, programs)
-	if !c.outside() {
-		err = errors.Join(err, c.exec("ROLLBACK"))
-	}
-	if changed || c.outside() && err != nil {
-		c.flush()
-	}
-	if err != nil {
-		return nil, db.fail(err)
-	}
-	return o, nil
-}
-
-func viewed(ctx context.Context, c *conn, at state, l Limits, programs []*Program) (o *wirepb.Outcome, changed bool, err error) {
-	stop := watch(ctx, c)
-	defer stop()
-	for i, p := range programs {
-		pl := planned(p, &l, at.timeMs, deriveSeed(at.digest[:], at.height, uint64(i), p.Digest()))
-		var a *attempt
-		o, a, err = execute(c, pl, func() bool { return ctx.Err() != nil }, func() error { return nil })
-		changed = changed || a != nil && a.before != nil
-		if err != nil || o.Code != "" {
-			return o, changed, err
-		}
-	}
-	if o == nil {
-		return nil, changed, mesh.Errorf(mesh.Invalid, "a view of no program")
-	}
-	return o, changed, nil
-}
-
-// watch interrupts what runs on c when ctx ends, until stop is called. SQLite forgets an interrupt that comes between two
-// statements, so that it comes again and again.
-func watch(ctx context.Context, c *conn) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-done:
-			return
-		case <-ctx.Done():
-		}
-		again := time.NewTicker(5 * time.Millisecond)
-		defer again.Stop()
-		for {
-			c.interrupt()
-			select {
-			case <-done:
-				return
-			case <-again.C:
-			}
-		}
-	}()
-	return func() {
-		close(done)
-		<-ended
-	}
-}
 
 func syncDir(dir string) error {
 	f, err := os.Open(dir)
