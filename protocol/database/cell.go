@@ -3,6 +3,7 @@ package database
 import (
 	"crypto/sha256"
 
+	"google.golang.org/protobuf/proto"
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -15,6 +16,8 @@ import (
 // Limits of what a cell is sent.
 const (
 	MaxAheadMs = 10 * 60 * 1000 // of an envelope's not_after, and of a view's age. Who writes takes at most half of it: clocks differ
+
+	MaxViewAheadMs = 60 * 1000 // of a view's time before the block's: it is its author's clock
 
 	// MaxTx bounds a transaction of a cell's log: a signed body and its frame.
 	MaxTx = signed.MaxBody + 16<<10
@@ -34,14 +37,19 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 	case e.GasLimit == 0 || len(e.Statements) == 0:
 		return mesh.Errorf(mesh.Invalid, "an envelope has statements and a gas limit")
 	}
-	if v := e.View; v != nil {
-		if v.TimeMs <= 0 || len(v.Seed) != 32 || len(v.Results) > len(e.Statements) {
-			return mesh.Errorf(mesh.Invalid, "an envelope's view has a time, a seed of 32 bytes, and no more results than there are statements")
-		}
-		for _, r := range v.Results {
-			if len(r) != 32 {
-				return mesh.Errorf(mesh.Invalid, "a digest of an envelope's view has %d bytes, want 32", len(r))
-			}
+	return checkView(e.View, len(e.Statements))
+}
+
+func checkView(v *wirepb.View, statements int) error {
+	if v == nil {
+		return nil
+	}
+	if v.TimeMs <= 0 || len(v.Seed) != 32 || len(v.Results) > statements {
+		return mesh.Errorf(mesh.Invalid, "a view has a time, a seed of 32 bytes, and no more results than there are statements")
+	}
+	for _, r := range v.Results {
+		if len(r) != 32 {
+			return mesh.Errorf(mesh.Invalid, "a digest of a view has %d bytes, want 32", len(r))
 		}
 	}
 	return nil
@@ -52,7 +60,10 @@ func CheckQuery(q *wirepb.DatabaseQuery) error {
 	if len(q.Database) != len(mesh.DatabaseID{}) || len(q.Statements) == 0 || q.GasLimit == 0 || q.MinHeight < 0 {
 		return mesh.Errorf(mesh.Invalid, "a query names a database, statements, a gas limit, and no height below 0")
 	}
-	return nil
+	if q.Tentative && q.View == nil {
+		return mesh.Errorf(mesh.Invalid, "a tentative query has a view")
+	}
+	return checkView(q.View, len(q.Statements))
 }
 
 // CheckNotice checks a notice by itself.
@@ -120,7 +131,9 @@ func Question(body []byte) [32]byte { return sha256.Sum256(body) }
 
 // QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for.
 func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
-	return sha256.Sum256(wire.Encode(&wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit}))
+	q = proto.Clone(q).(*wirepb.DatabaseQuery)
+	q.MinHeight = 0
+	return sha256.Sum256(wire.Encode(q))
 }
 
 // OutcomeDigest covers of an outcome what decides: code, the statement that failed, results and usage, not the texts.

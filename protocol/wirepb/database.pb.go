@@ -640,7 +640,7 @@ func (x *Envelope) GetView() *View {
 // View is what an author of an interactive transaction began with and saw.
 type View struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // at most 10 minutes before the block's
+	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // at most 10 minutes before the block's, 1 minute after it
 	Seed          []byte                 `protobuf:"bytes,2,opt,name=seed,proto3" json:"seed,omitempty"`                    // 32 bytes
 	Results       [][]byte               `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`              // digest of each statement's Result, in order
 	unknownFields protoimpl.UnknownFields
@@ -1370,6 +1370,8 @@ type DatabaseQuery struct {
 	Statements    []*Statement           `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
 	GasLimit      uint64                 `protobuf:"varint,3,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
 	MinHeight     int64                  `protobuf:"varint,4,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"` // wait until the database has this height
+	View          *View                  `protobuf:"bytes,10,opt,name=view,proto3" json:"view,omitempty"`                            // time and seed; default: of the newest block that touched the database
+	Tentative     bool                   `protobuf:"varint,11,opt,name=tentative,proto3" json:"tentative,omitempty"`                 // they may write, and all is undone. Results whose digests the view has are checked, and left out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1430,6 +1432,20 @@ func (x *DatabaseQuery) GetMinHeight() int64 {
 		return x.MinHeight
 	}
 	return 0
+}
+
+func (x *DatabaseQuery) GetView() *View {
+	if x != nil {
+		return x.View
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetTentative() bool {
+	if x != nil {
+		return x.Tentative
+	}
+	return false
 }
 
 // DatabaseReply is what became of a query or a transaction.
@@ -1884,7 +1900,7 @@ const file_database_proto_rawDesc = "" +
 	"\bdatabase\x18\x03 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x04 \x01(\x03R\x06height\x12\x1a\n" +
 	"\bquestion\x18\x05 \x01(\fR\bquestion\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xa3\x01\n" +
+	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xec\x01\n" +
 	"\rDatabaseQuery\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
 	"\n" +
@@ -1892,7 +1908,10 @@ const file_database_proto_rawDesc = "" +
 	"statements\x12\x1b\n" +
 	"\tgas_limit\x18\x03 \x01(\x04R\bgasLimit\x12\x1d\n" +
 	"\n" +
-	"min_height\x18\x04 \x01(\x03R\tminHeight\"\x8c\x01\n" +
+	"min_height\x18\x04 \x01(\x03R\tminHeight\x12)\n" +
+	"\x04view\x18\n" +
+	" \x01(\v2\x15.stratos.wire.v1.ViewR\x04view\x12\x1c\n" +
+	"\ttentative\x18\v \x01(\bR\ttentative\"\x8c\x01\n" +
 	"\rDatabaseReply\x122\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
 	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x12\x16\n" +
@@ -1984,15 +2003,16 @@ var file_database_proto_depIdxs = []int32{
 	12, // 11: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
 	25, // 12: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
 	5,  // 13: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
-	11, // 14: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	25, // 15: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	22, // 16: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	16, // 17: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 14: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
+	11, // 15: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	25, // 16: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	22, // 17: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	16, // 18: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }

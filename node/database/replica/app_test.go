@@ -80,7 +80,7 @@ func TestRefused(t *testing.T) {
 		}},
 		{"a view of the future", mesh.Conflict, func(now int64) []byte {
 			e := u.envelope(now, "SELECT 1")
-			e.View = &wirepb.View{TimeMs: now + 1, Seed: make([]byte, 32)}
+			e.View = &wirepb.View{TimeMs: now + database.MaxViewAheadMs + 1, Seed: make([]byte, 32)}
 			return u.send(e)
 		}},
 		{"a view of long ago", mesh.Conflict, func(now int64) []byte {

@@ -19,6 +19,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/consensus"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database/engine"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/tlsid"
@@ -310,6 +311,7 @@ func TestCell(t *testing.T) {
 	g.lie(u, last.Height)
 	g.refusals(u, last)
 	g.once(u)
+	last = g.transaction(u)
 	g.equal(last.Height)
 	g.certified(u, last.Height)
 }
@@ -356,6 +358,72 @@ func (g *group) refusals(u *user, last *wirepb.Answer) {
 	if _, err := g.query(u, 0, last.Height+1_000_000, "SELECT 1"); mesh.KindOf(err) != mesh.Unavailable {
 		t.Errorf("a height that does not come: %v", err)
 	}
+}
+
+// transaction goes statement by statement at one replica, and then through the log, where what was seen must still be so.
+func (g *group) transaction(u *user) *wirepb.Answer {
+	t := g.t
+	view := &wirepb.View{TimeMs: time.Now().UnixMilli(), Seed: make([]byte, 32)}
+	var done []*wirepb.Statement
+	ask := func(sql string) *wirepb.Outcome {
+		done = append(done, &wirepb.Statement{Sql: sql})
+		reply := new(wirepb.DatabaseReply)
+		q := &wirepb.DatabaseQuery{Database: u.database[:], Statements: done, GasLimit: 10_000_000, View: view, Tentative: true}
+		if err := g.call(u, 1, wirepb.CellQueryPath, q, reply); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if a := g.open(1, reply); mesh.DatabaseID(a.Database) != u.database || string(a.Question) != string(question(q)) {
+			t.Errorf("%s: signed as %v", sql, a)
+		}
+		return reply.Outcome
+	}
+	see := func(o *wirepb.Outcome) *wirepb.Result {
+		if o.Code != "" || len(o.Results) != 1 {
+			t.Fatalf("got %v, want one result", o)
+		}
+		sum := engine.ResultDigest(o.Results[0])
+		view.Results = append(view.Results, sum[:])
+		return o.Results[0]
+	}
+	see(ask("INSERT INTO t(v) VALUES('in a transaction')"))
+	mine := see(ask("SELECT count(*) FROM t WHERE v = 'in a transaction'"))
+	if n := mine.Rows[0].Values[0].GetInteger(); n != 1 {
+		t.Errorf("the transaction sees %d of its rows", n)
+	}
+	if o := ask("INSERT INTO t(id) VALUES(NULL), (1)"); o.Code != "23505" {
+		t.Errorf("a statement that fails: %v", o)
+	}
+	done = done[:2] // back to the savepoint before it
+	for i := range 4 {
+		reply, err := g.query(u, i, 0, "SELECT count(*) FROM t WHERE v = 'in a transaction'")
+		if err != nil || reply.Outcome.Results[0].Rows[0].Values[0].GetInteger() != 0 {
+			t.Errorf("replica %d shows what was not committed: %v, %v", i, reply, err)
+		}
+	}
+	commit := func() (*wirepb.DatabaseReply, int) {
+		i := 2
+		e := u.envelope(time.Now().UnixMilli())
+		e.Statements, e.View = done, view
+		return g.mustSubmit(u, i, u.send(e)), i
+	}
+	if reply, i := commit(); reply.Outcome.Code != "" {
+		t.Errorf("the commit: %v", reply.Outcome)
+	} else {
+		g.open(i, reply)
+	}
+	reply, i := commit() // the same again is another transaction, which sees the first
+	if reply.Outcome.Code != "40001" {
+		t.Errorf("a transaction that another one overtook: %v", reply.Outcome)
+	}
+	if o := ask("SELECT 1"); o.Code != "40001" {
+		t.Errorf("a statement of such a transaction: %v", o)
+	}
+	return g.open(i, reply)
+}
+
+func question(q *wirepb.DatabaseQuery) []byte {
+	sum := database.QueryQuestion(q)
+	return sum[:]
 }
 
 // once sends one envelope to each replica.

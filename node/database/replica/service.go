@@ -155,8 +155,8 @@ func (r *Replica) answer(id mesh.DatabaseID, height uint64, question [32]byte, o
 	return &wirepb.DatabaseReply{Outcome: o, Answer: signed.Seal(r.cell.domain, r.answerKey, sign.Answer, a), Height: int64(height)}
 }
 
-// handleQuery runs statements that only read, for the session whose key the connection shows.
-func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (reply proto.Message, err error) {
+// handleQuery runs statements of which nothing stays, for the session whose key the connection shows.
+func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (proto.Message, error) {
 	m := q.Message
 	if err := database.CheckQuery(m); err != nil {
 		return nil, err
@@ -167,36 +167,71 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	if err := r.await(ctx, m.MinHeight); err != nil {
 		return nil, err
 	}
+	op := grant.Read
+	if m.Tentative {
+		op |= grant.Write
+	}
 	tip, _ := r.app.at()
 	v := r.app.view()
-	_, err = v.may(q.Peer, grant.Read, m.Database, max(tip.TimeMs, r.app.now().UnixMilli()))
+	d, err := v.may(q.Peer, op, m.Database, max(tip.TimeMs, r.app.now().UnixMilli()))
 	if v.fault != nil {
 		return nil, v.fault
 	}
 	if err != nil {
 		return nil, err
 	}
-	give, err := r.turns.take(ctx, mesh.DatabaseID(m.Database))
+	if m.Tentative && d.State == database.ReadOnly {
+		return nil, readOnly(d.Name)
+	}
+	id := mesh.DatabaseID(m.Database)
+	give, err := r.turns.take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	defer give()
 	ctx, cancel := context.WithTimeout(ctx, r.opts.QueryTime)
 	defer cancel()
-	id := mesh.DatabaseID(m.Database)
-	s, done, err := r.snapshot(id)
-	if err != nil {
+	run := r.read
+	if m.Tentative {
+		run = r.tentative
+	}
+	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View})
+	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
-	defer done(&err)
-	o, err := s.Query(ctx, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit})
-	if err != nil {
-		return nil, err
-	}
-	if o.Code == codeCancelled {
+	if err != nil || o.Code == codeCancelled {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
 	}
-	return r.answer(id, s.Height(), database.QueryQuestion(m), o), nil
+	return r.answer(id, height, database.QueryQuestion(m), o), nil
+}
+
+// read runs a program that only reads.
+func (r *Replica) read(ctx context.Context, id mesh.DatabaseID, p *engine.Program) (o *wirepb.Outcome, height uint64, err error) {
+	s, done, err := r.snapshot(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done(&err)
+	o, err = s.Query(ctx, p)
+	return o, s.Height(), err
+}
+
+// tentative runs a program on the newest state and undoes it. What its author has seen already is left out.
+func (r *Replica) tentative(ctx context.Context, id mesh.DatabaseID, p *engine.Program) (o *wirepb.Outcome, height uint64, err error) {
+	f, err := r.files.use(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.giveBack(id, &err)
+	for {
+		o, height, err = f.View(ctx, p)
+		if err == nil {
+			o.Results = o.Results[min(len(p.View.Results), len(o.Results)):]
+		}
+		if err == nil || mesh.KindOf(err) != mesh.Unavailable || ctx.Err() != nil {
+			return o, height, err
+		}
+	}
 }
 
 // await blocks until height h is applied here.

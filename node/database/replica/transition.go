@@ -233,18 +233,20 @@ func (v *view) envelopeBy(c *cell, e *wirepb.Envelope, by mesh.PublicKey, nowMs 
 	case err != nil:
 		return err
 	case d.State == database.ReadOnly:
-		return mesh.Errorf(mesh.Denied, "database %q is read-only", d.Name)
+		return readOnly(d.Name)
 	case nowMs > e.NotAfterMs:
 		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "the envelope's time is over by %d ms", nowMs-e.NotAfterMs), "sign it again")
 	case e.NotAfterMs-nowMs > database.MaxAheadMs:
 		return mesh.Errorf(mesh.Invalid, "the envelope may wait for %d ms, at most %d", e.NotAfterMs-nowMs, database.MaxAheadMs)
 	case e.GasLimit > c.rules.EnvelopeGas:
 		return mesh.Errorf(mesh.Invalid, "the envelope may take %d gas, at most %d", e.GasLimit, c.rules.EnvelopeGas)
-	case e.View != nil && (e.View.TimeMs > nowMs || nowMs-e.View.TimeMs > database.MaxAheadMs):
-		return mesh.Errorf(mesh.Conflict, "the transaction began at %d ms, which is not within %d ms before %d", e.View.TimeMs, database.MaxAheadMs, nowMs)
+	case e.View != nil && (e.View.TimeMs-nowMs > database.MaxViewAheadMs || nowMs-e.View.TimeMs > database.MaxAheadMs):
+		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "the transaction began at %d ms, which is too far from %d", e.View.TimeMs, nowMs), "begin it again, or set the clock")
 	}
 	return nil
 }
+
+func readOnly(name string) error { return mesh.Errorf(mesh.Denied, "database %q is read-only", name) }
 
 // checkpoint counts a member's signature of what is pending. Of its contents nothing is known here; the rest must be as it was.
 func (s *step) checkpoint(t *transaction) error {
