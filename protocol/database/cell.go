@@ -136,6 +136,9 @@ func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
 	return sha256.Sum256(wire.Encode(q))
 }
 
+// ResultDigest is what a view holds of a result that its author has seen.
+func ResultDigest(r *wirepb.Result) [32]byte { return blake3.Sum256(wire.Encode(r)) }
+
 // OutcomeDigest covers of an outcome what decides: code, the statement that failed, results and usage, not the texts.
 func OutcomeDigest(o *wirepb.Outcome) [32]byte {
 	return blake3.Sum256(wire.Encode(&wirepb.Outcome{Code: o.GetCode(), Failed: o.GetFailed(), Results: o.GetResults(), Usage: o.GetUsage()}))

@@ -55,7 +55,7 @@ func (p *Program) Digest() [32]byte {
 }
 
 // ResultDigest is what View.results holds of a result.
-func ResultDigest(r *wirepb.Result) [32]byte { return blake3.Sum256(wire.Encode(r)) }
+func ResultDigest(r *wirepb.Result) [32]byte { return database.ResultDigest(r) }
 
 // A plan is a program that was looked at: what of it depends neither on the schema nor on the state.
 type plan struct {

@@ -1,0 +1,133 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"time"
+
+	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A transaction goes statement by statement. Each is tried at a replica, after those before it; COMMIT puts all of them on the log,
+// with digests of what the client saw. What only reads, before anything is written, is asked for by itself, as in PostgreSQL's READ
+// COMMITTED: whether it is still so matters only when something is written that may follow from it.
+type transaction struct {
+	view       *wirepb.View // its results are those of statements
+	statements []*wirepb.Statement
+	written    bool
+	steady     bool // REPEATABLE READ or more: reads are asked for with those before them
+	readOnly   bool
+	implicit   bool // of a text or a pipeline of several statements, without BEGIN
+	savepoints []savepoint
+	last       time.Time // of its last statement
+}
+
+// A savepoint is how things stood.
+type savepoint struct {
+	name          string
+	statements    int
+	written       bool
+	values, local map[string]string // settings
+	portals       []*portal
+}
+
+func newTransaction(implicit bool) *transaction {
+	t := &transaction{view: &wirepb.View{TimeMs: time.Now().UnixMilli(), Seed: make([]byte, 32)}, implicit: implicit, last: time.Now()}
+	rand.Read(t.view.Seed)
+	return t
+}
+
+// program is the transaction's statements and one more, if any, as a program.
+func (t *transaction) program(set *wirepb.Settings, more ...*wirepb.Statement) Program {
+	return Program{Statements: append(slices.Clip(t.statements), more...), Settings: set, View: t.view}
+}
+
+// run tries a statement and notes what came of it. known tells that it does not only read.
+func (t *transaction) run(ctx context.Context, db Database, level Level, set *wirepb.Settings, st *wirepb.Statement, reads bool) (*wirepb.Result, *sqlError) {
+	var o *wirepb.Outcome
+	var err error
+	wrote := !reads
+	if reads && !t.written {
+		p := Program{Statements: []*wirepb.Statement{st}, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed}}
+		if t.steady {
+			p = t.program(set, st)
+			o, err = db.Try(ctx, level, p)
+		} else {
+			o, err = db.Query(ctx, level, p)
+		}
+		wrote = err == nil && o.Code == readOnlyCode
+	}
+	if wrote || t.written {
+		if t.readOnly && wrote {
+			return nil, newError(readOnlyCode, "cannot execute %s in a read-only transaction", verb(st.Sql))
+		}
+		o, err = db.Try(ctx, Fast, t.program(set, st)) // the log looks at what it says
+	}
+	if err != nil {
+		return nil, errorOf(err)
+	}
+	if e := failure(o); e != nil {
+		return nil, e
+	}
+	if len(o.Results) != 1 {
+		return nil, newError("XX000", "a replica gave %d results for a statement", len(o.Results))
+	}
+	sum := database.ResultDigest(o.Results[0])
+	t.statements, t.view.Results = append(t.statements, st), append(t.view.Results, sum[:])
+	t.written = t.written || wrote
+	return o.Results[0], nil
+}
+
+// readOnlyCode is what replicas answer to a query that writes.
+const readOnlyCode = "25006"
+
+// commit puts the transaction on the log, unless it only read.
+func (t *transaction) commit(ctx context.Context, db Database, set *wirepb.Settings) *sqlError {
+	if !t.written {
+		return nil
+	}
+	o, err := db.Exec(ctx, t.program(set))
+	if err != nil {
+		return errorOf(err)
+	}
+	return failure(o)
+}
+
+// save notes a savepoint.
+func (t *transaction) save(s savepoint) {
+	s.statements, s.written = len(t.statements), t.written
+	t.savepoints = append(t.savepoints, s)
+}
+
+// find returns the place of the newest savepoint of a name.
+func (t *transaction) find(name string) (int, *sqlError) {
+	for i, s := range slices.Backward(t.savepoints) {
+		if s.name == name {
+			return i, nil
+		}
+	}
+	return 0, newError("3B001", "savepoint \"%s\" does not exist", name)
+}
+
+// back forgets what came after a savepoint, which stays.
+func (t *transaction) back(name string) (savepoint, *sqlError) {
+	i, refused := t.find(name)
+	if refused != nil {
+		return savepoint{}, refused
+	}
+	s := t.savepoints[i]
+	t.savepoints = t.savepoints[:i+1]
+	t.statements, t.view.Results, t.written = t.statements[:s.statements], t.view.Results[:s.statements], s.written
+	return s, nil
+}
+
+// release forgets a savepoint and those after it.
+func (t *transaction) release(name string) *sqlError {
+	i, refused := t.find(name)
+	if refused == nil {
+		t.savepoints = t.savepoints[:i]
+	}
+	return refused
+}
