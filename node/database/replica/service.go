@@ -106,7 +106,7 @@ func (r *Replica) recorded(t *transaction, by mesh.PublicKey) (reply *wirepb.Dat
 	defer done(&err)
 	o, height, err := s.Program(programID(by, t.envelope.Id))
 	if err != nil {
-		return nil, err
+		return nil, r.intact(err)
 	}
 	return r.answer(id, height, database.Question(t.messages[0].Body), o), nil
 }
@@ -123,11 +123,11 @@ func (r *Replica) snapshot(id mesh.DatabaseID) (s *engine.Snapshot, done func(er
 	}
 	f, err := r.files.use(id)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, r.intact(err)
 	}
 	if s, err = f.Snapshot(); err != nil {
 		r.giveBack(id, &err)
-		return nil, nil, err
+		return nil, nil, r.intact(err)
 	}
 	return s, func(err *error) {
 		if e := s.Close(); e != nil && *err == nil {
@@ -135,6 +135,14 @@ func (r *Replica) snapshot(id mesh.DatabaseID) (s *engine.Snapshot, done func(er
 		}
 		r.giveBack(id, err)
 	}, nil
+}
+
+// intact ends the replica when a question found that a file is damaged, and not only when the log does: it must join again.
+func (r *Replica) intact(err error) error {
+	if mesh.KindOf(err) == mesh.Corrupt {
+		return r.app.fail(err)
+	}
+	return err
 }
 
 func (r *Replica) giveBack(id mesh.DatabaseID, err *error) {
@@ -187,7 +195,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	defer done(&err)
 	o, err := s.Query(ctx, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit})
 	if err != nil {
-		return nil, err
+		return nil, r.intact(err)
 	}
 	if o.Code == codeCancelled {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
@@ -228,8 +236,8 @@ func (r *Replica) await(ctx context.Context, h int64) error {
 	}
 }
 
-// handleStatus says how the replica stands.
-func (r *Replica) handleStatus(context.Context, rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
+// handleStatus says how the replica stands, and what a database takes to those who may read it.
+func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
 	tip, _ := r.app.at()
 	m := &wirepb.CellStatus{Height: tip.Height, TimeMs: tip.TimeMs}
 	v := r.app.view()
@@ -248,11 +256,14 @@ func (r *Replica) handleStatus(context.Context, rpc.Request[wirepb.CellStatusReq
 		h := &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence}
 		f, e := r.files.use(id)
 		if e != nil {
-			err = e
+			err = r.intact(e)
 			return
 		}
 		sum := f.Digest()
 		h.Height, h.Digest = int64(f.Height()), sum[:]
+		if _, denied := v.may(q.Peer, grant.Read, id[:], max(tip.TimeMs, r.app.now().UnixMilli())); denied == nil {
+			h.Usage = d.Usage
+		}
 		m.Databases = append(m.Databases, h)
 		err = r.files.done(id)
 	})
