@@ -173,7 +173,12 @@ func (c *Client) openIn(ctx context.Context, d Database, o database.Options) (*d
 		r.Address = m.Address
 		cell.Members = append(cell.Members, r)
 	}
-	return database.Open(d.ID, d.Name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Dialer: c.dialer}, o)
+	return c.DatabaseAt(d.ID, d.Name, cell, o)
+}
+
+// DatabaseAt opens a database of which the cell is known, without asking the meta layer.
+func (c *Client) DatabaseAt(id mesh.DatabaseID, name string, cell database.Cell, o database.Options) (*database.DB, error) {
+	return database.Open(id, name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Dialer: c.dialer}, o)
 }
 
 // RevokeInDatabases voids a grant in the cells of the account's databases, besides Revoke, which voids it on the log. It needs an access

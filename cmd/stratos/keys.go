@@ -471,9 +471,30 @@ has under way ends within a minute.`,
 				if err := revokeGrant(cmd.Context(), c, h, r); err != nil {
 					return err
 				}
+				e.revokeInDatabases(cmd.Context(), c, r)
 				return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
 			})
 		},
+	}
+}
+
+// tellCellsTime bounds how long somebody who revoked a key waits for the cells of databases to hear of it.
+const tellCellsTime = 30 * time.Second
+
+// revokeInDatabases tells the cells of the account's databases of a grant that is void on the meta layer, as far as it covers any, and
+// a person which could not be told.
+func (e *env) revokeInDatabases(ctx context.Context, c *client.Client, r *grantRecord) {
+	if r.Prefix != "" && !strings.HasPrefix(r.Prefix, grant.Database("")) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellCellsTime)
+	defer cancel()
+	id, err := r.link()
+	if err == nil {
+		err = c.RevokeInDatabases(ctx, id)
+	}
+	if err != nil {
+		e.say("note: until it expires, it still opens databases whose replicas could not be told: %v\nnext: stratos keys revoke %s", err, r.Name)
 	}
 }
 

@@ -66,6 +66,7 @@ type Host struct {
 	mu       sync.Mutex
 	replicas map[string]*hosted // by the names of their homes
 	trouble  string             // of the newest round
+	failures int                // rounds in a row that failed
 }
 
 // New makes a host; it touches nothing.
@@ -98,18 +99,18 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 }
 
-// note keeps what went wrong in a round, and logs it when it is something else than before.
+// note keeps what went wrong in a round, and logs it once when it lasts: at the start of a network the authorities may come later.
 func (h *Host) note(err error) {
-	why := ""
-	if err != nil {
-		why = err.Error()
-	}
 	h.mu.Lock()
-	before := h.trouble
-	h.trouble = why
-	h.mu.Unlock()
-	if why != "" && why != before {
-		h.log.Warn("databases: asking for this node's cells failed", "err", why)
+	defer h.mu.Unlock()
+	h.trouble = ""
+	if err == nil {
+		h.failures = 0
+		return
+	}
+	h.trouble = err.Error()
+	if h.failures++; h.failures == 3 {
+		h.log.Warn("databases: keeping in step with this node's cells fails", "err", err)
 	}
 }
 

@@ -232,7 +232,7 @@ func (r *hosted) notify(ctx context.Context, s *wirepb.CellStatus) {
 			r.told[id] = sequence
 			r.mu.Unlock()
 		} else if ctx.Err() == nil {
-			r.host.log.Warn("a notice is not on the cell's log yet", "replica", r.name, "database", id, "err", err)
+			r.excuse(mesh.Errorf(mesh.KindOf(err), "bringing the notice of database %s to the cell: %w", id, err))
 		}
 	}
 }
