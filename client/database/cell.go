@@ -71,21 +71,26 @@ func Agree(all []MemberStatus) bool {
 func (d *DB) Ready(ctx context.Context, say func(string)) error {
 	tick := time.NewTicker(d.opts.Retry)
 	defer tick.Stop()
+	state, why := "no replica was asked", error(nil)
 	for {
-		known, why := 0, error(nil)
-		for _, s := range d.Stats(ctx) {
+		known := 0
+		all := d.Stats(ctx)
+		for _, s := range all {
 			if s.Known {
 				known++
-			} else if s.Err != nil {
-				why = s.Err
 			}
 		}
-		if wiredatabase.Certified(known, len(d.cell.Members)) {
+		if wiredatabase.Certified(known, len(all)) {
 			return nil
 		}
-		state := fmt.Sprintf("%d of %d replicas have the database", known, len(d.cell.Members))
-		if say != nil {
-			say(state)
+		if ctx.Err() == nil { // else the answers were cut off
+			state, why = fmt.Sprintf("%d of %d replicas have the database", known, len(all)), nil
+			if i := slices.IndexFunc(all, func(s MemberStatus) bool { return s.Err != nil }); i >= 0 {
+				why = all[i].Err
+			}
+			if say != nil {
+				say(state)
+			}
 		}
 		select {
 		case <-tick.C:

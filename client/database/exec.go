@@ -3,8 +3,7 @@ package database
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"net"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -99,19 +98,10 @@ func (x *execution) ask(ctx context.Context, i int, question [32]byte) (*answer,
 }
 
 func (x *execution) send(ctx context.Context, i int, question [32]byte) (*answer, error) {
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { x.reached.Store(true) }})
 	r := new(wirepb.DatabaseReply)
-	err := x.db.admitted(ctx, i, wirepb.CellSubmitPath, x.tx, r)
-	if !notConnected(err) {
-		x.reached.Store(true)
-	}
-	if err != nil {
+	if err := x.db.admitted(ctx, i, wirepb.CellSubmitPath, x.tx, r); err != nil {
 		return nil, err
 	}
 	return x.db.open(i, r, question, 0)
-}
-
-// notConnected tells that a request never left.
-func notConnected(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

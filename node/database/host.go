@@ -185,7 +185,9 @@ func (h *Host) round(ctx context.Context, own *lifecycle.Group) (waiting bool, e
 	for name, c := range wanted {
 		r := h.replica(name)
 		err := h.tend(ctx, own, r, c, cells)
-		r.excuse(err)
+		if err != nil { // else it speaks for itself
+			r.excuse(err)
+		}
 		waiting = waiting || err != nil || r.behind()
 	}
 	return waiting, errors.Join(errs...)

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"errors"
 	"net"
 	"path/filepath"
 	"slices"
@@ -56,17 +57,18 @@ func (r *hosted) learn(c *wirepb.CellAnswer) bool {
 	return r.own != nil
 }
 
-// excuse notes why the replica is not started.
+// excuse notes why the replica is not as it should be, nil if it is, and logs what is new.
 func (r *hosted) excuse(err error) {
-	if err == nil {
-		return
+	why := ""
+	if err != nil {
+		why = err.Error()
 	}
 	r.mu.Lock()
 	before := r.why
-	r.why = err.Error()
+	r.why = why
 	r.mu.Unlock()
-	if before != err.Error() {
-		r.host.log.Info("a replica waits", "replica", r.name, "why", err)
+	if why != "" && why != before {
+		r.host.log.Info("a replica waits", "replica", r.name, "why", why)
 	}
 }
 
@@ -166,20 +168,18 @@ func (r *hosted) watch(ctx context.Context) error {
 		s, err := r.ask(ctx)
 		if err != nil {
 			err = mesh.Errorf(mesh.KindOf(err), "it does not answer: %w", err)
-		}
-		r.mu.Lock()
-		if r.why = ""; err != nil {
-			r.why = err.Error()
 		} else {
+			r.mu.Lock()
 			r.status = s
+			r.mu.Unlock()
+			err = r.notify(ctx, s)
 		}
-		r.mu.Unlock()
-		if err == nil {
-			r.notify(ctx, s)
+		if ctx.Err() != nil {
+			return nil
 		}
+		r.excuse(err)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-t.C:
 		}
 	}
@@ -221,20 +221,22 @@ func (r *hosted) lacks(s *wirepb.CellStatus) (all []mesh.DatabaseID) {
 }
 
 // notify puts the notices that the cell lacks on its log. Other members do so too; the cell takes each once.
-func (r *hosted) notify(ctx context.Context, s *wirepb.CellStatus) {
+func (r *hosted) notify(ctx context.Context, s *wirepb.CellStatus) error {
 	r.mu.Lock()
 	lacks := r.lacks(s)
 	r.mu.Unlock()
+	var errs []error
 	for _, id := range lacks {
 		sequence, err := r.bring(ctx, id)
-		if err == nil {
-			r.mu.Lock()
-			r.told[id] = sequence
-			r.mu.Unlock()
-		} else if ctx.Err() == nil {
-			r.excuse(mesh.Errorf(mesh.KindOf(err), "bringing the notice of database %s to the cell: %w", id, err))
+		if err != nil {
+			errs = append(errs, mesh.Errorf(mesh.KindOf(err), "bringing the notice of database %s to the cell: %w", id, err))
+			continue
 		}
+		r.mu.Lock()
+		r.told[id] = sequence
+		r.mu.Unlock()
 	}
+	return errors.Join(errs...)
 }
 
 func (r *hosted) bring(ctx context.Context, id mesh.DatabaseID) (sequence uint64, err error) {
