@@ -42,6 +42,7 @@ func TestOneOfFourFails(t *testing.T) {
 				if what == "keeps silent" {
 					fail(r)
 				}
+				began := time.Now()
 				if n, err := valueOf(db.Exec(t.Context(), insert)); err != nil || n != 2 || c.count() != 2 {
 					t.Errorf("a program: %d, %v; %d were applied", n, err, c.count())
 				}
@@ -54,6 +55,9 @@ func TestOneOfFourFails(t *testing.T) {
 					if n := c.ask(db, l); n != want {
 						t.Errorf("level %d: %d", l, n)
 					}
+				}
+				if took := time.Since(began); took > attemptTime/2 {
+					t.Errorf("it took %v: nobody else was asked", took)
 				}
 				for _, e := range db.Evidence() {
 					if e.Liar.Key != mesh.PublicKeyOf(r.key) || what != "lies" || string(e.False.Key) != string(e.Liar.Key[:]) || string(e.True.Key) == string(e.Liar.Key[:]) {
