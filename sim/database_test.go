@@ -144,6 +144,9 @@ func databaseRights(t *testing.T, name string) {
 		{"a reader writes", key("db-reader-2", "--read-only"), []string{"db", "sql", name, insert}, denied},
 		{"a writer writes", key("db-writer"), []string{"db", "sql", name, insert}, 0},
 		{"a writer creates", key("db-writer-2"), []string{"db", "create", "sim-by-key"}, denied},
+		{"a key for the database writes", key("db-own", "--database", name), []string{"db", "sql", name, insert}, 0},
+		{"a key for the database reads files", key("db-own-2", "--database", name), []string{"ls", "stratos://anything"}, denied},
+		{"a key for another database reads", key("db-other", "--database", name+"s"), []string{"db", "sql", name, count}, mesh.NotFound.ExitCode()},
 		{"a writer drops", key("db-writer-3"), []string{"db", "drop", name, "--yes"}, denied},
 	} {
 		if out, code := under(c.grant, c.args...); code != c.code {

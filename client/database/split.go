@@ -102,3 +102,18 @@ func (s *splitter) word(w string) {
 	}
 	s.end = w == "END" && semi
 }
+
+// Keyword returns the first word of a statement in capitals, "" if it begins with none.
+func Keyword(statement string) string {
+	s := splitter{text: statement}
+	for s.at < len(statement) {
+		from := s.at
+		if s.step(); s.words == 1 {
+			return strings.ToUpper(statement[from:s.at])
+		}
+		if s.something {
+			break
+		}
+	}
+	return ""
+}

@@ -31,6 +31,14 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+func TestKeyword(t *testing.T) {
+	for text, want := range map[string]string{"select 1": "SELECT", " -- a comment\n/* another */ Values(1)": "VALUES", "": "", "(select 1)": "", "'select'": "", "; select": "SELECT"} {
+		if got := Keyword(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func FuzzSplit(f *testing.F) {
 	f.Add("select ';'; create trigger a begin select 1; end; --")
 	f.Fuzz(func(t *testing.T, text string) {
