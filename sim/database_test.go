@@ -35,6 +35,8 @@ func TestDatabase(t *testing.T) {
 	refused(mesh.Invalid, "faults", "db", "create", name, "--faults", "5")
 	refused(mesh.Invalid, "small letters", "db", "create", "Shop")
 	refused(mesh.NotFound, "stratos db create "+name, "db", "sql", name, "SELECT 1")
+	early := strings.TrimSpace(mustCLI(t, "keys", "create", "db-early")) // revoked before there is a cell
+	mustCLI(t, "keys", "revoke", "db-early")
 	mustCLI(t, "db", "create", name)
 	refused(mesh.Conflict, "exists already", "db", "create", name)
 	if out := mustCLI(t, "db", "list"); !strings.Contains(out, name+"  ") {
@@ -69,7 +71,7 @@ func TestDatabase(t *testing.T) {
 		t.Errorf("a program that failed did something:\n%s", out)
 	}
 	t.Run("Go", func(t *testing.T) { databaseFromGo(t, name) })
-	t.Run("rights", func(t *testing.T) { databaseRights(t, name) })
+	t.Run("rights", func(t *testing.T) { databaseRights(t, name, early) })
 	t.Run("faults", func(t *testing.T) { databaseFaults(t, name) })
 	refused(mesh.Invalid, "--yes", "db", "drop", name)
 	mustCLI(t, "db", "drop", name, "--yes")
@@ -124,7 +126,7 @@ func databaseFromGo(t *testing.T, name string) {
 }
 
 // databaseRights uses a database under keys that may not do everything, and one that is revoked.
-func databaseRights(t *testing.T, name string) {
+func databaseRights(t *testing.T, name, early string) {
 	key := func(args ...string) string {
 		return strings.TrimSpace(mustCLI(t, append([]string{"keys", "create"}, args...)...))
 	}
@@ -166,17 +168,19 @@ func databaseRights(t *testing.T, name string) {
 		}
 	}
 	// Nor for whoever knows already where the replicas are: the cell itself was told.
-	a, err := client.ParseAccess(grant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holdCell(t, a, name); mesh.KindOf(err) != mesh.Denied || err == nil {
-		t.Errorf("past the meta layer, a revoked key: %v", err)
+	for why, text := range map[string]string{"now": grant, "before there was a cell": early} {
+		a, err := client.ParseAccess(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writePast(t, a, name); mesh.KindOf(err) != mesh.Denied || err == nil {
+			t.Errorf("past the meta layer, a key that was revoked %s: %v", why, err)
+		}
 	}
 }
 
-// holdCell writes under an access without asking the meta layer: another's client has found the cell.
-func holdCell(t *testing.T, a *client.Access, name string) error {
+// writePast writes under an access without asking the meta layer: another's client has found the cell.
+func writePast(t *testing.T, a *client.Access, name string) error {
 	t.Helper()
 	owner := openDatabase(t, shared.client(t, "alice", 0, client.Options{}), name)
 	db, err := shared.clientOf(t, a, 0, client.Options{}).DatabaseAt(owner.ID(), name, owner.Cell(), database.Options{})

@@ -68,6 +68,7 @@ seconds. Whoever interrupts the waiting has the database all the same; "stratos 
 				if err := e.awaitDatabase(cmd.Context(), c, args[0]); err != nil {
 					return err
 				}
+				e.revokeAgain(cmd.Context(), c)
 				d, err := c.Database(cmd.Context(), args[0])
 				if err != nil {
 					return err

@@ -494,6 +494,23 @@ has under way ends within a minute.`,
 // tellCellsTime bounds how long somebody who revoked a key waits for the cells of databases to hear of it.
 const tellCellsTime = 30 * time.Second
 
+// revokeAgain tells the cells of the account's databases, of which one may be new, of the grants of this home that were revoked.
+func (e *env) revokeAgain(ctx context.Context, c *client.Client) {
+	h, err := e.home()
+	if err != nil || e.grant != "" { // only a session with all rights may
+		return
+	}
+	all, err := readGrants(h)
+	if err != nil {
+		e.say("note: which keys were revoked is not known, and the database's replicas do not know it either: %v", err)
+	}
+	for _, r := range all {
+		if r.Revoked && r.Account == c.Access().Account() && r.Expires.After(time.Now()) {
+			e.revokeInDatabases(ctx, c, r)
+		}
+	}
+}
+
 // revokeInDatabases tells the cells of the account's databases of a grant that is void on the meta layer, as far as it covers any, and
 // a person which could not be told.
 func (e *env) revokeInDatabases(ctx context.Context, c *client.Client, r *grantRecord) {
