@@ -38,6 +38,9 @@ type Failure struct {
 	Code int    `json:"code"` // the exit code of the kind
 	Text string `json:"text"`
 	Hint string `json:"hint,omitempty"`
+
+	SQLState string `json:"sqlstate,omitempty"` // of an error of SQL
+	Program  string `json:"program,omitempty"`  // id of a program of which nobody knows what became
 }
 
 // FailureOf describes err.

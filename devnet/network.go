@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database"
 )
 
 // Identity of the development network.
@@ -172,8 +173,17 @@ func (n Network) portTable() map[string]Ports {
 	role(RoleValidator, n.Validators, validatorBase, "p2p", "rpc", "eth", "eth_ws", "rest", "grpc")
 	role(RoleAuthority, n.Authorities, authorityBase, "api", "p2p", "http")
 	role(RoleGateway, n.gateways(), gatewayBase, "s3", "http", "status")
-	role(RoleNode, n.Nodes, nodeBase, "transfer", "http")
+	role(RoleNode, n.Nodes, nodeBase, nodePorts()...)
 	return out
+}
+
+// nodePorts are the purposes of a node's ports; those of its replicas of databases follow each other.
+func nodePorts() []string {
+	all := []string{"transfer", "http"}
+	for i := range database.Ports {
+		all = append(all, fmt.Sprintf("replica_%d", i))
+	}
+	return all
 }
 
 // gateways is how many gateways run.

@@ -62,7 +62,7 @@ func TestPortTable(t *testing.T) {
 		{"validator-0", "p2p", 26000}, {"validator-0", "rpc", 26001}, {"validator-0", "eth", 26002}, {"validator-0", "eth_ws", 26003},
 		{"validator-0", "rest", 26004}, {"validator-0", "grpc", 26005}, {"validator-2", "eth", 26022},
 		{"authority-0", "api", 26100}, {"authority-0", "p2p", 26101}, {"authority-3", "http", 26132},
-		{"node-0", "transfer", 26300}, {"node-7", "http", 26371},
+		{"node-0", "transfer", 26300}, {"node-7", "http", 26371}, {"node-0", "replica_0", 26302}, {"node-7", "replica_7", 26379},
 	} {
 		if got := table[c.process][c.purpose]; got != c.want {
 			t.Errorf("%s of %s is %d, want %d", c.purpose, c.process, got, c.want)

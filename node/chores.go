@@ -180,6 +180,29 @@ func (n *Node) dropUnkept(ctx context.Context, now time.Time) error {
 	return n.store.Trash(missing...)
 }
 
+// cells is the meta layer as the host of databases sees it.
+type cells struct{ node *Node }
+
+func (c cells) Cells(ctx context.Context) ([]*wirepb.CellAnswer, error) {
+	q := &wirepb.Question{Question: &wirepb.Question_Replicas{Replicas: c.node.identity.ID[:]}}
+	answers, _, err := c.node.directory.current().Ask(ctx, group.Quorum, q)
+	if err != nil {
+		return nil, err
+	}
+	a := new(wirepb.CellsAnswer)
+	_, err = group.Decode(answers[0], a)
+	return a.Cells, err
+}
+
+func (c cells) Submit(ctx context.Context, tx []byte) error {
+	_, err := c.node.directory.current().Submit(ctx, tx)
+	return err
+}
+
+func (c cells) Notices(ctx context.Context, database []byte) ([]*wirepb.Signed, error) {
+	return c.node.directory.current().AskNotices(ctx, database)
+}
+
 // directory knows the authorities: those of the settings at first, then those that the group itself names.
 type directory struct {
 	dialer *transfer.Dialer

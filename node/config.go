@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/internal/keyfile"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/registration"
 )
@@ -29,6 +32,12 @@ type Config struct {
 	Authorities []group.Member `json:"authorities"`
 	Capacity    uint64         `json:"capacity"`     // bytes; 0 means the disk
 	SettleEvery duration       `json:"settle_every"` // how often receipts are handed in; a third of an epoch is right
+
+	// Database is host:port of the first of the database.Ports in a row on which replicas of databases listen, mutual TLS; they must be
+	// reachable. Empty: the node runs none, and must not be registered for databases.
+	Database string `json:"database,omitempty"`
+	// DatabaseHost is the host at which others reach them; empty: that of Database.
+	DatabaseHost string `json:"database_host,omitempty"`
 }
 
 // duration is a time.Duration that JSON writes as "10s".
@@ -52,6 +61,7 @@ const (
 	tlsKeyFile  = "tls.pem"
 	slicesDir   = "slices"
 	bookDir     = "receipts"
+	cellsDir    = "cells"
 )
 
 // Identity is what others must know of a node.
@@ -108,16 +118,38 @@ func ReadConfig(home string) (Config, error) {
 
 // Check tells what in the settings cannot be.
 func (c Config) Check() error {
-	for what, addr := range map[string]string{"transfer": c.Transfer, "status": c.Status} {
+	addresses := map[string]string{"transfer": c.Transfer, "status": c.Status}
+	if c.Database != "" {
+		addresses["database"] = c.Database
+	}
+	for what, addr := range addresses {
 		host, port, err := net.SplitHostPort(addr)
 		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || host == "" {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the %s address %q", what, addr), "it looks like 203.0.113.7:26300")
+		}
+	}
+	if c.Database != "" {
+		_, public, port := c.databaseAt()
+		if ip := net.ParseIP(public); ip != nil && ip.IsUnspecified() {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "nobody reaches replicas of databases at %s", public), "say at which host others reach them: \"database_host\", or --database-host")
+		}
+		if port < 1 || port+database.Ports-1 > math.MaxUint16 {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "replicas of databases take %d ports from %d on", database.Ports, port), "choose a first port from 1 to %d", math.MaxUint16-database.Ports+1)
 		}
 	}
 	if len(c.Authorities) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")
 	}
 	return nil
+}
+
+// databaseAt returns where replicas listen, at which host others reach them, and their first port, 0 when that is none.
+func (c Config) databaseAt() (listen, public string, port int) {
+	listen, text, err := net.SplitHostPort(c.Database)
+	if n, errPort := strconv.ParseUint(text, 10, 16); err == nil && errPort == nil {
+		port = int(n)
+	}
+	return listen, cmp.Or(c.DatabaseHost, listen), port
 }
 
 // Prove returns the identity of the node in a home, and the proof with which an account may register it.

@@ -1,7 +1,8 @@
 // Package node is a resource node: it keeps slices, serves them against tickets, collects receipts one step ahead of the
 // bytes, hands them in for pay, tells the authorities that it is alive, and drops what nobody needs any more.
 //
-// The slices lie in node/storage, the book of receipts in node/traffic; what crosses the wire is in protocol.
+// The slices lie in node/storage, the book of receipts in node/traffic; replicas of databases are processes of their own, which
+// node/database looks after. What crosses the wire is in protocol.
 // cmd/stratos runs it (stratos node run).
 package node
 
@@ -22,6 +23,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database"
 	"github.com/stratosmesh/stratos/node/storage"
 	"github.com/stratosmesh/stratos/node/traffic"
 	"github.com/stratosmesh/stratos/protocol/sign"
@@ -49,10 +51,17 @@ type Node struct {
 	directory        *directory
 	transferListener net.Listener
 	statusListener   net.Listener
+	databases        *database.Host // nil: it runs none
+}
+
+// Options of a node.
+type Options struct {
+	// Replica is a command line that calls database.RunReplica with the home that comes behind it. A node that runs databases needs it.
+	Replica []string
 }
 
 // New opens the node in home. Close it, whether Run was called or not.
-func New(home string, log *slog.Logger) (n *Node, err error) {
+func New(home string, o Options, log *slog.Logger) (n *Node, err error) {
 	c, err := ReadConfig(home)
 	if err != nil {
 		return nil, err
@@ -88,8 +97,16 @@ func New(home string, log *slog.Logger) (n *Node, err error) {
 		return n, err
 	}
 	n.dialer = transfer.NewDialer(n.tlsKey, 5*time.Second)
-	n.directory, err = newDirectory(c.Authorities, n.dialer)
-	return n, err
+	if n.directory, err = newDirectory(c.Authorities, n.dialer); err != nil || c.Database == "" {
+		return n, err
+	}
+	if len(o.Replica) == 0 {
+		return n, mesh.Errorf(mesh.Internal, "a node that runs databases has no command for their replicas")
+	}
+	listen, public, port := c.databaseAt()
+	n.databases = database.New(database.Options{Home: filepath.Join(home, cellsDir), Domain: n.domain, Node: n.identity.ID, Key: n.nodeKey,
+		Listen: listen, Public: public, Port: port, Command: o.Replica}, cells{n}, log)
+	return n, nil
 }
 
 // Run serves until ctx ends or something fails. It may be called once.
@@ -112,6 +129,9 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(n.refreshes),
 		g.Go(n.tidies),
 	)
+	if n.databases != nil {
+		err = errors.Join(err, g.Go(n.databases.Run))
+	}
 	return errors.Join(err, g.Wait())
 }
 
@@ -155,12 +175,18 @@ type Status struct {
 	Slices    uint64      `json:"slices"`
 	UsedBytes uint64      `json:"used_bytes"`
 	FreeBytes uint64      `json:"free_bytes"`
+
+	Replicas  []database.Status `json:"replicas,omitempty"`  // of databases
+	Databases string            `json:"databases,omitempty"` // why the meta layer could not be asked which these are, if so
 }
 
-func (n *Node) status() Status {
+func (n *Node) status(ctx context.Context) Status {
 	st := n.store.Stats()
 	s := Status{Name: n.config.Name, ID: n.identity.ID, Slices: st.Slices, UsedBytes: st.UsedBytes, FreeBytes: st.FreeBytes}
 	s.Why = n.directory.trouble()
 	s.Ready = s.Why == ""
+	if n.databases != nil {
+		s.Replicas, s.Databases = n.databases.Status(ctx)
+	}
 	return s
 }

@@ -294,14 +294,14 @@ func (n *Node) statusPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/status", http.StatusFound))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s := n.status(); !s.Ready {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s := n.status(r.Context()); !s.Ready {
 			http.Error(w, s.Why, http.StatusServiceUnavailable)
 		}
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(n.status()) // the reader is gone when this fails
+		json.NewEncoder(w).Encode(n.status(r.Context())) // the reader is gone when this fails
 	})
 	return mux
 }

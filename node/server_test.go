@@ -65,7 +65,7 @@ func serveNode(t *testing.T) *served {
 	if err := WriteConfig(home, Config{Name: "n", Network: mesh.NetworkID{6}, Transfer: "127.0.0.1:0", Status: "127.0.0.1:0", Authorities: []group.Member{member}, Capacity: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(home, slog.New(slog.DiscardHandler))
+	n, err := New(home, Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/stratosmesh/stratos/client/chain"
+	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/client/wallet"
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
@@ -67,6 +68,14 @@ func (e *env) run(ctx context.Context, args []string) int {
 		return exitInterrupted
 	}
 	f := devnet.FailureOf(err)
+	var sql *database.Error
+	var unknown *database.UnknownError
+	if errors.As(err, &sql) {
+		f.SQLState = sql.Code
+	}
+	if errors.As(err, &unknown) {
+		f.Program = unknown.ID.String()
+	}
 	e.fail(f)
 	return f.Code
 }

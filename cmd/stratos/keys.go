@@ -83,23 +83,35 @@ func newKeysCommand(e *env) *cobra.Command {
 
 func newKeysCreateCommand(e *env) *cobra.Command {
 	var g grantTerms
+	var name string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a key with some of the account's rights, and show it once",
 		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
 folder that --prefix names and what lies below; nothing else. The folder ends with a slash: photos/2026/ covers photos/2026/a.jpg and
-not photos/2026-private/a.jpg. It need not be there yet.
+not photos/2026-private/a.jpg. It need not be there yet. With --database it is for a database instead: to run SQL in it, or, with
+--read-only, to ask. Without both it opens everything.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
   eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
-  stratos keys create viewer --prefix photos/ --read-only`,
+  stratos keys create viewer --prefix photos/ --read-only
+  stratos keys create app --database shop`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// Whoever leaves the slash out means a folder, and would open what lies beside it too.
 			if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
+			}
+			if name != "" {
+				if g.prefix != "" || g.format != "grant" {
+					return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a key for a database is none for objects"), "leave --prefix and --format away")
+				}
+				if err := mesh.CheckDatabase(name); err != nil {
+					return err
+				}
+				g.prefix = grant.Database(name) + "/"
 			}
 			operations := grant.Read | grant.List
 			if !g.readOnly {
@@ -125,6 +137,7 @@ its secret and the grant are sealed to them.`,
 		},
 	}
 	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/, with the slash; default everything")
+	cmd.Flags().StringVar(&name, "database", "", "the database that it covers")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
 	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
 	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
@@ -190,7 +203,7 @@ const lookTime = 5 * time.Second
 // writes.
 func (e *env) sayCovered(ctx context.Context, m *madeGrant) {
 	bucket, key, ok := strings.Cut(m.rec.Prefix, "/")
-	if !ok || e.json { // it covers everything, or nobody reads what is said
+	if !ok || e.json || strings.HasPrefix(bucket, grant.Database("")) { // it covers everything, nobody reads what is said, or no bucket is meant
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
@@ -471,9 +484,47 @@ has under way ends within a minute.`,
 				if err := revokeGrant(cmd.Context(), c, h, r); err != nil {
 					return err
 				}
+				e.revokeInDatabases(cmd.Context(), c, r)
 				return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
 			})
 		},
+	}
+}
+
+// tellCellsTime bounds how long somebody who revoked a key waits for the cells of databases to hear of it.
+const tellCellsTime = 30 * time.Second
+
+// revokeAgain tells the cells of the account's databases, of which one may be new, of the grants of this home that were revoked.
+func (e *env) revokeAgain(ctx context.Context, c *client.Client) {
+	h, err := e.home()
+	if err != nil || e.grant != "" { // only a session with all rights may
+		return
+	}
+	all, err := readGrants(h)
+	if err != nil {
+		e.say("note: which keys were revoked is not known, and the database's replicas do not know it either: %v", err)
+	}
+	for _, r := range all {
+		if r.Revoked && r.Account == c.Access().Account() && r.Expires.After(time.Now()) {
+			e.revokeInDatabases(ctx, c, r)
+		}
+	}
+}
+
+// revokeInDatabases tells the cells of the account's databases of a grant that is void on the meta layer, as far as it covers any, and
+// a person which could not be told.
+func (e *env) revokeInDatabases(ctx context.Context, c *client.Client, r *grantRecord) {
+	if r.Prefix != "" && !strings.HasPrefix(r.Prefix, grant.Database("")) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellCellsTime)
+	defer cancel()
+	id, err := r.link()
+	if err == nil {
+		err = c.RevokeInDatabases(ctx, id)
+	}
+	if err != nil {
+		e.say("note: until it expires, it still opens databases whose replicas could not be told: %v\nnext: stratos keys revoke %s", err, r.Name)
 	}
 }
 

@@ -19,12 +19,12 @@ import (
 )
 
 func newNodeInitCommand(e *env) *cobra.Command {
-	var name, transfer, status string
+	var name, transfer, status, databases, databaseHost string
 	var capacity uint64
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make a node's folder with keys of its own, for the network of the home's profile",
-		Example: `  stratos node init /srv/stratos --transfer 203.0.113.7:26300
+		Example: `  stratos node init /srv/stratos --transfer 203.0.113.7:26300 --database 203.0.113.7:26302
   stratos node register /srv/stratos
   stratos node run --home /srv/stratos`,
 		Args: cobra.ExactArgs(1),
@@ -48,7 +48,8 @@ func newNodeInitCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c := node.Config{Name: name, Network: p.Network, Transfer: transfer, Status: status, Authorities: members, Capacity: capacity, SettleEvery: node.Every(10 * time.Second)}
+			c := node.Config{Name: name, Network: p.Network, Transfer: transfer, Status: status, Authorities: members, Capacity: capacity, SettleEvery: node.Every(10 * time.Second),
+				Database: databases, DatabaseHost: databaseHost}
 			if err := c.Check(); err != nil {
 				return err
 			}
@@ -63,6 +64,8 @@ func newNodeInitCommand(e *env) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "node", "what its logs and pages call it")
 	cmd.Flags().StringVar(&transfer, "transfer", "127.0.0.1:26390", "HOST:PORT for slices, at which others reach it")
 	cmd.Flags().StringVar(&status, "status", "127.0.0.1:26391", "HOST:PORT of its status page, for you")
+	cmd.Flags().StringVar(&databases, "database", "127.0.0.1:26392", "HOST:PORT of the first of 8 ports in a row for replicas of databases; \"\": it runs none")
+	cmd.Flags().StringVar(&databaseHost, "database-host", "", "HOST at which others reach these; default that of --database")
 	cmd.Flags().Uint64Var(&capacity, "capacity", 0, "bytes that it offers; 0 means all that the disk has")
 	return cmd
 }
@@ -111,8 +114,12 @@ func (e *env) registerNode(ctx context.Context, v *chain.Client, store wallet.St
 	if err != nil {
 		return err
 	}
-	const allKinds = 7 // compute, database, storage
-	r, err := v.Transact(ctx, k, abi.Register(), deposit, "registerNode", [32]byte(id.NodeKey), [32]byte(id.TLSKey), uint32(allKinds), tier, address, domain, proof)
+	const compute, database, storage = 1, 2, 4
+	kinds := uint32(compute | storage)
+	if c.Database != "" { // else cells would wait for a node that has no replicas
+		kinds |= database
+	}
+	r, err := v.Transact(ctx, k, abi.Register(), deposit, "registerNode", [32]byte(id.NodeKey), [32]byte(id.TLSKey), kinds, tier, address, domain, proof)
 	if err != nil {
 		return err
 	}

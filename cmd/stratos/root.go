@@ -31,6 +31,7 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 	root.AddGroup(
 		&cobra.Group{ID: "network", Title: "Development network:"},
 		&cobra.Group{ID: "object", Title: "Objects:"},
+		&cobra.Group{ID: "database", Title: "Databases:"},
 		&cobra.Group{ID: "account", Title: "Accounts:"},
 		&cobra.Group{ID: "operator", Title: "Operators:"},
 		&cobra.Group{ID: "self", Title: "This program:"},
@@ -46,8 +47,9 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 	add("network", newUpCommand(e), newDownCommand(e), newStatusCommand(e), newStopCommand(e), newStartCommand(e),
 		newLogsCommand(e), newDoctorCommand(e))
 	add("object", newMakeBucketCommand(e), newRemoveBucketCommand(e), newServeCommand(e), newCopyCommand(e), newListCommand(e), newStatCommand(e), newRemoveCommand(e), newMoveCommand(e), newUsageCommand(e))
+	add("database", newDatabaseCommand(e))
 	add("account", newWalletCommand(e), newPrepayCommand(e), newRewardsCommand(e), newEpochCommand(e), newKeysCommand(e), newShareCommand(e))
-	add("operator", newMetaCommand(e), newNodeCommand(e), newGatewayCommand(e))
+	add("operator", newMetaCommand(e), newNodeCommand(e), newReplicaCommand(e), newGatewayCommand(e))
 	add("self", newJoinCommand(e), newConfigCommand(e), newVersionCommand(e))
 	root.AddCommand(newExitCodesCommand())
 	nameArguments(root)

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
+	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
+	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta"
 	"github.com/stratosmesh/stratos/node"
+	"github.com/stratosmesh/stratos/node/database"
 )
 
 // A service is a long-lived process of the network.
@@ -60,7 +65,11 @@ func newNodeCommand(e *env) *cobra.Command {
 		Short: "Run the node whose folder --home names, until interrupted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := node.New(e.cfg.Get(config.Home), e.logger())
+			program, err := os.Executable()
+			if err != nil {
+				return mesh.Errorf(mesh.Internal, "find the running program: %w", err)
+			}
+			n, err := node.New(e.cfg.Get(config.Home), node.Options{Replica: []string{program, "replica", "--home"}}, e.logger())
 			if err != nil {
 				return err
 			}
@@ -68,4 +77,36 @@ func newNodeCommand(e *env) *cobra.Command {
 		},
 	})
 	return cmd
+}
+
+// newReplicaCommand is what a node starts for each of its replicas of databases.
+func newReplicaCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "replica",
+		Short:  "Run the replica of databases whose folder --home names, until interrupted or standard input, a pipe, ends",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			parent, err := e.parent()
+			if err != nil {
+				return err
+			}
+			return database.RunReplica(cmd.Context(), e.cfg.Get(config.Home), parent, e.logger())
+		},
+	}
+}
+
+// parent is standard input, if that is a pipe: it ends with the process that started this one.
+func (e *env) parent() (io.ReadCloser, error) {
+	f, ok := e.stdin.(*os.File)
+	if !ok {
+		return nil, nil
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		return nil, err
+	}
+	if err := syscall.SetNonblock(int(f.Fd()), true); err != nil { // so that closing it ends a read
+		return nil, mesh.Errorf(mesh.Internal, "standard input: %w", err)
+	}
+	return os.NewFile(f.Fd(), f.Name()), nil
 }

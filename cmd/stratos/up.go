@@ -18,6 +18,7 @@ import (
 	"github.com/stratosmesh/stratos/devnet"
 	"github.com/stratosmesh/stratos/internal/logfile"
 	"github.com/stratosmesh/stratos/mesh"
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 )
 
 func newUpCommand(e *env) *cobra.Command {
@@ -226,6 +227,9 @@ func (e *env) summary(ctx context.Context, st *devnet.Status) error {
 			if u.url != "" {
 				fmt.Fprintf(t, "%s\t%s\n", u.what, u.url)
 			}
+		}
+		if st.Network != nil && st.Network.Nodes >= wiredatabase.Replicas(1) {
+			fmt.Fprintf(t, "Databases\tstratos db create NAME\n")
 		}
 		fmt.Fprintf(t, "EVM chain id\t%d\n", st.EVMChainID)
 		fmt.Fprintf(t, "Home\t%s\n", st.Home)

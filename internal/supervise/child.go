@@ -109,6 +109,12 @@ func (c *child) once(ctx context.Context) {
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second // for a descendant that left the group and holds the pipe
+	if c.spec.Tied {
+		if _, err := cmd.StdinPipe(); err != nil { // held open by cmd until the process has ended
+			c.exited(ctx, err.Error())
+			return
+		}
+	}
 
 	c.mu.Lock()
 	if c.held { // since run looked

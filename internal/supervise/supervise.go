@@ -3,7 +3,7 @@
 //
 // It knows nothing of what the children do beyond a URL that answers 200 when one is ready. It is for Linux. It
 // signals no process but those that it started: a process id is believed only with the start time that goes with it.
-// Package devnet calls it.
+// Package devnet calls it, and a node for its replicas of databases.
 package supervise
 
 import (
@@ -32,6 +32,7 @@ type Process struct {
 	Dir   string   // working directory; empty means the supervisor's
 	Ready string   // URL that answers 200 when the child is usable; empty means from the start
 	Log   string   // path of the file that takes its output
+	Tied  bool     // its standard input is a pipe that ends when the supervisor does; else it is empty
 }
 
 // Options are how a supervisor treats its children. A zero duration or count means its default.

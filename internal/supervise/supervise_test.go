@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -48,6 +49,12 @@ func beChild(mode string) {
 		os.Exit(3)
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM)
+	case "tied": // ends with its input
+		go func() {
+			_, err := io.Copy(io.Discard, os.Stdin)
+			fmt.Println("the input has ended", err)
+			os.Exit(4)
+		}()
 	case "parent": // has a child of its own, which is not told to stop
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "SUPERVISE_TEST=deaf", "NAME=grandchild")
@@ -210,6 +217,25 @@ func TestRestartsWhatDies(t *testing.T) {
 	}
 	if st := b.Status(t.Context())[0]; !st.Healthy || st.Restarts != 4 || st.LastExit != "signal: killed" {
 		t.Errorf("status %+v", st)
+	}
+	b.end(t)
+}
+
+// A tied child's input does not end before its supervisor does.
+func TestTied(t *testing.T) {
+	h := newHub(t)
+	tied, loose := row(h.URL, "tied", "tied", t.TempDir()), row(h.URL, "loose", "tied", t.TempDir())
+	tied.Tied, loose.Ready = true, ""
+	b := run(t, supervise.Options{BackoffMin: time.Millisecond}, tied, loose)
+	b.awaitReady(t)
+	ended := func(i int) bool { return b.Status(t.Context())[i].LastExit == "exit status 4" }
+	for began := time.Now(); !ended(1); {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("the other's input does not end")
+		}
+	}
+	if st := b.Status(t.Context())[0]; ended(0) || st.Restarts != 0 || !st.Healthy {
+		t.Errorf("the tied child: %+v", st)
 	}
 	b.end(t)
 }

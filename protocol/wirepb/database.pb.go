@@ -1796,6 +1796,7 @@ type HostedStatus struct {
 	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // rolling
 	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
 	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
+	Usage         *Usage                 `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`        // of all its envelopes so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1863,6 +1864,13 @@ func (x *HostedStatus) GetSequence() uint64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *HostedStatus) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
 }
 
 // SnapshotRequest asks a replica for what another member needs that joins late. What the certificate names lies under CellExportPath.
@@ -2112,13 +2120,14 @@ const file_database_proto_rawDesc = "" +
 	"checkpoint\x18\x03 \x01(\x03R\n" +
 	"checkpoint\x12\x17\n" +
 	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x12\n" +
-	"\x04base\x18\x05 \x01(\x03R\x04base\"\x8c\x01\n" +
+	"\x04base\x18\x05 \x01(\x03R\x04base\"\xba\x01\n" +
 	"\fHostedStatus\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
-	"\bsequence\x18\x05 \x01(\x04R\bsequence\"\x11\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12,\n" +
+	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\"\x11\n" +
 	"\x0fSnapshotRequest\"|\n" +
 	"\x0eSnapshotAnswer\x12>\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1c.stratos.wire.v1.CertificateR\vcertificate\x12\x16\n" +
@@ -2197,12 +2206,13 @@ var file_database_proto_depIdxs = []int32{
 	12, // 17: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
 	26, // 18: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
 	23, // 19: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	17, // 20: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 20: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
+	17, // 21: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }

@@ -68,7 +68,28 @@ func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, e *expor
 	if v.fault != nil {
 		return nil, v.fault
 	}
-	return a, f.tidy()
+	return a, errors.Join(f.tidy(), a.whole())
+}
+
+// whole looks whether each file is what the state says: of its height, or of the block whose state this process did not commit.
+func (a *app) whole() error {
+	var errs []error
+	v := a.view()
+	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
+		if d.State == dropped {
+			return
+		}
+		f, err := a.files.use(id)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		if h, sum := f.Height(), f.Digest(); h != uint64(a.tip.Height+1) && (h != uint64(d.Height) || sum != rollingDigest(d)) {
+			errs = append(errs, mesh.Errorf(mesh.Corrupt, "database %s is at height %d, and should be at %d", id, h, d.Height))
+		}
+		errs = append(errs, a.files.done(id))
+	})
+	return errors.Join(append(errs, v.fault)...)
 }
 
 // view reads what is committed.

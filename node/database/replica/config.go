@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -232,6 +233,11 @@ func Init(home string) (id Identity, err error) {
 		return id, err
 	}
 	return Identity{mesh.PublicKey(k), mesh.PublicKeyOf(answer)}, nil
+}
+
+// AnswerKey is the key with which the replica in a home answers, and by which the others know it.
+func AnswerKey(home string) (ed25519.PrivateKey, error) {
+	return keyfile.Read(filepath.Join(home, answerFile))
 }
 
 // WriteConfig writes a replica's settings into its home. Those of another cell or version are never replaced: Conflict.

@@ -110,7 +110,7 @@ func (r *Replica) recorded(t *transaction, by mesh.PublicKey) (reply *wirepb.Dat
 	defer done(&err)
 	o, height, err := s.Program(programID(by, t.envelope.Id))
 	if err != nil {
-		return nil, err
+		return nil, r.intact(err)
 	}
 	return r.answer(id, height, database.Question(t.messages[0].Body), o), nil
 }
@@ -127,11 +127,11 @@ func (r *Replica) snapshot(id mesh.DatabaseID) (s *engine.Snapshot, done func(er
 	}
 	f, err := r.files.use(id)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, r.intact(err)
 	}
 	if s, err = f.Snapshot(); err != nil {
 		r.giveBack(id, &err)
-		return nil, nil, err
+		return nil, nil, r.intact(err)
 	}
 	return s, func(err *error) {
 		if e := s.Close(); e != nil && *err == nil {
@@ -139,6 +139,14 @@ func (r *Replica) snapshot(id mesh.DatabaseID) (s *engine.Snapshot, done func(er
 		}
 		r.giveBack(id, err)
 	}, nil
+}
+
+// intact ends the replica when a question found that a file is damaged, and not only when the log does: it must join again.
+func (r *Replica) intact(err error) error {
+	if mesh.KindOf(err) == mesh.Corrupt {
+		return r.app.fail(err)
+	}
+	return err
 }
 
 func (r *Replica) giveBack(id mesh.DatabaseID, err *error) {
@@ -197,7 +205,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	}
 	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View})
 	if err != nil && ctx.Err() == nil {
-		return nil, err
+		return nil, r.intact(err)
 	}
 	if err != nil || o.Code == codeCancelled {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
@@ -269,7 +277,7 @@ func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatu
 	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
 		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && rights.Allow(grant.Read, grant.Database(d.Name), "", tip.TimeMs) == nil) {
 			sum := rollingDigest(d)
-			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:]})
+			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:], Usage: d.Usage})
 		}
 	})
 	return m, v.fault

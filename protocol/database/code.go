@@ -1,0 +1,34 @@
+package database
+
+import "github.com/stratosmesh/stratos/mesh"
+
+// CodeReadOnly is the SQLSTATE of a question that would write.
+const CodeReadOnly = "25006"
+
+// KindOfCode returns what a caller can do about an SQLSTATE; "" is no error, and Internal like all that is not known here.
+func KindOfCode(code string) mesh.Kind {
+	switch code {
+	case "42501":
+		return mesh.Denied
+	case "57014":
+		return mesh.Exhausted
+	}
+	if len(code) != 5 {
+		return mesh.Internal
+	}
+	switch code[:2] {
+	case "0A", "21", "22", "25", "26", "2B", "34", "42", "3B", "3F", "08", "2D", "44":
+		return mesh.Invalid
+	case "28":
+		return mesh.Denied
+	case "3D":
+		return mesh.NotFound
+	case "23", "40", "55", "P0":
+		return mesh.Conflict
+	case "53", "54":
+		return mesh.Exhausted
+	case "57":
+		return mesh.Unavailable
+	}
+	return mesh.Internal
+}
