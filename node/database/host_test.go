@@ -28,6 +28,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/transfer"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -336,6 +337,40 @@ func TestCell(t *testing.T) {
 			t.Error("the log was not asked")
 		}
 	})
+}
+
+// What belongs to another network is left alone: this one's log says nothing of it.
+func TestOtherNetwork(t *testing.T) {
+	l, home := newFakeLog(), t.TempDir()
+	for i := range 4 {
+		k := &wirepb.CellKey{Cell: cellID[:], Version: 1, ConsensusKey: bytesOf(mesh.PublicKeyOf(keyOf(fmt.Sprint("consensus ", i)))),
+			AnswerKey: bytesOf(mesh.PublicKeyOf(keyOf(fmt.Sprint("answer ", i)))), Peer: joined("127.0.0.1", 1000+2*i), Address: joined("127.0.0.1", 1001+2*i)}
+		tx := &wirepb.Tx{Message: signed.Seal(domain, nodeKey(i), sign.CellKey, k)}
+		if err := l.Submit(t.Context(), wire.Encode(tx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, own, never := nameOf(cellID, 1), nameOf(cellID, 2), nameOf(cellID, 3)
+	for name, network := range map[string]mesh.NetworkID{other: {77}, own: domain.Network} {
+		c, err := replica.NewConfig(network, domain.Group, l.cell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Peer, c.Service = "127.0.0.1:1", "127.0.0.1:2"
+		if err := errors.Join(os.Mkdir(filepath.Join(home, name), 0o700), replica.WriteConfig(filepath.Join(home, name), c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := replica.Init(filepath.Join(home, never)); err != nil {
+		t.Fatal(err)
+	}
+	h := New(Options{Home: home, Domain: domain, Node: nodeID(0)}, l, nil, slog.New(slog.DiscardHandler))
+	if err := h.endOthers(nil); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := h.homes(); err != nil || len(names) != 1 || names[0] != other {
+		t.Errorf("left: %v, %v", names, err)
+	}
 }
 
 // A notice is believed when enough of the cell's authorities say the same, the newest of those.
