@@ -279,18 +279,7 @@ func TestCell(t *testing.T) {
 
 	// A replica that is damaged is emptied when others have what it had, and not before.
 	file := filepath.Join(homes[0], nameOf(cellID, 1), "databases", shop.String()+".db")
-	for _, f := range []string{file, file + "-wal"} {
-		b, err := os.ReadFile(f)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		for at := 100; at < len(b); at += 512 {
-			b[at] ^= 0x40
-		}
-		if err := os.WriteFile(f, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	damage(t, file+"*")
 	said := func(what string) func() error {
 		return func() error {
 			b, err := os.ReadFile(first.Log)
@@ -311,6 +300,21 @@ func TestCell(t *testing.T) {
 	eventually(t, "the damaged replica to be emptied", said("the replica is emptied"))
 	for _, h := range hosts {
 		h.want(t, 1)
+	}
+	// So is one whose other stores are.
+	for i, what := range []string{"state/MANIFEST-*", "consensus/data/blockstore.db/[0-9]*", "consensus/data/state.db/[0-9]*"} {
+		log := hosts[i+1].want(t, 1).Log
+		hosts[i+1].stop()
+		damage(t, filepath.Join(homes[i+1], nameOf(cellID, 1), what))
+		hosts[i+1] = start(i + 1)
+		eventually(t, "a replica to be emptied whose files "+what+" were damaged", func() error {
+			b, err := os.ReadFile(log)
+			if err == nil && !strings.Contains(string(b), "the replica is emptied") {
+				err = fmt.Errorf("its log:\n%s", b)
+			}
+			return err
+		})
+		hosts[i+1].want(t, 1)
 	}
 
 	before := 0
@@ -337,6 +341,27 @@ func TestCell(t *testing.T) {
 			t.Error("the log was not asked")
 		}
 	})
+}
+
+// damage flips bytes in files.
+func damage(t *testing.T, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 20; at < len(b); at += 64 {
+			b[at] ^= 0x40
+		}
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // What belongs to another network is left alone: this one's log says nothing of it.
