@@ -27,31 +27,38 @@ type MemberStatus struct {
 	State          uint32 // open 1, read-only 2
 	DatabaseHeight int64  // of the newest block that touched it
 	Digest         []byte // rolling, at that height
-	Usage          Usage  // of all programs so far; none when the session may not read the database
+	Usage          Usage  // of all programs so far
 }
 
 // statusTime bounds how long a replica may take to say how it stands.
 const statusTime = 3 * time.Second
 
-// Stats asks every replica how it and the database are.
+// Stats asks every replica how it and the database are. It tells of the database to sessions that the cell knows.
 func (d *DB) Stats(ctx context.Context) []MemberStatus {
 	all := make([]MemberStatus, len(d.cell.Members))
 	d.each(ctx, statusTime, func(ctx context.Context, i int) error {
-		s := new(wirepb.CellStatus)
-		all[i].Member = d.cell.Members[i]
-		if all[i].Err = d.call(ctx, i, wirepb.CellStatusPath, new(wirepb.CellStatusRequest), s); all[i].Err != nil {
-			return all[i].Err
-		}
-		all[i].Height, all[i].Time, all[i].Checkpoint = s.Height, time.UnixMilli(s.TimeMs), s.Checkpoint
-		for _, h := range s.Databases {
-			if string(h.Database) == string(d.id[:]) {
-				all[i].Known, all[i].State, all[i].DatabaseHeight, all[i].Digest = true, h.State, h.Height, h.Digest
-				all[i].Usage = usageOf(h.Usage)
-			}
+		all[i] = d.status(ctx, i)
+		if all[i].Err == nil && !all[i].Known && d.show(ctx, i) == nil {
+			all[i] = d.status(ctx, i)
 		}
 		return nil
 	})
 	return all
+}
+
+func (d *DB) status(ctx context.Context, i int) (m MemberStatus) {
+	s := new(wirepb.CellStatus)
+	m.Member = d.cell.Members[i]
+	if m.Err = d.call(ctx, i, wirepb.CellStatusPath, new(wirepb.CellStatusRequest), s); m.Err != nil {
+		return m
+	}
+	m.Height, m.Time, m.Checkpoint = s.Height, time.UnixMilli(s.TimeMs), s.Checkpoint
+	for _, h := range s.Databases {
+		if string(h.Database) == string(d.id[:]) {
+			m.Known, m.State, m.DatabaseHeight, m.Digest, m.Usage = true, h.State, h.Height, h.Digest, usageOf(h.Usage)
+		}
+	}
+	return m
 }
 
 // Agree tells whether replicas that are at one height of the database have the same digest.

@@ -158,15 +158,23 @@ func (d *DB) admitted(ctx context.Context, i int, path string, req, resp proto.M
 	if recent {
 		return err
 	}
-	show := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_SESSION, Messages: []*wirepb.Signed{d.sign(sign.Session, &wirepb.Session{Chain: d.session.Chain})}}
-	if err := d.call(ctx, i, wirepb.CellSubmitPath, show, new(wirepb.DatabaseReply)); err != nil {
+	if err := d.show(ctx, i); err != nil {
+		return err
+	}
+	proto.Reset(resp)
+	return d.call(ctx, i, path, req, resp)
+}
+
+// show shows the session to a member.
+func (d *DB) show(ctx context.Context, i int) error {
+	m := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_SESSION, Messages: []*wirepb.Signed{d.sign(sign.Session, &wirepb.Session{Chain: d.session.Chain})}}
+	if err := d.call(ctx, i, wirepb.CellSubmitPath, m, new(wirepb.DatabaseReply)); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	d.shown[i] = time.Now()
 	d.mu.Unlock()
-	proto.Reset(resp)
-	return d.call(ctx, i, path, req, resp)
+	return nil
 }
 
 func (d *DB) sign(p sign.Purpose, m proto.Message) *wirepb.Signed {

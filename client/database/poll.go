@@ -2,11 +2,12 @@ package database
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
-	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -19,6 +20,14 @@ type poll struct {
 	need     int // equal answers that decide
 	// ask asks a member; its answer is at or above floor.
 	ask func(ctx context.Context, member int, floor int64) (*answer, error)
+
+	members  []polled
+	votes    map[vote]map[int]*answer
+	enough   int // of so many, one is honest
+	want     int // members that shall be under way or have spoken
+	floor    int64
+	progress time.Time // when a member spoke last, or another was asked because none did
+	last     error
 }
 
 // A vote is what answers agree on.
@@ -27,16 +36,16 @@ type vote struct {
 	outcome string // its digest
 }
 
-// A member of a poll is idle, or under way, or has answered or refused.
+// A member of a poll is idle, or under way, or has spoken: answered or refused.
 type polled struct {
 	underway bool
-	heard    bool
+	spoken   bool
 	refused  error
 	tries    int       // that failed
 	pause    time.Time // until when it is left alone
 }
 
-func (m polled) idle(now time.Time) bool { return !m.underway && !m.heard && !now.Before(m.pause) }
+func (m polled) idle(now time.Time) bool { return !m.underway && !m.spoken && !now.Before(m.pause) }
 
 type reply struct {
 	member int
@@ -60,105 +69,118 @@ func (p *poll) run(ctx context.Context) (agreed []*answer, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d := p.db
-	n, enough := len(d.cell.Members), d.cell.Faults()+1
-	members, votes := make([]polled, n), map[vote]map[int]*answer{}
+	n := len(d.cell.Members)
+	p.members, p.votes, p.enough, p.want, p.progress = make([]polled, n), map[vote]map[int]*answer{}, d.cell.Faults()+1, p.start, time.Now()
+	d.mu.Lock()
+	first := d.first
+	p.floor = d.seen
+	d.mu.Unlock()
 	replies := make(chan reply, n) // a member has at most one under way
 	tick := time.NewTicker(d.opts.Retry)
 	defer tick.Stop()
-	d.mu.Lock()
-	first, floor := d.first, d.seen
-	d.mu.Unlock()
-	want, progress := p.start, time.Now()
-	var last error
 	for {
-		now := time.Now()
-		inPlay, underway := 0, 0
-		for _, m := range members {
-			if m.underway || m.heard {
-				inPlay++
-			}
-			if m.underway {
-				underway++
-			}
-		}
-		for k := 0; k < n && inPlay < want; k++ {
-			i := (first + k) % n
-			if !members[i].idle(now) {
+		for k := 0; k < n && p.inPlay() < p.want; k++ {
+			i, floor := (first+k)%n, p.floor
+			if !p.members[i].idle(time.Now()) {
 				continue
 			}
-			members[i].underway = true
-			inPlay, underway = inPlay+1, underway+1
+			p.members[i].underway = true
 			asking.Go(func() {
 				a, err := p.ask(ctx, i, floor)
 				replies <- reply{i, a, err}
 			})
 		}
-		if underway == 0 && inPlay >= want { // all have spoken, and nothing is decided
-			if want++; want > n {
-				want = n
-				floor = max(floor, common(votes, enough))
-				for i := range members {
-					members[i].heard, members[i].refused, members[i].pause = false, nil, now.Add(d.opts.Retry)
-				}
-			}
-			if want <= n && inPlay < want {
-				continue
-			}
+		if p.undecided() {
+			continue
 		}
 		select {
 		case r := <-replies:
-			m := &members[r.member]
-			m.underway = false
-			switch {
-			case r.err == nil:
-				progress, m.heard, m.tries = time.Now(), true, 0
-				v := vote{r.answer.body.Height, string(r.answer.body.Outcome)}
-				if votes[v] == nil {
-					votes[v] = map[int]*answer{}
-				}
-				votes[v][r.member] = r.answer
-				if len(votes[v]) >= p.need {
-					d.agreed(p, r.answer, len(votes[v]) >= enough)
-					for _, a := range votes[v] {
-						agreed = append(agreed, a)
-					}
-					return agreed, nil
-				}
-				want = max(want, p.need)
-			case decided(r.err):
-				progress, m.heard, m.refused, last = time.Now(), true, r.err, r.err
-				same := 0
-				for _, o := range members {
-					if o.refused != nil && mesh.KindOf(o.refused) == mesh.KindOf(r.err) {
-						same++
-					}
-				}
-				if same >= enough {
-					return nil, r.err
-				}
-				want = max(want, enough)
-			default:
-				last = r.err
-				m.pause = time.Now().Add(d.opts.Retry << min(m.tries, 3))
-				m.tries++
+			if agreed, err = p.hear(r); agreed != nil || err != nil {
+				return agreed, err
 			}
 		case <-tick.C:
-			if time.Since(progress) >= d.opts.Patience {
-				want, progress = min(want+1, n), time.Now()
+			if time.Since(p.progress) >= d.opts.Patience {
+				p.want, p.progress = min(p.want+1, n), time.Now()
 			}
 		case <-ctx.Done():
-			heard := 0
-			for _, m := range members {
-				if m.heard {
-					heard++
-				}
+			if p.last == nil {
+				p.last = ctx.Err()
 			}
-			if last == nil {
-				last = ctx.Err()
-			}
-			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d of %d replicas answered, and %d did not agree: %w", heard, n, p.need, last), "try again, or look at: stratos db stats %s", d.name)
+			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "no %d of %d replicas gave the same answer in time: %w", p.need, n, p.last),
+				"try again, or look at: stratos db stats %s", d.name)
 		}
 	}
+}
+
+// inPlay counts the members that are under way or have spoken.
+func (p *poll) inPlay() (n int) {
+	for _, m := range p.members {
+		if m.underway || m.spoken {
+			n++
+		}
+	}
+	return n
+}
+
+// undecided goes on when all who were wanted have spoken: with one more, which it tells, or when there is none, after a pause with all
+// anew, at a height that all honest ones reach.
+func (p *poll) undecided() (more bool) {
+	for _, m := range p.members {
+		if m.underway {
+			return false
+		}
+	}
+	switch {
+	case p.inPlay() < p.want:
+		return false
+	case p.want < len(p.members):
+		p.want++
+		return true
+	}
+	p.floor = max(p.floor, common(p.votes, p.enough))
+	for i := range p.members {
+		m := &p.members[i]
+		m.spoken, m.refused, m.pause = false, nil, time.Now().Add(p.db.opts.Retry)
+	}
+	return false
+}
+
+// hear takes what a member says, and returns what that decides, if anything.
+func (p *poll) hear(r reply) ([]*answer, error) {
+	m := &p.members[r.member]
+	m.underway = false
+	if r.err != nil && !decided(r.err) {
+		m.pause = time.Now().Add(p.db.opts.Retry << min(m.tries, 3))
+		m.tries++
+		p.last = r.err
+		return nil, nil
+	}
+	m.spoken, m.tries, p.progress = true, 0, time.Now()
+	if r.err != nil {
+		m.refused, p.last = r.err, r.err
+		same := 0
+		for _, o := range p.members {
+			if o.refused != nil && mesh.KindOf(o.refused) == mesh.KindOf(r.err) {
+				same++
+			}
+		}
+		if same >= p.enough {
+			return nil, r.err
+		}
+		p.want = max(p.want, p.enough)
+		return nil, nil
+	}
+	v := vote{r.answer.body.Height, string(r.answer.body.Outcome)}
+	if p.votes[v] == nil {
+		p.votes[v] = map[int]*answer{}
+	}
+	p.votes[v][r.member] = r.answer
+	if len(p.votes[v]) < p.need {
+		p.want = max(p.want, p.need)
+		return nil, nil
+	}
+	p.db.agreed(p.question, r.answer, len(p.votes[v]) >= p.enough)
+	return slices.Collect(maps.Values(p.votes[v])), nil
 }
 
 // common is the highest height that so many members have named that one of them is honest: others reach it.
@@ -184,7 +206,7 @@ func common(votes map[vote]map[int]*answer, enough int) (height int64) {
 }
 
 // agreed notes who answered, and, when one of those who agree is honest, the height and who said otherwise.
-func (d *DB) agreed(p *poll, a *answer, honest bool) {
+func (d *DB) agreed(question [32]byte, a *answer, honest bool) {
 	d.mu.Lock()
 	d.first = a.member
 	if honest {
@@ -192,7 +214,7 @@ func (d *DB) agreed(p *poll, a *answer, honest bool) {
 	}
 	d.mu.Unlock()
 	if honest {
-		d.judge(p.question, a)
+		d.judge(question, a)
 	}
 }
 
@@ -218,72 +240,4 @@ func (d *DB) outcome(agreed []*answer, all []*wirepb.Statement, need int) (*Outc
 		}
 	}
 	return nil, e
-}
-
-// query asks one member.
-func (d *DB) query(q *wirepb.DatabaseQuery, question [32]byte) func(context.Context, int, int64) (*answer, error) {
-	return func(ctx context.Context, i int, floor int64) (*answer, error) {
-		ctx, cancel := context.WithTimeout(ctx, attemptTime)
-		defer cancel()
-		m := &wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit, MinHeight: floor}
-		r := new(wirepb.DatabaseReply)
-		if err := d.admitted(ctx, i, wirepb.CellQueryPath, m, r); err != nil {
-			return nil, err
-		}
-		return d.open(i, r, question, floor)
-	}
-}
-
-// attemptTime bounds one attempt at one replica, which waits for a block, or answers, for at most 20 s.
-const attemptTime = 25 * time.Second
-
-// A Level is what of a cell must agree on the answer to a question.
-type Level int
-
-const (
-	// Default wants the same answer, at one height, of so many replicas that one of them is honest. It sees what was acknowledged by
-	// this DB before.
-	Default Level = iota
-	// Fast takes one replica's word, signed: if it lies, its signature contradicts what others answer; see Evidence.
-	Fast
-	// Ordered takes its turn on the log like a program: it sees everything that was acknowledged to anybody before. It needs the right
-	// to write. Statements that change something do so.
-	Ordered
-)
-
-// ParseLevel reads the name of a level.
-func ParseLevel(s string) (Level, error) {
-	for l, name := range [...]string{"default", "fast", "ordered"} {
-		if s == name {
-			return Level(l), nil
-		}
-	}
-	return 0, mesh.Errorf(mesh.Invalid, "there is no level %.20q: fast, default or ordered", s)
-}
-
-// Query asks for what statements give that only read, at a level. All see the same height. An error of SQL is an *Error.
-func (d *DB) Query(ctx context.Context, l Level, all ...Statement) (*Outcome, error) {
-	if l == Ordered {
-		return d.Exec(ctx, Program{Statements: all})
-	}
-	statements, err := encode(all)
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.opts.QueryTime)
-		defer cancel()
-	}
-	q := &wirepb.DatabaseQuery{Database: d.id[:], Statements: statements, GasLimit: d.opts.QueryGas}
-	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1}
-	if l == Fast {
-		p.need = 1
-	}
-	p.start, p.ask = p.need, d.query(q, p.question)
-	agreed, err := p.run(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return d.outcome(agreed, statements, p.need)
 }

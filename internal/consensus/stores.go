@@ -7,6 +7,8 @@ import (
 	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/node"
+	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/stratosmesh/stratos/mesh"
 )
@@ -29,6 +31,14 @@ func (s *Stores) Open(ctx *config.DBContext) (dbm.DB, error) {
 	defer s.mu.Unlock()
 	s.all = append(s.all, g)
 	return g, nil
+}
+
+// Damaged tells whether an error of a store, or what CometBFT panics with after one, says that the bytes on the disk are not those
+// that were written.
+func Damaged(err error) bool {
+	var table *lerrors.ErrCorrupted
+	var file *storage.ErrCorrupted
+	return errors.As(err, &table) || errors.As(err, &file)
 }
 
 // Close closes the stores; the node has stopped. It may be called more than once.

@@ -30,6 +30,9 @@ func Open(dir string, o Options) (*pebble.DB, error) {
 	return db, nil
 }
 
+// Damaged tells whether an error of a store says that the bytes on the disk are not those that were written.
+func Damaged(err error) bool { return pebble.IsCorruptionError(err) }
+
 // quiet drops Pebble's messages about its own housekeeping; what goes wrong comes back as an error.
 type quiet struct{}
 

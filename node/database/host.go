@@ -80,14 +80,16 @@ func (h *Host) Run(ctx context.Context) error {
 	if err := h.resume(own); err != nil {
 		h.note(err) // the log tells what there is, too
 	}
-	for {
+	for soon := 0; ; {
 		waiting, err := h.round(ctx, own)
 		if ctx.Err() != nil {
 			return own.Wait()
 		}
 		h.note(err)
 		wait := h.opts.Every
-		if waiting {
+		if soon++; !waiting {
+			soon = 0
+		} else if soon <= maxSoon {
 			wait = h.opts.Soon
 		}
 		select {
@@ -96,6 +98,9 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// maxSoon is how many rounds in a row come soon: what a replica waits for may never come.
+const maxSoon = 200
 
 // note keeps what went wrong in a round, and logs it once when it lasts: at the start of a network the authorities may come later.
 func (h *Host) note(err error) {
@@ -143,7 +148,7 @@ func (h *Host) resume(own *lifecycle.Group) error {
 	errs := []error{err}
 	for _, n := range names {
 		c, err := replica.ReadConfig(filepath.Join(h.opts.Home, n))
-		if err == nil && nameOf(c.Cell, c.Version) == n {
+		if err == nil && nameOf(c.Cell, c.Version) == n && c.Domain() == h.opts.Domain {
 			err = h.replica(n).start(own, c)
 		}
 		if err != nil && mesh.KindOf(err) != mesh.NotFound { // it was not founded
@@ -199,12 +204,13 @@ func (h *Host) endOthers(wanted map[string]*wirepb.CellAnswer) error {
 	}
 	var errs []error
 	for _, n := range names {
-		if wanted[n] != nil {
+		c, err := replica.ReadConfig(filepath.Join(h.opts.Home, n))
+		if wanted[n] != nil || err == nil && c.Domain() != h.opts.Domain { // of another network this log says nothing
 			continue
 		}
 		r := h.replica(n)
 		h.log.Info("a replica's cell has ended: it is removed", "replica", n)
-		err := errors.Join(r.stop(), supervise.Sweep(r.record()))
+		err = errors.Join(r.stop(), supervise.Sweep(r.record()))
 		if err == nil {
 			err = os.RemoveAll(r.home)
 		}

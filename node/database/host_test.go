@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ import (
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -299,6 +301,21 @@ func TestCell(t *testing.T) {
 	for _, h := range hosts {
 		h.want(t, 1)
 	}
+	// So is one whose other stores are.
+	for i, what := range []string{"state/MANIFEST-*", "consensus/data/blockstore.db/[0-9]*", "consensus/data/state.db/[0-9]*"} {
+		log := hosts[i+1].want(t, 1).Log
+		hosts[i+1].stop()
+		damage(t, filepath.Join(homes[i+1], nameOf(cellID, 1), what))
+		hosts[i+1] = start(i + 1)
+		eventually(t, "a replica to be emptied whose files "+what+" were damaged", func() error {
+			b, err := os.ReadFile(log)
+			if err == nil && !strings.Contains(string(b), "the replica is emptied") {
+				err = fmt.Errorf("its log:\n%s", b)
+			}
+			return err
+		})
+		hosts[i+1].want(t, 1)
+	}
 
 	before := 0
 	l.with(func() {
@@ -324,6 +341,61 @@ func TestCell(t *testing.T) {
 			t.Error("the log was not asked")
 		}
 	})
+}
+
+// damage flips bytes in files.
+func damage(t *testing.T, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files %s: %v", pattern, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 20; at < len(b); at += 64 {
+			b[at] ^= 0x40
+		}
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What belongs to another network is left alone: this one's log says nothing of it.
+func TestOtherNetwork(t *testing.T) {
+	l, home := newFakeLog(), t.TempDir()
+	for i := range 4 {
+		k := &wirepb.CellKey{Cell: cellID[:], Version: 1, ConsensusKey: bytesOf(mesh.PublicKeyOf(keyOf(fmt.Sprint("consensus ", i)))),
+			AnswerKey: bytesOf(mesh.PublicKeyOf(keyOf(fmt.Sprint("answer ", i)))), Peer: joined("127.0.0.1", 1000+2*i), Address: joined("127.0.0.1", 1001+2*i)}
+		tx := &wirepb.Tx{Message: signed.Seal(domain, nodeKey(i), sign.CellKey, k)}
+		if err := l.Submit(t.Context(), wire.Encode(tx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, own, never := nameOf(cellID, 1), nameOf(cellID, 2), nameOf(cellID, 3)
+	for name, network := range map[string]mesh.NetworkID{other: {77}, own: domain.Network} {
+		c, err := replica.NewConfig(network, domain.Group, l.cell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Peer, c.Service = "127.0.0.1:1", "127.0.0.1:2"
+		if err := errors.Join(os.Mkdir(filepath.Join(home, name), 0o700), replica.WriteConfig(filepath.Join(home, name), c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := replica.Init(filepath.Join(home, never)); err != nil {
+		t.Fatal(err)
+	}
+	h := New(Options{Home: home, Domain: domain, Node: nodeID(0)}, l, slog.New(slog.DiscardHandler))
+	if err := h.endOthers(nil); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := h.homes(); err != nil || len(names) != 1 || names[0] != other {
+		t.Errorf("left: %v, %v", names, err)
+	}
 }
 
 // A notice is believed when enough of the cell's authorities say the same, the newest of those.

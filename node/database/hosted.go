@@ -85,12 +85,12 @@ func (r *hosted) port(all []*wirepb.CellAnswer) (int, error) {
 		}
 	}
 	r.host.mu.Lock()
+	defer r.host.mu.Unlock()
 	for _, o := range r.host.replicas {
 		if o != r {
 			taken[o.taken] = true
 		}
 	}
-	defer r.host.mu.Unlock()
 	for i := range wiredatabase.MaxNodeCells {
 		if p := r.host.opts.Port + 2*i; !taken[p] {
 			r.taken = p

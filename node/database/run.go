@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/stratosmesh/stratos/internal/consensus"
+	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/replica"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
@@ -37,7 +39,19 @@ func RunReplica(ctx context.Context, home string, parent io.ReadCloser, log *slo
 	return errors.Join(err, replica.Reset(home))
 }
 
-func follow(ctx context.Context, home string, opts replica.Options, log *slog.Logger) error {
+// follow runs the replica. Its error is Corrupt when a file of its is damaged, also where CometBFT panics for that.
+func follow(ctx context.Context, home string, opts replica.Options, log *slog.Logger) (err error) {
+	defer func() {
+		p := recover()
+		if e, ok := p.(error); ok && consensus.Damaged(e) {
+			err = e
+		} else if p != nil {
+			panic(p)
+		}
+		if consensus.Damaged(err) || pebbledb.Damaged(err) {
+			err = mesh.Errorf(mesh.Corrupt, "%w", err)
+		}
+	}()
 	r, err := replica.New(home, opts, log)
 	if err != nil {
 		return err
