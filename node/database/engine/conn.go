@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime/cgo"
+	"sync"
 	"unsafe"
 
 	_ "github.com/mattn/go-sqlite3" // compiles SQLite itself; its driver is not used
@@ -60,6 +61,9 @@ type conn struct {
 	version int64   // of the schema, on a reader
 	handles []cgo.Handle
 	failed  *Error // what a function in Go failed with, in the run under way
+
+	gate     sync.Mutex
+	shielded bool // the engine's own statement runs
 }
 
 // keptKey has the tier, because SQLite compares a literal with the largest length when it is used the first time only.
@@ -174,6 +178,13 @@ func (c *conn) exec(sql string) error {
 
 // query runs a statement of the engine's own; its arguments and values are nil, int64, string and []byte.
 func (c *conn) query(sql string, args ...any) ([][]any, error) {
+	c.shield(true)
+	defer c.shield(false)
+	return c.unshielded(sql, args...)
+}
+
+// unshielded is query for what may take long, and ends when it is interrupted.
+func (c *conn) unshielded(sql string, args ...any) ([][]any, error) {
 	guarded := c.c.guarded
 	c.c.guarded = 0
 	defer func() { c.c.guarded = guarded }()
@@ -312,8 +323,22 @@ func (c *conn) end() {
 func (c *conn) refused() string  { return C.GoString(&c.c.why[0]) }
 func (c *conn) outside() bool    { return C.sqlite3_get_autocommit(c.c.db) != 0 } // of a transaction
 func (c *conn) deferred() bool   { return C.st_deferred(c.c) != 0 }
-func (c *conn) interrupt()       { C.sqlite3_interrupt(c.c.db) }
 func (c *conn) length(bytes int) { C.st_limit(c.c, C.SQLITE_LIMIT_LENGTH, C.int(bytes)) }
+
+// interrupt ends what runs, but for the engine's own statements, which are short: what they cannot read is taken for damage.
+func (c *conn) interrupt() {
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	if !c.shielded {
+		C.sqlite3_interrupt(c.c.db)
+	}
+}
+
+func (c *conn) shield(on bool) {
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	c.shielded = on
+}
 
 // backup copies the file as the open transaction sees it.
 func (c *conn) backup(path string, pages int) error {

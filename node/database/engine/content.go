@@ -28,6 +28,11 @@ func (s *Snapshot) Content(ctx context.Context) (sum [32]byte, err error) {
 }
 
 func content(ctx context.Context, c *conn) (sum [32]byte, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err() // which SQLite calls an interrupt
+		}
+	}()
 	all, err := userTables(c)
 	if err != nil {
 		return sum, err
@@ -94,9 +99,6 @@ func (c *conn) hashRows(ctx context.Context, h hash.Hash, name, sql string) erro
 		total += count
 		return ctx.Err()
 	})
-	if ctx.Err() != nil {
-		return ctx.Err() // which SQLite calls an interrupt
-	}
 	h.Write(binary.LittleEndian.AppendUint64(nil, total))
 	return err
 }
@@ -114,7 +116,7 @@ func (s *Snapshot) Check(ctx context.Context) error {
 }
 
 func integrity(ctx context.Context, c *conn) error {
-	rows, err := c.query("PRAGMA integrity_check(1)")
+	rows, err := c.unshielded("PRAGMA integrity_check(1)")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -445,3 +445,37 @@ func TestOtherFiles(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whoever goes away in the middle of a question does the database no harm, whatever it was about to read.
+func TestInterrupted(t *testing.T) {
+	r := newRig(t, Options{})
+	r.must("CREATE TABLE t(v)", "INSERT INTO t WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 1000) SELECT x FROM c")
+	for i := range 200 {
+		r.must(fmt.Sprintf("CREATE TABLE t%d(a, b, c)", i))
+	}
+	p := r.program("SELECT sum(a.v) FROM t a, t b")
+	p.GasLimit = maxGas
+	for i := range 150 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)
+		var err error
+		if i%3 == 0 {
+			_, _, err = r.db.View(ctx, p)
+		} else {
+			s := r.snapshot()
+			s.conn.flush() // so that it reads the schema
+			if i%3 == 1 {
+				_, err = s.Query(ctx, p)
+			} else {
+				_, err = s.Content(ctx)
+			}
+			s.Close()
+		}
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("after %d: %v", i, err)
+		}
+		if err := r.db.Err(); err != nil {
+			t.Fatalf("after %d: %v", i, err)
+		}
+	}
+}
