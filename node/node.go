@@ -176,8 +176,8 @@ type Status struct {
 	UsedBytes uint64      `json:"used_bytes"`
 	FreeBytes uint64      `json:"free_bytes"`
 
-	Replicas  []database.Status `json:"replicas,omitempty"`  // of databases
-	Databases string            `json:"databases,omitempty"` // why the meta layer could not be asked which these are, if so
+	Replicas    []database.Status `json:"replicas,omitempty"`     // of databases
+	ReplicasWhy string            `json:"replicas_why,omitempty"` // they are not in step with the meta layer
 }
 
 func (n *Node) status(ctx context.Context) Status {
@@ -186,7 +186,7 @@ func (n *Node) status(ctx context.Context) Status {
 	s.Why = n.directory.trouble()
 	s.Ready = s.Why == ""
 	if n.databases != nil {
-		s.Replicas, s.Databases = n.databases.Status(ctx)
+		s.Replicas, s.ReplicasWhy = n.databases.Status(ctx)
 	}
 	return s
 }

@@ -53,8 +53,8 @@ type Options struct {
 	QueryTime time.Duration
 	// ExecTime is how long a program may wait for its block, at most 5 minutes. Default 1 minute.
 	ExecTime time.Duration
-	// QueryGas and ExecGas bound what a question and a program take. Defaults 100,000,000 and 10,000,000, which are the most that
-	// replicas take.
+	// QueryGas and ExecGas bound what a question and a program may take. Defaults 100,000,000 and 10,000,000, which is the most that
+	// replicas allow.
 	QueryGas, ExecGas uint64
 
 	// Retry is the pause before a replica that failed is asked again; it doubles up to eight times as much. Default 250 ms.

@@ -189,6 +189,32 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// A program gets little gas at first, so that many go into a block, and more when that does not suffice; sent again under its id it goes
+// the same way.
+func TestGas(t *testing.T) {
+	c := newFakeCell(t, 4)
+	db := c.open(0, Options{})
+	p := insert
+	for _, x := range []struct {
+		needs, gas uint64
+		tries      int
+		ok         bool
+	}{{1, 0, 1, true}, {500_000, 0, 2, true}, {10_000_000, 0, 3, true}, {10_000_001, 0, 3, false}, {500_000, 400_000, 1, false}, {500_000, 500_000, 1, true}} {
+		c.with(func() { c.needs, c.applied = x.needs, map[string]int{} })
+		p.ID, p.Gas = ID{byte(x.tries), byte(x.gas), byte(x.needs)}, x.gas
+		for range 2 {
+			o, err := db.Exec(t.Context(), p)
+			var failed *Error
+			if (err == nil) != x.ok || err != nil && (!errors.As(err, &failed) || failed.Code != "53400" || mesh.KindOf(err) != mesh.Exhausted) || c.count() != x.tries {
+				t.Errorf("needs %d, may take %d: %+v, %v after %d tries", x.needs, x.gas, o, err, c.count())
+			}
+		}
+	}
+	if got := (Program{}).limits(1<<20, 10_000_000); len(got) != 2 || got[0] != 4_294_304 || got[1] != 10_000_000 {
+		t.Errorf("of a long program: %d", got)
+	}
+}
+
 // When nobody can tell what became of a program, the error says so, and under which id it may be sent again.
 func TestUnknown(t *testing.T) {
 	c := newFakeCell(t, 4)

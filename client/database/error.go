@@ -9,7 +9,8 @@ import (
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 )
 
-// An Error is why a program or a question failed: nothing of it happened. Its mesh.Kind follows from the code.
+// An Error is why a program or a question failed: nothing of it happened. Its mesh.Kind follows from the code. Only 55000 of a program
+// that was sent again says that it was applied, and that its outcome is not on record any more.
 type Error struct {
 	Code      string // SQLSTATE; this and Statement are what so many replicas say that one of them is honest
 	Text      string // empty when they say it differently

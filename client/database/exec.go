@@ -3,9 +3,13 @@ package database
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"errors"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
@@ -20,8 +24,38 @@ type Program struct {
 	Statements []Statement
 	// ID names it: it is applied once, however often it is sent under one session. Zero: one is drawn.
 	ID ID
-	// Gas is the most that it may take. Default Options.ExecGas.
+	// Gas is the most that it may take, which it takes of its block whether it needs it or not. Default: a little, and ten times as
+	// much again, up to Options.ExecGas, when that did not suffice: then nothing of it has happened.
 	Gas uint64
+}
+
+// A small program's limit: many of them go into a block, which has room for 10,000,000 of a database. What is written costs by its
+// length, too.
+const (
+	smallGas = 100_000
+	byteGas  = 4
+	moreGas  = 10
+)
+
+// limits are what a program is tried with, one after the other.
+func (p Program) limits(bytes int, most uint64) (all []uint64) {
+	if p.Gas > 0 {
+		return []uint64{p.Gas}
+	}
+	for g := smallGas + byteGas*uint64(bytes); g < most; g *= moreGas {
+		all = append(all, g)
+	}
+	return append(all, most)
+}
+
+// attempt is the id under which a program is tried for the nth time with another limit. It follows from its own, so that who sends it
+// again goes the same way.
+func (id ID) attempt(n int) ID {
+	if n == 0 {
+		return id
+	}
+	sum := sha256.Sum256(append([]byte("stratos program attempt/1\x00"), append(id[:], byte(n))...))
+	return ID(sum[:16])
 }
 
 // lastWait is for a cell to make a block behind a program's end, which an idle one does every 10 s, and to tell.
@@ -39,11 +73,25 @@ func (d *DB) Exec(ctx context.Context, p Program) (*Outcome, error) {
 	if p.ID == (ID{}) {
 		rand.Read(p.ID[:])
 	}
-	if p.Gas == 0 {
-		p.Gas = d.opts.ExecGas
+	bytes := 0
+	for _, s := range statements {
+		bytes += proto.Size(s)
 	}
+	limits := p.limits(bytes, d.opts.ExecGas)
+	for n, gas := range limits {
+		o, err := d.attempt(ctx, p.ID, p.ID.attempt(n), gas, statements)
+		var failed *Error
+		if n == len(limits)-1 || !errors.As(err, &failed) || failed.Code != wiredatabase.CodeNoGas {
+			return o, err
+		}
+	}
+	return nil, nil // there is a last limit
+}
+
+// attempt runs a program under an id of its own, which follows from the one that the caller knows.
+func (d *DB) attempt(ctx context.Context, known, id ID, gas uint64, statements []*wirepb.Statement) (*Outcome, error) {
 	end := time.Now().Add(d.opts.ExecTime)
-	e := &wirepb.Envelope{Database: d.id[:], Id: p.ID[:], NotAfterMs: end.UnixMilli(), GasLimit: p.Gas, Statements: statements}
+	e := &wirepb.Envelope{Database: d.id[:], Id: id[:], NotAfterMs: end.UnixMilli(), GasLimit: gas, Statements: statements}
 	s := d.sign(sign.Envelope, e)
 	tx := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_ENVELOPE, Messages: []*wirepb.Signed{s}}
 	if n := len(wire.Encode(tx)); len(s.Body) > signed.MaxBody || n > wiredatabase.MaxTx {
@@ -66,7 +114,7 @@ func (d *DB) Exec(ctx context.Context, p Program) (*Outcome, error) {
 	case !x.reached.Load():
 		return nil, mesh.Errorf(mesh.Unavailable, "no replica was reached, and nothing happened: %w", err)
 	}
-	return nil, &UnknownError{ID: p.ID, NotAfter: end, Err: err}
+	return nil, &UnknownError{ID: known, NotAfter: end, Err: err}
 }
 
 // An execution is a program on its way.

@@ -45,10 +45,12 @@ type fakeCell struct {
 	replicas []*fakeReplica
 
 	mu      sync.Mutex
-	applied map[string]int // program -> its place
-	timeMs  int64          // of the newest block
-	code    string         // what every program ends with
-	shown   int            // times that a session was
+	applied map[string]int    // program -> its place
+	timeMs  int64             // of the newest block
+	code    string            // what every program ends with
+	needs   uint64            // gas of a program
+	limits  map[string]uint64 // of those that were applied
+	shown   int               // times that a session was
 }
 
 // A fakeReplica answers truly, but for what a test changes. Its fields are guarded by the cell's mu.
@@ -72,7 +74,7 @@ type fakeReplica struct {
 }
 
 func newFakeCell(t *testing.T, members int) *fakeCell {
-	c := &fakeCell{t: t, applied: map[string]int{}, timeMs: time.Now().UnixMilli()}
+	c := &fakeCell{t: t, applied: map[string]int{}, limits: map[string]uint64{}, timeMs: time.Now().UnixMilli()}
 	for i := range members {
 		r := &fakeReplica{cell: c, key: keyOf(fmt.Sprint("replica ", i)), session: true, text: "it failed"}
 		r.signer = r.key
@@ -214,10 +216,14 @@ func (r *fakeReplica) submit(ctx context.Context, q rpc.Request[wirepb.CellTx]) 
 		return nil, mesh.Errorf(mesh.Unavailable, "the log takes nothing")
 	default:
 		place = len(c.applied) + 1
-		c.applied[string(e.Id)] = place
+		c.applied[string(e.Id)], c.limits[string(e.Id)] = place, e.GasLimit
 	}
 	r.lost()
-	return r.answer(int64(place), place, wiredatabase.Question(q.Message.Messages[0].Body), c.code), nil
+	code := c.code
+	if c.limits[string(e.Id)] < c.needs {
+		code = wiredatabase.CodeNoGas
+	}
+	return r.answer(int64(place), place, wiredatabase.Question(q.Message.Messages[0].Body), code), nil
 }
 
 func (r *fakeReplica) query(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (proto.Message, error) {

@@ -165,9 +165,13 @@ func runSQL(ctx context.Context, db *database.DB, l database.Level, p database.P
 	return db.Exec(ctx, p)
 }
 
-// explained says which of several statements failed.
+// explained says which of several statements failed, and how to go on when nobody knows what became of them.
 func explained(err error, statements int) error {
 	var failed *database.Error
+	var unknown *database.UnknownError
+	if errors.As(err, &unknown) {
+		return mesh.WithHint(err, "run the same again with --id %s: it is applied once", unknown.ID)
+	}
 	if !errors.As(err, &failed) || statements < 2 || failed.SQL == "" {
 		return err
 	}

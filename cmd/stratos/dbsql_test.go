@@ -69,7 +69,24 @@ func TestExplained(t *testing.T) {
 	if !strings.HasPrefix(got.Error(), "statement 2, INSERT INTO t VALUES(1,1,") || !strings.Contains(got.Error(), "...: twice (SQLSTATE 23505)") || mesh.KindOf(got) != mesh.Conflict || !errors.As(got, &failed) {
 		t.Errorf("%v", got)
 	}
+	got = explained(&database.UnknownError{ID: database.ID{0xab}, Err: errors.New("all are away")}, 1)
+	if mesh.KindOf(got) != mesh.Unavailable || !strings.Contains(mesh.HintOf(got), "--id ab00") {
+		t.Errorf("%v, next %s", got, mesh.HintOf(got))
+	}
 	if got := explained(err, 1); got != error(err) {
 		t.Errorf("of one statement: %v", got)
+	}
+}
+
+func TestDatabasePorts(t *testing.T) {
+	for _, c := range []struct{ given, transfer, want string }{
+		{"", "203.0.113.7:26300", "203.0.113.7:26302"}, {"", "[::1]:26300", "[::1]:26302"}, {"none", "203.0.113.7:26300", ""}, {"10.0.0.1:5", "203.0.113.7:26300", "10.0.0.1:5"},
+	} {
+		if got, err := databasePorts(c.given, c.transfer); err != nil || got != c.want {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+	}
+	if _, err := databasePorts("", "nowhere"); mesh.KindOf(err) != mesh.Invalid {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,7 +26,7 @@ func newNodeInitCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make a node's folder with keys of its own, for the network of the home's profile",
-		Example: `  stratos node init /srv/stratos --transfer 203.0.113.7:26300 --database 203.0.113.7:26302
+		Example: `  stratos node init /srv/stratos --transfer 203.0.113.7:26300
   stratos node register /srv/stratos
   stratos node run --home /srv/stratos`,
 		Args: cobra.ExactArgs(1),
@@ -48,6 +50,9 @@ func newNodeInitCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if databases, err = databasePorts(databases, transfer); err != nil {
+				return err
+			}
 			c := node.Config{Name: name, Network: p.Network, Transfer: transfer, Status: status, Authorities: members, Capacity: capacity, SettleEvery: node.Every(10 * time.Second),
 				Database: databases, DatabaseHost: databaseHost}
 			if err := c.Check(); err != nil {
@@ -64,10 +69,26 @@ func newNodeInitCommand(e *env) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "node", "what its logs and pages call it")
 	cmd.Flags().StringVar(&transfer, "transfer", "127.0.0.1:26390", "HOST:PORT for slices, at which others reach it")
 	cmd.Flags().StringVar(&status, "status", "127.0.0.1:26391", "HOST:PORT of its status page, for you")
-	cmd.Flags().StringVar(&databases, "database", "127.0.0.1:26392", "HOST:PORT of the first of 8 ports in a row for replicas of databases; \"\": it runs none")
+	cmd.Flags().StringVar(&databases, "database", "", "HOST:PORT of the first of 8 ports in a row for replicas of databases, at which others reach them; default two behind that of --transfer; none: it runs none")
 	cmd.Flags().StringVar(&databaseHost, "database-host", "", "HOST at which others reach these; default that of --database")
 	cmd.Flags().Uint64Var(&capacity, "capacity", 0, "bytes that it offers; 0 means all that the disk has")
 	return cmd
+}
+
+// databasePorts returns where replicas of databases listen: two ports behind that for slices, unless it is given; "" for none.
+func databasePorts(given, transfer string) (string, error) {
+	switch given {
+	case "none":
+		return "", nil
+	case "":
+		host, port, err := net.SplitHostPort(transfer)
+		n, errPort := strconv.ParseUint(port, 10, 16)
+		if err != nil || errPort != nil {
+			return "", mesh.WithHint(mesh.Errorf(mesh.Invalid, "the transfer address %q", transfer), "it looks like 203.0.113.7:26300")
+		}
+		return net.JoinHostPort(host, strconv.FormatUint(n+2, 10)), nil
+	}
+	return given, nil
 }
 
 // tierDeposits is what a node of each tier deposits.

@@ -2,8 +2,11 @@ package database
 
 import "github.com/stratosmesh/stratos/mesh"
 
-// CodeReadOnly is the SQLSTATE of a question that would write.
-const CodeReadOnly = "25006"
+// SQLSTATEs on which clients act.
+const (
+	CodeReadOnly = "25006" // a question that would write
+	CodeNoGas    = "53400" // what ran has met its limit of gas
+)
 
 // KindOfCode returns what a caller can do about an SQLSTATE; "" is no error, and Internal like all that is not known here.
 func KindOfCode(code string) mesh.Kind {
