@@ -34,6 +34,9 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 	case e.GasLimit == 0 || len(e.Statements) == 0:
 		return mesh.Errorf(mesh.Invalid, "an envelope has statements and a gas limit")
 	}
+	if err := checkSettings(e.Settings); err != nil {
+		return err
+	}
 	if v := e.View; v != nil {
 		if v.TimeMs <= 0 || len(v.Seed) != 32 || len(v.Results) > len(e.Statements) {
 			return mesh.Errorf(mesh.Invalid, "an envelope's view has a time, a seed of 32 bytes, and no more results than there are statements")
@@ -51,6 +54,13 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 func CheckQuery(q *wirepb.DatabaseQuery) error {
 	if len(q.Database) != len(mesh.DatabaseID{}) || len(q.Statements) == 0 || q.GasLimit == 0 || q.MinHeight < 0 {
 		return mesh.Errorf(mesh.Invalid, "a query names a database, statements, a gas limit, and no height below 0")
+	}
+	return checkSettings(q.Settings)
+}
+
+func checkSettings(s *wirepb.Settings) error {
+	if len(s.GetTimeZone()) > 64 {
+		return mesh.Errorf(mesh.Invalid, "the name of a time zone has %d bytes, at most 64", len(s.GetTimeZone()))
 	}
 	return nil
 }
@@ -120,7 +130,7 @@ func Question(body []byte) [32]byte { return sha256.Sum256(body) }
 
 // QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for.
 func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
-	return sha256.Sum256(wire.Encode(&wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit}))
+	return sha256.Sum256(wire.Encode(&wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit, Settings: q.Settings, Describe: q.Describe}))
 }
 
 // OutcomeDigest covers of an outcome what decides: code, the statement that failed, results and usage, not the texts.

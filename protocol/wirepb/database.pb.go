@@ -501,11 +501,12 @@ func (*Value_Blob) isValue_Value() {}
 
 // Statement is one statement of SQL.
 type Statement struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sql           string                 `protobuf:"bytes,1,opt,name=sql,proto3" json:"sql,omitempty"`
-	Parameters    []*Value               `protobuf:"bytes,2,rep,name=parameters,proto3" json:"parameters,omitempty"` // by position
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Sql            string                 `protobuf:"bytes,1,opt,name=sql,proto3" json:"sql,omitempty"`
+	Parameters     []*Value               `protobuf:"bytes,2,rep,name=parameters,proto3" json:"parameters,omitempty"`                                       // by position
+	ParameterTypes []uint32               `protobuf:"varint,3,rep,packed,name=parameter_types,json=parameterTypes,proto3" json:"parameter_types,omitempty"` // OIDs, by position; 0 or none: inferred. Of dialect postgres only
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Statement) Reset() {
@@ -552,6 +553,58 @@ func (x *Statement) GetParameters() []*Value {
 	return nil
 }
 
+func (x *Statement) GetParameterTypes() []uint32 {
+	if x != nil {
+		return x.ParameterTypes
+	}
+	return nil
+}
+
+// Settings of a session change what its statements mean. Of dialect postgres only.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TimeZone      string                 `protobuf:"bytes,1,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"` // at most 64 bytes; empty: UTC
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_database_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Settings) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
 // Envelope asks a cell to run statements, all or none (purpose envelope/1, a session's key).
 type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -561,13 +614,14 @@ type Envelope struct {
 	GasLimit      uint64                 `protobuf:"varint,4,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
 	Statements    []*Statement           `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
 	View          *View                  `protobuf:"bytes,6,opt,name=view,proto3" json:"view,omitempty"` // of an interactive transaction
+	Settings      *Settings              `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +633,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +646,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{5}
+	return file_database_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Envelope) GetDatabase() []byte {
@@ -637,6 +691,13 @@ func (x *Envelope) GetView() *View {
 	return nil
 }
 
+func (x *Envelope) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 // View is what an author of an interactive transaction began with and saw.
 type View struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -649,7 +710,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +722,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +735,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{6}
+	return file_database_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *View) GetTimeMs() int64 {
@@ -700,16 +761,21 @@ func (x *View) GetResults() [][]byte {
 
 // Column describes a column of a result.
 type Column struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // as declared, of a column of a table; else empty
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type  string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // as declared, of a column of a table; else empty
+	// Of dialect postgres:
+	TypeOid       uint32 `protobuf:"varint,3,opt,name=type_oid,json=typeOid,proto3" json:"type_oid,omitempty"`
+	Typmod        int32  `protobuf:"zigzag32,4,opt,name=typmod,proto3" json:"typmod,omitempty"`     // -1: none
+	Table         uint32 `protobuf:"varint,5,opt,name=table,proto3" json:"table,omitempty"`         // OID, where it is a column of a table; else 0
+	Attribute     uint32 `protobuf:"varint,6,opt,name=attribute,proto3" json:"attribute,omitempty"` // its number there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +787,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +800,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{7}
+	return file_database_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Column) GetName() string {
@@ -751,6 +817,34 @@ func (x *Column) GetType() string {
 	return ""
 }
 
+func (x *Column) GetTypeOid() uint32 {
+	if x != nil {
+		return x.TypeOid
+	}
+	return 0
+}
+
+func (x *Column) GetTypmod() int32 {
+	if x != nil {
+		return x.Typmod
+	}
+	return 0
+}
+
+func (x *Column) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+func (x *Column) GetAttribute() uint32 {
+	if x != nil {
+		return x.Attribute
+	}
+	return 0
+}
+
 type Row struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Values        []*Value               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
@@ -760,7 +854,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +866,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +879,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{8}
+	return file_database_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Row) GetValues() []*Value {
@@ -797,18 +891,20 @@ func (x *Row) GetValues() []*Value {
 
 // Result is what one statement gave.
 type Result struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Columns       []*Column              `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
-	Rows          []*Row                 `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	Changed       uint64                 `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"`                          // rows that it inserted, updated or deleted itself
-	LastRowId     int64                  `protobuf:"zigzag64,4,opt,name=last_row_id,json=lastRowId,proto3" json:"last_row_id,omitempty"` // of the row that it inserted last; 0: none
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Columns        []*Column              `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	Rows           []*Row                 `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	Changed        uint64                 `protobuf:"varint,3,opt,name=changed,proto3" json:"changed,omitempty"`                                            // rows that it inserted, updated or deleted itself
+	LastRowId      int64                  `protobuf:"zigzag64,4,opt,name=last_row_id,json=lastRowId,proto3" json:"last_row_id,omitempty"`                   // of the row that it inserted last; 0: none
+	Tag            string                 `protobuf:"bytes,5,opt,name=tag,proto3" json:"tag,omitempty"`                                                     // of dialect postgres: INSERT 0 3, SELECT 5
+	ParameterTypes []uint32               `protobuf:"varint,6,rep,packed,name=parameter_types,json=parameterTypes,proto3" json:"parameter_types,omitempty"` // OIDs, when the statement was described
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +916,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +929,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{9}
+	return file_database_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Result) GetColumns() []*Column {
@@ -864,22 +960,42 @@ func (x *Result) GetLastRowId() int64 {
 	return 0
 }
 
+func (x *Result) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *Result) GetParameterTypes() []uint32 {
+	if x != nil {
+		return x.ParameterTypes
+	}
+	return nil
+}
+
 // Outcome is what became of an envelope, or of a question.
 type Outcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // SQLSTATE of why nothing of it happened; empty when it did
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of the error; not in the digest
-	Hint          string                 `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
-	Failed        uint32                 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"` // the statement that the error is of, from 0
-	Results       []*Result              `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
-	Usage         *Usage                 `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Code    string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"` // SQLSTATE of why nothing of it happened; empty when it did
+	Text    string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of the error; not in the digest
+	Hint    string                 `protobuf:"bytes,3,opt,name=hint,proto3" json:"hint,omitempty"`
+	Failed  uint32                 `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"` // the statement that the error is of, from 0
+	Results []*Result              `protobuf:"bytes,5,rep,name=results,proto3" json:"results,omitempty"`
+	Usage   *Usage                 `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`
+	// More of the error, not in the digest either.
+	Position      uint32 `protobuf:"varint,7,opt,name=position,proto3" json:"position,omitempty"` // in the statement, in characters from 1; 0: none
+	Detail        string `protobuf:"bytes,8,opt,name=detail,proto3" json:"detail,omitempty"`
+	Table         string `protobuf:"bytes,9,opt,name=table,proto3" json:"table,omitempty"`
+	Column        string `protobuf:"bytes,10,opt,name=column,proto3" json:"column,omitempty"`
+	Constraint    string `protobuf:"bytes,11,opt,name=constraint,proto3" json:"constraint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1007,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1020,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{10}
+	return file_database_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Outcome) GetCode() string {
@@ -949,6 +1065,41 @@ func (x *Outcome) GetUsage() *Usage {
 	return nil
 }
 
+func (x *Outcome) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Outcome) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Outcome) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Outcome) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *Outcome) GetConstraint() string {
+	if x != nil {
+		return x.Constraint
+	}
+	return ""
+}
+
 // Usage is what a run is paid by. It is the same on every replica.
 type Usage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -962,7 +1113,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_database_proto_msgTypes[11]
+	mi := &file_database_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1125,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[11]
+	mi := &file_database_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1138,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{11}
+	return file_database_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Usage) GetGas() uint64 {
@@ -1029,7 +1180,7 @@ type CellTx struct {
 
 func (x *CellTx) Reset() {
 	*x = CellTx{}
-	mi := &file_database_proto_msgTypes[12]
+	mi := &file_database_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1192,7 @@ func (x *CellTx) String() string {
 func (*CellTx) ProtoMessage() {}
 
 func (x *CellTx) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[12]
+	mi := &file_database_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1205,7 @@ func (x *CellTx) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellTx.ProtoReflect.Descriptor instead.
 func (*CellTx) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{12}
+	return file_database_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CellTx) GetKind() CellTxKind {
@@ -1086,7 +1237,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +1249,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1262,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{13}
+	return file_database_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Checkpoint) GetCell() []byte {
@@ -1169,7 +1320,7 @@ type CheckedDatabase struct {
 
 func (x *CheckedDatabase) Reset() {
 	*x = CheckedDatabase{}
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1332,7 @@ func (x *CheckedDatabase) String() string {
 func (*CheckedDatabase) ProtoMessage() {}
 
 func (x *CheckedDatabase) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1345,7 @@ func (x *CheckedDatabase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckedDatabase.ProtoReflect.Descriptor instead.
 func (*CheckedDatabase) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{14}
+	return file_database_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckedDatabase) GetDatabase() []byte {
@@ -1242,7 +1393,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1254,7 +1405,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1267,7 +1418,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{15}
+	return file_database_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Certificate) GetCheckpoints() []*Signed {
@@ -1293,7 +1444,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1456,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1469,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{16}
+	return file_database_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Answer) GetCell() []byte {
@@ -1370,13 +1521,15 @@ type DatabaseQuery struct {
 	Statements    []*Statement           `protobuf:"bytes,2,rep,name=statements,proto3" json:"statements,omitempty"`
 	GasLimit      uint64                 `protobuf:"varint,3,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
 	MinHeight     int64                  `protobuf:"varint,4,opt,name=min_height,json=minHeight,proto3" json:"min_height,omitempty"` // wait until the database has this height
+	Settings      *Settings              `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
+	Describe      bool                   `protobuf:"varint,6,opt,name=describe,proto3" json:"describe,omitempty"` // do not run: results have columns and the types of parameters only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DatabaseQuery) Reset() {
 	*x = DatabaseQuery{}
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1541,7 @@ func (x *DatabaseQuery) String() string {
 func (*DatabaseQuery) ProtoMessage() {}
 
 func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1554,7 @@ func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
 func (*DatabaseQuery) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{17}
+	return file_database_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DatabaseQuery) GetDatabase() []byte {
@@ -1432,6 +1585,20 @@ func (x *DatabaseQuery) GetMinHeight() int64 {
 	return 0
 }
 
+func (x *DatabaseQuery) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *DatabaseQuery) GetDescribe() bool {
+	if x != nil {
+		return x.Describe
+	}
+	return false
+}
+
 // DatabaseReply is what became of a query or a transaction.
 type DatabaseReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1444,7 +1611,7 @@ type DatabaseReply struct {
 
 func (x *DatabaseReply) Reset() {
 	*x = DatabaseReply{}
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1623,7 @@ func (x *DatabaseReply) String() string {
 func (*DatabaseReply) ProtoMessage() {}
 
 func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1636,7 @@ func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
 func (*DatabaseReply) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{18}
+	return file_database_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DatabaseReply) GetOutcome() *Outcome {
@@ -1502,7 +1669,7 @@ type CellStatusRequest struct {
 
 func (x *CellStatusRequest) Reset() {
 	*x = CellStatusRequest{}
-	mi := &file_database_proto_msgTypes[19]
+	mi := &file_database_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1681,7 @@ func (x *CellStatusRequest) String() string {
 func (*CellStatusRequest) ProtoMessage() {}
 
 func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[19]
+	mi := &file_database_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1694,7 @@ func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
 func (*CellStatusRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{19}
+	return file_database_proto_rawDescGZIP(), []int{20}
 }
 
 type CellStatus struct {
@@ -1542,7 +1709,7 @@ type CellStatus struct {
 
 func (x *CellStatus) Reset() {
 	*x = CellStatus{}
-	mi := &file_database_proto_msgTypes[20]
+	mi := &file_database_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1721,7 @@ func (x *CellStatus) String() string {
 func (*CellStatus) ProtoMessage() {}
 
 func (x *CellStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[20]
+	mi := &file_database_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1734,7 @@ func (x *CellStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
 func (*CellStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{20}
+	return file_database_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CellStatus) GetHeight() int64 {
@@ -1611,7 +1778,7 @@ type HostedStatus struct {
 
 func (x *HostedStatus) Reset() {
 	*x = HostedStatus{}
-	mi := &file_database_proto_msgTypes[21]
+	mi := &file_database_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1790,7 @@ func (x *HostedStatus) String() string {
 func (*HostedStatus) ProtoMessage() {}
 
 func (x *HostedStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[21]
+	mi := &file_database_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1803,7 @@ func (x *HostedStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
 func (*HostedStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{21}
+	return file_database_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HostedStatus) GetDatabase() []byte {
@@ -1683,7 +1850,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_database_proto_msgTypes[22]
+	mi := &file_database_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1862,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[22]
+	mi := &file_database_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1875,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{22}
+	return file_database_proto_rawDescGZIP(), []int{23}
 }
 
 type SnapshotAnswer struct {
@@ -1722,7 +1889,7 @@ type SnapshotAnswer struct {
 
 func (x *SnapshotAnswer) Reset() {
 	*x = SnapshotAnswer{}
-	mi := &file_database_proto_msgTypes[23]
+	mi := &file_database_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1901,7 @@ func (x *SnapshotAnswer) String() string {
 func (*SnapshotAnswer) ProtoMessage() {}
 
 func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[23]
+	mi := &file_database_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1914,7 @@ func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotAnswer.ProtoReflect.Descriptor instead.
 func (*SnapshotAnswer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{23}
+	return file_database_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SnapshotAnswer) GetCertificate() *Certificate {
@@ -1809,12 +1976,15 @@ const file_database_proto_rawDesc = "" +
 	"\x04real\x18\x03 \x01(\x01H\x00R\x04real\x12\x14\n" +
 	"\x04text\x18\x04 \x01(\tH\x00R\x04text\x12\x14\n" +
 	"\x04blob\x18\x05 \x01(\fH\x00R\x04blobB\a\n" +
-	"\x05value\"U\n" +
+	"\x05value\"~\n" +
 	"\tStatement\x12\x10\n" +
 	"\x03sql\x18\x01 \x01(\tR\x03sql\x126\n" +
 	"\n" +
 	"parameters\x18\x02 \x03(\v2\x16.stratos.wire.v1.ValueR\n" +
-	"parameters\"\xdc\x01\n" +
+	"parameters\x12'\n" +
+	"\x0fparameter_types\x18\x03 \x03(\rR\x0eparameterTypes\"'\n" +
+	"\bSettings\x12\x1b\n" +
+	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\"\x93\x02\n" +
 	"\bEnvelope\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12 \n" +
@@ -1824,28 +1994,43 @@ const file_database_proto_rawDesc = "" +
 	"\n" +
 	"statements\x18\x05 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
 	"statements\x12)\n" +
-	"\x04view\x18\x06 \x01(\v2\x15.stratos.wire.v1.ViewR\x04view\"M\n" +
+	"\x04view\x18\x06 \x01(\v2\x15.stratos.wire.v1.ViewR\x04view\x125\n" +
+	"\bsettings\x18\a \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\"M\n" +
 	"\x04View\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04seed\x18\x02 \x01(\fR\x04seed\x12\x18\n" +
-	"\aresults\x18\x03 \x03(\fR\aresults\"0\n" +
+	"\aresults\x18\x03 \x03(\fR\aresults\"\x97\x01\n" +
 	"\x06Column\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\"5\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x19\n" +
+	"\btype_oid\x18\x03 \x01(\rR\atypeOid\x12\x16\n" +
+	"\x06typmod\x18\x04 \x01(\x11R\x06typmod\x12\x14\n" +
+	"\x05table\x18\x05 \x01(\rR\x05table\x12\x1c\n" +
+	"\tattribute\x18\x06 \x01(\rR\tattribute\"5\n" +
 	"\x03Row\x12.\n" +
-	"\x06values\x18\x01 \x03(\v2\x16.stratos.wire.v1.ValueR\x06values\"\x9f\x01\n" +
+	"\x06values\x18\x01 \x03(\v2\x16.stratos.wire.v1.ValueR\x06values\"\xda\x01\n" +
 	"\x06Result\x121\n" +
 	"\acolumns\x18\x01 \x03(\v2\x17.stratos.wire.v1.ColumnR\acolumns\x12(\n" +
 	"\x04rows\x18\x02 \x03(\v2\x14.stratos.wire.v1.RowR\x04rows\x12\x18\n" +
 	"\achanged\x18\x03 \x01(\x04R\achanged\x12\x1e\n" +
-	"\vlast_row_id\x18\x04 \x01(\x12R\tlastRowId\"\xbe\x01\n" +
+	"\vlast_row_id\x18\x04 \x01(\x12R\tlastRowId\x12\x10\n" +
+	"\x03tag\x18\x05 \x01(\tR\x03tag\x12'\n" +
+	"\x0fparameter_types\x18\x06 \x03(\rR\x0eparameterTypes\"\xc0\x02\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
 	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x16\n" +
 	"\x06failed\x18\x04 \x01(\rR\x06failed\x121\n" +
 	"\aresults\x18\x05 \x03(\v2\x17.stratos.wire.v1.ResultR\aresults\x12,\n" +
-	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\"e\n" +
+	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\x12\x1a\n" +
+	"\bposition\x18\a \x01(\rR\bposition\x12\x16\n" +
+	"\x06detail\x18\b \x01(\tR\x06detail\x12\x14\n" +
+	"\x05table\x18\t \x01(\tR\x05table\x12\x16\n" +
+	"\x06column\x18\n" +
+	" \x01(\tR\x06column\x12\x1e\n" +
+	"\n" +
+	"constraint\x18\v \x01(\tR\n" +
+	"constraint\"e\n" +
 	"\x05Usage\x12\x10\n" +
 	"\x03gas\x18\x01 \x01(\x04R\x03gas\x12\x12\n" +
 	"\x04rows\x18\x02 \x01(\x04R\x04rows\x12\x19\n" +
@@ -1876,7 +2061,7 @@ const file_database_proto_rawDesc = "" +
 	"\bdatabase\x18\x03 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x04 \x01(\x03R\x06height\x12\x1a\n" +
 	"\bquestion\x18\x05 \x01(\fR\bquestion\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xa3\x01\n" +
+	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xf6\x01\n" +
 	"\rDatabaseQuery\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
 	"\n" +
@@ -1884,7 +2069,9 @@ const file_database_proto_rawDesc = "" +
 	"statements\x12\x1b\n" +
 	"\tgas_limit\x18\x03 \x01(\x04R\bgasLimit\x12\x1d\n" +
 	"\n" +
-	"min_height\x18\x04 \x01(\x03R\tminHeight\"\x8c\x01\n" +
+	"min_height\x18\x04 \x01(\x03R\tminHeight\x125\n" +
+	"\bsettings\x18\x05 \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\x12\x1a\n" +
+	"\bdescribe\x18\x06 \x01(\bR\bdescribe\"\x8c\x01\n" +
 	"\rDatabaseReply\x122\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
 	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x12\x16\n" +
@@ -1931,7 +2118,7 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_database_proto_goTypes = []any{
 	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
 	(*Database)(nil),          // 1: stratos.wire.v1.Database
@@ -1939,51 +2126,54 @@ var file_database_proto_goTypes = []any{
 	(*Notice)(nil),            // 3: stratos.wire.v1.Notice
 	(*Value)(nil),             // 4: stratos.wire.v1.Value
 	(*Statement)(nil),         // 5: stratos.wire.v1.Statement
-	(*Envelope)(nil),          // 6: stratos.wire.v1.Envelope
-	(*View)(nil),              // 7: stratos.wire.v1.View
-	(*Column)(nil),            // 8: stratos.wire.v1.Column
-	(*Row)(nil),               // 9: stratos.wire.v1.Row
-	(*Result)(nil),            // 10: stratos.wire.v1.Result
-	(*Outcome)(nil),           // 11: stratos.wire.v1.Outcome
-	(*Usage)(nil),             // 12: stratos.wire.v1.Usage
-	(*CellTx)(nil),            // 13: stratos.wire.v1.CellTx
-	(*Checkpoint)(nil),        // 14: stratos.wire.v1.Checkpoint
-	(*CheckedDatabase)(nil),   // 15: stratos.wire.v1.CheckedDatabase
-	(*Certificate)(nil),       // 16: stratos.wire.v1.Certificate
-	(*Answer)(nil),            // 17: stratos.wire.v1.Answer
-	(*DatabaseQuery)(nil),     // 18: stratos.wire.v1.DatabaseQuery
-	(*DatabaseReply)(nil),     // 19: stratos.wire.v1.DatabaseReply
-	(*CellStatusRequest)(nil), // 20: stratos.wire.v1.CellStatusRequest
-	(*CellStatus)(nil),        // 21: stratos.wire.v1.CellStatus
-	(*HostedStatus)(nil),      // 22: stratos.wire.v1.HostedStatus
-	(*SnapshotRequest)(nil),   // 23: stratos.wire.v1.SnapshotRequest
-	(*SnapshotAnswer)(nil),    // 24: stratos.wire.v1.SnapshotAnswer
-	(*Signed)(nil),            // 25: stratos.wire.v1.Signed
+	(*Settings)(nil),          // 6: stratos.wire.v1.Settings
+	(*Envelope)(nil),          // 7: stratos.wire.v1.Envelope
+	(*View)(nil),              // 8: stratos.wire.v1.View
+	(*Column)(nil),            // 9: stratos.wire.v1.Column
+	(*Row)(nil),               // 10: stratos.wire.v1.Row
+	(*Result)(nil),            // 11: stratos.wire.v1.Result
+	(*Outcome)(nil),           // 12: stratos.wire.v1.Outcome
+	(*Usage)(nil),             // 13: stratos.wire.v1.Usage
+	(*CellTx)(nil),            // 14: stratos.wire.v1.CellTx
+	(*Checkpoint)(nil),        // 15: stratos.wire.v1.Checkpoint
+	(*CheckedDatabase)(nil),   // 16: stratos.wire.v1.CheckedDatabase
+	(*Certificate)(nil),       // 17: stratos.wire.v1.Certificate
+	(*Answer)(nil),            // 18: stratos.wire.v1.Answer
+	(*DatabaseQuery)(nil),     // 19: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),     // 20: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil), // 21: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),        // 22: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),      // 23: stratos.wire.v1.HostedStatus
+	(*SnapshotRequest)(nil),   // 24: stratos.wire.v1.SnapshotRequest
+	(*SnapshotAnswer)(nil),    // 25: stratos.wire.v1.SnapshotAnswer
+	(*Signed)(nil),            // 26: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
 	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
 	5,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	7,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	4,  // 3: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	8,  // 4: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	9,  // 5: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	10, // 6: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	12, // 7: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
-	0,  // 8: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	25, // 9: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
-	15, // 10: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
-	12, // 11: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
-	25, // 12: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
-	5,  // 13: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
-	11, // 14: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	25, // 15: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	22, // 16: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	16, // 17: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	8,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	6,  // 3: stratos.wire.v1.Envelope.settings:type_name -> stratos.wire.v1.Settings
+	4,  // 4: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	9,  // 5: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	10, // 6: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	11, // 7: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	13, // 8: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	0,  // 9: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
+	26, // 10: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	16, // 11: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
+	13, // 12: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
+	26, // 13: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	5,  // 14: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	6,  // 15: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
+	12, // 16: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	26, // 17: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	23, // 18: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	17, // 19: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -2005,7 +2195,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

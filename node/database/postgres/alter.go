@@ -1,0 +1,787 @@
+package postgres
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/stratosmesh/stratos/protocol/postgres"
+)
+
+// find looks for a relation in what the edit made so far.
+func (c *compiler) findFor(e *edit, r *pg.RangeVar, missingOk bool) (*relation, error) {
+	schema := r.Schemaname
+	if schema == "" {
+		schema = publicSchema
+	}
+	if rel := e.relations[relationKey(schema, r.Relname)]; rel != nil {
+		return rel, nil
+	}
+	if missingOk {
+		return nil, nil
+	}
+	full := r.Relname
+	if r.Schemaname != "" {
+		full = r.Schemaname + "." + full
+	}
+	return nil, c.fail(r.Location, "42P01", "relation \"%s\" does not exist", full)
+}
+
+// users are views that need a relation.
+func (e *edit) users(o uint32) (list []*relation) {
+	for _, r := range e.all() {
+		if r.Kind == "v" && slices.Contains(r.Uses, o) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (c *compiler) drop(e *edit, s *pg.DropStmt) (string, error) {
+	kinds := map[pg.ObjectType][3]string{pg.ObjectType_OBJECT_TABLE: {"r", "TABLE", "table"}, pg.ObjectType_OBJECT_VIEW: {"v", "VIEW", "view"},
+		pg.ObjectType_OBJECT_INDEX: {"i", "INDEX", "index"}, pg.ObjectType_OBJECT_SEQUENCE: {"S", "SEQUENCE", "sequence"}}
+	if s.RemoveType == pg.ObjectType_OBJECT_SCHEMA {
+		return "DROP SCHEMA", c.dropSchema(e, s)
+	}
+	kind, ok := kinds[s.RemoveType]
+	if !ok {
+		return "", c.refuse(-1, "DROP of this")
+	}
+	if s.Concurrent {
+		return "", c.refuse(-1, "DROP INDEX CONCURRENTLY")
+	}
+	cascade := s.Behavior == pg.DropBehavior_DROP_CASCADE
+	var all []*relation
+	for _, n := range s.Objects {
+		parts := names(n.GetList().GetItems())
+		r := &pg.RangeVar{Relname: parts[len(parts)-1], Location: -1}
+		if len(parts) > 1 {
+			r.Schemaname = parts[len(parts)-2]
+		}
+		rel, err := c.findFor(e, r, true)
+		if err != nil {
+			return "", err
+		}
+		if rel == nil {
+			if r.Schemaname != "" && e.schema(r.Schemaname) == nil && !s.MissingOk {
+				return "", fail("3F000", "schema \"%s\" does not exist", r.Schemaname)
+			}
+			if s.MissingOk {
+				continue
+			}
+			code := "42P01"
+			if kind[0] == "i" {
+				code = "42704"
+			}
+			return "", fail(code, "%s \"%s\" does not exist", kind[2], strings.Join(parts, "."))
+		}
+		if rel.Kind != kind[0] {
+			return "", fail("42809", "\"%s\" is not a %s", rel.Name, kind[2])
+		}
+		if !slices.Contains(all, rel) {
+			all = append(all, rel)
+		}
+	}
+	for _, rel := range all {
+		if e.byOID[rel.OID] == nil {
+			continue
+		}
+		if err := c.dropRelation(e, rel, cascade, all); err != nil {
+			return "", err
+		}
+	}
+	return "DROP " + kind[1], nil
+}
+
+func dependent(what string) error {
+	e := fail("2BP01", "cannot drop %s because other objects depend on it", what)
+	e.Hint = "Use DROP ... CASCADE to drop the dependent objects too."
+	return e
+}
+
+// dropRelation drops one; others are dropped by the same statement.
+func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*relation) error {
+	with := func(o uint32) bool {
+		return slices.ContainsFunc(others, func(x *relation) bool { return x.OID == o })
+	}
+	for _, v := range e.users(r.OID) {
+		if !cascade && !with(v.OID) {
+			return dependent(kindName(r) + " " + r.Name)
+		}
+		if e.byOID[v.OID] != nil {
+			if err := c.dropRelation(e, v, true, others); err != nil {
+				return err
+			}
+		}
+	}
+	switch r.Kind {
+	case "v":
+		e.drop(r)
+	case "i":
+		if r.Index.Owned {
+			t := e.byOID[r.Index.Table]
+			out := fail("2BP01", "cannot drop index %s because constraint %s on table %s requires it", r.Name, r.Name, t.Name)
+			out.Hint = "You can drop constraint " + r.Name + " on table " + t.Name + " instead."
+			return out
+		}
+		e.do("DROP INDEX " + r.index())
+		e.drop(r)
+	case "S":
+		if r.Sequence.OwnerTable != 0 {
+			t := e.byOID[r.Sequence.OwnerTable]
+			if t != nil && t.column(r.Sequence.OwnerColumn).Sequence == r.OID {
+				if t.column(r.Sequence.OwnerColumn).Identity != "" {
+					return fail("2BP01", "cannot drop sequence %s because column %s of table %s requires it", r.Name, t.column(r.Sequence.OwnerColumn).Name, t.Name)
+				}
+				if !cascade {
+					return dependent("sequence " + r.Name)
+				}
+				t = e.change(t)
+				t.column(r.Sequence.OwnerColumn).Sequence = 0
+			}
+		}
+		for _, t := range e.all() {
+			if t.Kind == "r" && slices.Contains(t.Uses, r.OID) {
+				return c.refuse(-1, "dropping a sequence that a default may name")
+			}
+		}
+		e.do("DELETE FROM pg_sequence WHERE oid=?", int64(r.OID))
+		e.drop(r)
+	case "r":
+		for _, t := range e.all() {
+			if t.OID == r.OID || t.Kind != "r" {
+				continue
+			}
+			if !slices.ContainsFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID }) {
+				continue
+			}
+			if with(t.OID) {
+				if err := c.dropRelation(e, t, cascade, others); err != nil {
+					return err
+				}
+				continue
+			}
+			if !cascade {
+				return dependent("table " + r.Name)
+			}
+			t = e.change(t)
+			t.Constraints = slices.DeleteFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID })
+			if err := c.rebuild(e, t); err != nil {
+				return err
+			}
+		}
+		for _, i := range e.indexes(r.OID) {
+			e.drop(i)
+		}
+		for _, col := range r.Columns {
+			if q := e.byOID[col.Sequence]; q != nil {
+				e.do("DELETE FROM pg_sequence WHERE oid=?", int64(q.OID))
+				e.drop(q)
+			}
+		}
+		e.do("DROP TABLE " + r.table())
+		e.drop(r)
+	}
+	return nil
+}
+
+func kindName(r *relation) string {
+	return map[string]string{"r": "table", "v": "view", "i": "index", "S": "sequence"}[r.Kind]
+}
+
+// rebuild makes a table again, for a change of foreign keys: SQLite has them in the table's text.
+func (c *compiler) rebuild(e *edit, r *relation) error {
+	for _, t := range e.all() {
+		if slices.ContainsFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID && t.OID != r.OID }) {
+			empty, err := c.empty(r)
+			if err != nil {
+				return err
+			}
+			if !empty {
+				return c.refuse(-1, "changing the foreign keys of table \"%s\", which has rows and is referenced itself,", r.Name)
+			}
+		}
+	}
+	if slices.ContainsFunc(r.Constraints, func(k *constraint) bool { return k.References == r.OID }) {
+		if empty, err := c.empty(r); err != nil || !empty {
+			if err == nil {
+				err = c.refuse(-1, "changing the foreign keys of table \"%s\", which has rows and references itself,", r.Name)
+			}
+			return err
+		}
+	}
+	name := "n" + strconv.FormatUint(uint64(r.OID), 10)
+	c.makeTable(e, r, name)
+	var list []string
+	for _, col := range r.live() {
+		list = append(list, col.stored())
+	}
+	columns := strings.Join(list, ",")
+	e.do("INSERT INTO " + name + "(rowid," + columns + ") SELECT rowid," + columns + " FROM " + r.table())
+	e.do("DROP TABLE " + r.table())
+	e.do("ALTER TABLE " + name + " RENAME TO " + r.table())
+	c.makeIndexes(e, r)
+	return c.guard(e, r, false)
+}
+
+// empty tells whether a table has no rows now.
+func (c *compiler) empty(r *relation) (bool, error) {
+	if c.cat.byOID[r.OID] == nil {
+		return true, nil
+	}
+	rows, err := c.file.Query("SELECT EXISTS(SELECT 1 FROM main." + r.table() + ")")
+	if err != nil {
+		return false, err
+	}
+	return rows[0][0] == int64(0), nil
+}
+
+func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
+	tag := "ALTER TABLE"
+	switch s.Objtype {
+	case pg.ObjectType_OBJECT_TABLE:
+	default:
+		return "", c.refuse(-1, "ALTER of this")
+	}
+	r, err := c.findFor(e, s.Relation, s.MissingOk)
+	if err != nil || r == nil {
+		return tag, err
+	}
+	if r.Kind != "r" {
+		return "", fail("42809", "ALTER action cannot be performed on relation \"%s\"", r.Name)
+	}
+	r = e.change(r)
+	reguard := false
+	// PostgreSQL drops first, then changes types, then adds.
+	order := func(t pg.AlterTableType) int {
+		switch t {
+		case pg.AlterTableType_AT_DropColumn, pg.AlterTableType_AT_DropConstraint, pg.AlterTableType_AT_DropNotNull:
+			return 0
+		case pg.AlterTableType_AT_AlterColumnType:
+			return 1
+		case pg.AlterTableType_AT_AddColumn:
+			return 2
+		case pg.AlterTableType_AT_AddConstraint:
+			return 4
+		}
+		return 3
+	}
+	cmds := slices.Clone(s.Cmds)
+	slices.SortStableFunc(cmds, func(a, b *pg.Node) int {
+		return order(a.GetAlterTableCmd().Subtype) - order(b.GetAlterTableCmd().Subtype)
+	})
+	for _, n := range cmds {
+		cmd := n.GetAlterTableCmd()
+		var col *column
+		switch cmd.Subtype {
+		case pg.AlterTableType_AT_ColumnDefault, pg.AlterTableType_AT_DropNotNull, pg.AlterTableType_AT_SetNotNull, pg.AlterTableType_AT_DropColumn, pg.AlterTableType_AT_AlterColumnType,
+			pg.AlterTableType_AT_AddIdentity, pg.AlterTableType_AT_DropIdentity:
+			if col = r.columnNamed(cmd.Name); col == nil {
+				if cmd.MissingOk && cmd.Subtype == pg.AlterTableType_AT_DropColumn {
+					continue
+				}
+				return "", fail("42703", "column \"%s\" of relation \"%s\" does not exist", cmd.Name, r.Name)
+			}
+		}
+		switch cmd.Subtype {
+		case pg.AlterTableType_AT_AddColumn:
+			err = c.alterAdd(e, r, cmd)
+			reguard = true
+		case pg.AlterTableType_AT_ColumnDefault:
+			if col.Identity != "" {
+				return "", fail("42601", "column \"%s\" of relation \"%s\" is an identity column", col.Name, r.Name)
+			}
+			if col.Sequence != 0 {
+				if q := e.byOID[col.Sequence]; q != nil {
+					return "", c.refuse(-1, "another default for a serial column")
+				}
+			}
+			col.Default = ""
+			if cmd.Def != nil {
+				err = c.setDefault(r, col, cmd.Def)
+			}
+		case pg.AlterTableType_AT_SetNotNull:
+			if !col.NotNull {
+				col.NotNull = true
+				e.do("SELECT \"null\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", int64(r.OID), int64(col.Number))
+			}
+			reguard = true
+		case pg.AlterTableType_AT_DropNotNull:
+			if p := r.primary(); p != nil && slices.Contains(p.Columns, col.Number) {
+				return "", fail("42P16", "column \"%s\" is in a primary key", col.Name)
+			}
+			if col.Identity != "" {
+				return "", fail("42601", "column \"%s\" of relation \"%s\" is an identity column", col.Name, r.Name)
+			}
+			col.NotNull = false
+			reguard = true
+		case pg.AlterTableType_AT_DropColumn:
+			err = c.alterDrop(e, r, col, cmd.Behavior == pg.DropBehavior_DROP_CASCADE)
+			reguard = true
+		case pg.AlterTableType_AT_AddConstraint:
+			err = c.alterConstraint(e, r, cmd.Def.GetConstraint())
+			reguard = true
+		case pg.AlterTableType_AT_DropConstraint:
+			err = c.alterDropConstraint(e, r, cmd)
+			reguard = true
+		case pg.AlterTableType_AT_AlterColumnType:
+			err = c.alterType(e, r, col, cmd.Def.GetColumnDef())
+			reguard = true
+		default:
+			return "", c.refuse(-1, "ALTER TABLE %s", strings.TrimPrefix(cmd.Subtype.String(), "AT_"))
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if reguard {
+		err = c.guard(e, r, true)
+	}
+	return tag, err
+}
+
+// noViews refuses a change that a view's text would not follow.
+func (c *compiler) noViews(e *edit, r *relation) error {
+	if list := e.users(r.OID); len(list) > 0 {
+		return c.refuse(-1, "changing the columns of \"%s\", which view \"%s\" uses,", r.Name, list[0].Name)
+	}
+	return nil
+}
+
+func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
+	d := cmd.Def.GetColumnDef()
+	if r.columnNamed(d.Colname) != nil {
+		if cmd.MissingOk {
+			return nil
+		}
+		return fail("42701", "column \"%s\" of relation \"%s\" already exists", d.Colname, r.Name)
+	}
+	if err := c.noViews(e, r); err != nil {
+		return err
+	}
+	list, err := c.addColumn(e, r, d)
+	if err != nil {
+		return err
+	}
+	col := r.Columns[len(r.Columns)-1]
+	for _, o := range r.Columns {
+		col.Stored = max(col.Stored, o.Stored+1)
+	}
+	if col.Stored > len(r.Columns) {
+		col.Stored--
+	}
+	for _, o := range r.Columns[:len(r.Columns)-1] {
+		if o.Stored == col.Stored {
+			col.Stored++
+		}
+	}
+	e.do("ALTER TABLE " + r.table() + " ADD COLUMN " + columnSQL(col))
+	if err := c.guard(e, r, true); err != nil { // none may stand in the way
+		return err
+	}
+	for _, event := range []string{"i", "u"} {
+		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
+	}
+	if col.Default != "" || col.Sequence != 0 {
+		if col.Sequence != 0 {
+			empty, err := c.empty(r)
+			if err != nil {
+				return err
+			}
+			if !empty {
+				return c.refuse(-1, "adding a serial or identity column to a table that has rows")
+			}
+		} else {
+			was := c.keeps
+			x, err := c.defaultOf(r, col)
+			c.keeps = was
+			if err != nil {
+				return err
+			}
+			if c.sequences {
+				return c.refuse(-1, "adding a column whose default draws from a sequence")
+			}
+			e.steps = append(e.steps, c.stepWithArgs("UPDATE "+r.table()+" SET "+col.stored()+"="+x.sql))
+		}
+	}
+	if col.NotNull {
+		e.do("SELECT \"null\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", int64(r.OID), int64(col.Number))
+	}
+	for _, p := range list {
+		if err := c.added(e, r, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// added adds a constraint to a table that is there, and looks whether its rows keep it.
+func (c *compiler) added(e *edit, r *relation, p pending) error {
+	before := len(r.Constraints)
+	if p.k.Contype == pg.ConstrType_CONSTR_PRIMARY && p.col == nil && p.k.Indexname == "" {
+		for _, name := range names(p.k.Keys) {
+			if col := r.columnNamed(name); col != nil && !col.NotNull {
+				if err := c.nullColumn(e, r, col); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := c.addConstraints(e, r, []pending{p}); err != nil {
+		return err
+	}
+	k := r.Constraints[before]
+	switch k.Kind {
+	case "p", "u":
+		return c.makeIndex(e, r, e.byOID[k.Index])
+	case "c":
+		return c.within(k.Check, func() error {
+			n, err := c.parseExpression(k.Check)
+			if err != nil {
+				return err
+			}
+			x, err := c.keep(n, tableScope(r, "", "check constraints"))
+			if err == nil {
+				x, err = c.toBool(x, "CHECK")
+			}
+			if err == nil {
+				e.do("SELECT \"violated\"(?) FROM "+r.table()+" WHERE "+x.sql+" IS 0 LIMIT 1", "check constraint \""+k.Name+"\" of relation \""+r.Name+"\" is violated by some row")
+			}
+			return err
+		})
+	case "f":
+		return c.rebuild(e, r)
+	}
+	return nil
+}
+
+func (c *compiler) nullColumn(e *edit, r *relation, col *column) error {
+	col.NotNull = true
+	e.do("SELECT \"contains\"(?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", "column \""+col.Name+"\" of relation \""+r.Name+"\" contains null values")
+	return nil
+}
+
+func (c *compiler) alterConstraint(e *edit, r *relation, k *pg.Constraint) error {
+	return c.added(e, r, pending{k: k})
+}
+
+func (c *compiler) alterDropConstraint(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
+	k := r.constraint(cmd.Name)
+	if k == nil {
+		if cmd.MissingOk {
+			return nil
+		}
+		return fail("42704", "constraint \"%s\" of relation \"%s\" does not exist", cmd.Name, r.Name)
+	}
+	return c.dropConstraint(e, r, k, cmd.Behavior == pg.DropBehavior_DROP_CASCADE)
+}
+
+func (c *compiler) dropConstraint(e *edit, r *relation, k *constraint, cascade bool) error {
+	if k.Kind == "p" || k.Kind == "u" {
+		for _, t := range e.all() {
+			for _, f := range t.Constraints {
+				if f.References != r.OID || !sameSet(f.ReferencedColumns, k.Columns) {
+					continue
+				}
+				if !cascade {
+					return dependent("constraint " + k.Name + " on table " + r.Name)
+				}
+				return c.refuse(-1, "dropping a key that is referenced")
+			}
+		}
+		i := e.byOID[k.Index]
+		e.do("DROP INDEX " + i.index())
+		e.drop(i)
+	}
+	r.Constraints = slices.DeleteFunc(r.Constraints, func(x *constraint) bool { return x == k })
+	if k.Kind == "f" {
+		return c.rebuild(e, r)
+	}
+	return nil
+}
+
+func sameSet(a, b []int) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) error {
+	if len(r.live()) == 1 {
+		return c.refuse(-1, "a table without columns")
+	}
+	if err := c.noViews(e, r); err != nil {
+		return err
+	}
+	for _, t := range e.all() {
+		for _, f := range t.Constraints {
+			if f.References == r.OID && slices.Contains(f.ReferencedColumns, col.Number) && t.OID != r.OID {
+				if !cascade {
+					return dependent("column " + col.Name + " of table " + r.Name)
+				}
+				return c.refuse(-1, "dropping a column that is referenced")
+			}
+		}
+	}
+	for _, k := range slices.Clone(r.Constraints) {
+		if slices.Contains(k.Columns, col.Number) || k.References == r.OID && slices.Contains(k.ReferencedColumns, col.Number) {
+			if k.Kind == "c" && len(k.Columns) > 1 && !cascade {
+				// PostgreSQL drops a check with any of its columns.
+			}
+			if err := c.dropConstraint(e, r, k, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range e.indexes(r.OID) {
+		uses := false
+		for _, k := range i.Index.Keys {
+			uses = uses || k.Column == col.Number || k.Expression != "" && mentionsColumn(k.Expression, col.Name)
+		}
+		if uses || i.Index.Where != "" && mentionsColumn(i.Index.Where, col.Name) {
+			e.do("DROP INDEX " + i.index())
+			e.drop(i)
+		}
+	}
+	if q := e.byOID[col.Sequence]; q != nil {
+		e.do("DELETE FROM pg_sequence WHERE oid=?", int64(q.OID))
+		e.drop(q)
+	}
+	for _, event := range []string{"i", "u"} {
+		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
+	}
+	e.do("ALTER TABLE " + r.table() + " DROP COLUMN " + col.stored())
+	*col = column{Name: "........pg.dropped." + strconv.Itoa(col.Number) + "........", Number: col.Number, Type: col.Type, Typmod: -1, Stored: col.Stored, Dropped: true}
+	return nil
+}
+
+// mentionsColumn tells whether an expression may name a column.
+func mentionsColumn(text, name string) bool {
+	tree, err := pg.Parse("SELECT " + text)
+	if err != nil || len(tree.Stmts) != 1 {
+		return true
+	}
+	found := false
+	walk(tree.Stmts[0].Stmt.ProtoReflect(), func(v any) bool {
+		if r, ok := v.(*pg.ColumnRef); ok {
+			if l := r.Fields; l[len(l)-1].GetString_().GetSval() == name {
+				found = true
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// alterType makes another column of SQLite's where the order of values changes.
+func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef) error {
+	if err := c.noViews(e, r); err != nil {
+		return err
+	}
+	if col.Sequence != 0 || col.Default != "" {
+		return c.refuse(-1, "another type for a column that has a default")
+	}
+	for _, k := range r.Constraints {
+		if k.Kind != "p" && k.Kind != "u" && slices.Contains(k.Columns, col.Number) {
+			return c.refuse(-1, "another type for a column of a check or a foreign key")
+		}
+	}
+	for _, t := range e.all() {
+		for _, k := range t.Constraints {
+			if k.References == r.OID && slices.Contains(k.ReferencedColumns, col.Number) {
+				return c.refuse(-1, "another type for a column that is referenced")
+			}
+		}
+	}
+	typ, mod, err := c.typeName(d.TypeName)
+	if err != nil {
+		return err
+	}
+	sc := tableScope(r, "", "transform expressions")
+	var x *expr
+	if d.RawDefault != nil {
+		if x, err = c.expr(d.RawDefault, sc); err != nil {
+			return err
+		}
+		if x.sub {
+			return c.fail(x.at, "0A000", "cannot use subquery in transform expression")
+		}
+		if x.typ != postgres.Unknown && !canCast(x.typ, typ, postgres.Assignment) {
+			return fail("42804", "result of USING clause for column \"%s\" cannot be cast automatically to type %s", col.Name, typeName(typ))
+		}
+	} else {
+		x = &expr{c: c, at: -1, sql: col.stored(), typ: col.Type, mod: col.Typmod}
+		if !canCast(x.typ, typ, postgres.Assignment) {
+			out := fail("42804", "column \"%s\" cannot be cast automatically to type %s", col.Name, typeName(typ))
+			out.Hint = "You might need to specify \"USING " + quoteIdent(col.Name) + "::" + typeName(typ) + "\"."
+			return out
+		}
+	}
+	if x, err = c.coerce(x, typ, mod, postgres.Assignment); err != nil {
+		return err
+	}
+	var again []*relation
+	for _, i := range e.indexes(r.OID) {
+		uses := false
+		for _, k := range i.Index.Keys {
+			if k.Expression != "" && mentionsColumn(k.Expression, col.Name) {
+				return c.refuse(-1, "another type for a column of an index by expressions")
+			}
+			uses = uses || k.Column == col.Number
+		}
+		if i.Index.Where != "" && mentionsColumn(i.Index.Where, col.Name) {
+			return c.refuse(-1, "another type for a column of a partial index")
+		}
+		if uses {
+			e.do("DROP INDEX " + i.index())
+			again = append(again, i)
+		}
+	}
+	for _, event := range []string{"i", "u"} {
+		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
+	}
+	if typeOf(typ).Collation != typeOf(col.Type).Collation {
+		was := col.stored()
+		for _, o := range r.Columns {
+			col.Stored = max(col.Stored, o.Stored)
+		}
+		col.Stored++
+		col.Type, col.Typmod = typ, mod
+		e.do("ALTER TABLE " + r.table() + " ADD COLUMN " + columnSQL(col))
+		e.steps = append(e.steps, c.stepWithArgs("UPDATE "+r.table()+" SET "+col.stored()+"="+x.sql))
+		e.do("ALTER TABLE " + r.table() + " DROP COLUMN " + was)
+	} else {
+		col.Type, col.Typmod = typ, mod
+		e.steps = append(e.steps, c.stepWithArgs("UPDATE "+r.table()+" SET "+col.stored()+"="+x.sql))
+	}
+	for _, i := range again {
+		if err := c.makeIndex(e, r, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
+	switch s.RenameType {
+	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_INDEX:
+		word := map[pg.ObjectType]string{pg.ObjectType_OBJECT_TABLE: "TABLE", pg.ObjectType_OBJECT_VIEW: "VIEW", pg.ObjectType_OBJECT_INDEX: "INDEX"}[s.RenameType]
+		tag := "ALTER " + word
+		r, err := c.findFor(e, s.Relation, s.MissingOk)
+		if err != nil || r == nil {
+			return tag, err
+		}
+		if word == "INDEX" && r.Kind != "i" || word == "VIEW" && r.Kind != "v" || word == "TABLE" && r.Kind == "S" {
+			return "", c.refuse(-1, "renaming \"%s\" so", r.Name)
+		}
+		if e.relations[relationKey(r.Schema, s.Newname)] != nil {
+			return "", fail("42P07", "relation \"%s\" already exists", s.Newname)
+		}
+		if err := c.noViews(e, r); err != nil {
+			return "", err
+		}
+		if r.Kind == "r" {
+			for _, k := range r.Constraints {
+				if k.Kind == "c" && strings.Contains(k.Check, r.Name+".") {
+					return "", c.refuse(-1, "renaming a table whose checks name it")
+				}
+			}
+		}
+		if r.Kind == "i" && r.Index.Owned {
+			t := e.change(e.byOID[r.Index.Table])
+			for _, k := range t.Constraints {
+				if k.Index == r.OID {
+					k.Name = s.Newname
+				}
+			}
+		}
+		e.rename(r, s.Newname)
+		return tag, nil
+	case pg.ObjectType_OBJECT_COLUMN:
+		r, err := c.findFor(e, s.Relation, s.MissingOk)
+		if err != nil || r == nil {
+			return "ALTER TABLE", err
+		}
+		if r.Kind != "r" {
+			return "", c.refuse(-1, "renaming a column of this")
+		}
+		r = e.change(r)
+		col := r.columnNamed(s.Subname)
+		if col == nil {
+			return "", fail("42703", "column \"%s\" does not exist", s.Subname)
+		}
+		if r.columnNamed(s.Newname) != nil {
+			return "", fail("42701", "column \"%s\" of relation \"%s\" already exists", s.Newname, r.Name)
+		}
+		if err := c.noViews(e, r); err != nil {
+			return "", err
+		}
+		for _, k := range r.Constraints {
+			if k.Kind == "c" && slices.Contains(k.Columns, col.Number) {
+				if k.Check, err = renamed(k.Check, s.Subname, s.Newname); err != nil {
+					return "", err
+				}
+			}
+		}
+		for _, i := range e.indexes(r.OID) {
+			i = e.change(i)
+			for n := range i.Index.Keys {
+				if x := &i.Index.Keys[n]; x.Expression != "" {
+					if x.Expression, err = renamed(x.Expression, s.Subname, s.Newname); err != nil {
+						return "", err
+					}
+				}
+			}
+			if i.Index.Where != "" {
+				if i.Index.Where, err = renamed(i.Index.Where, s.Subname, s.Newname); err != nil {
+					return "", err
+				}
+			}
+		}
+		col.Name = s.Newname
+		return "ALTER TABLE", nil
+	case pg.ObjectType_OBJECT_TABCONSTRAINT:
+		r, err := c.findFor(e, s.Relation, s.MissingOk)
+		if err != nil || r == nil {
+			return "ALTER TABLE", err
+		}
+		r = e.change(r)
+		k := r.constraint(s.Subname)
+		if k == nil {
+			return "", fail("42704", "constraint \"%s\" for table \"%s\" does not exist", s.Subname, r.Name)
+		}
+		if r.constraint(s.Newname) != nil {
+			return "", fail("42710", "constraint \"%s\" for relation \"%s\" already exists", s.Newname, r.Name)
+		}
+		if k.Index != 0 {
+			if e.relations[relationKey(r.Schema, s.Newname)] != nil {
+				return "", fail("42P07", "relation \"%s\" already exists", s.Newname)
+			}
+			e.rename(e.byOID[k.Index], s.Newname)
+		}
+		k.Name = s.Newname
+		return "ALTER TABLE", nil
+	}
+	return "", c.refuse(-1, "renaming this")
+}
+
+// renamed is an expression with another name of a column.
+func renamed(text, from, to string) (string, error) {
+	tree, err := pg.Parse("SELECT " + text)
+	if err != nil || len(tree.Stmts) != 1 {
+		return "", corrupt("an expression that is none")
+	}
+	walk(tree.Stmts[0].Stmt.ProtoReflect(), func(v any) bool {
+		if r, ok := v.(*pg.ColumnRef); ok {
+			if s := r.Fields[len(r.Fields)-1].GetString_(); s != nil && s.Sval == from {
+				s.Sval = to
+			}
+		}
+		return true
+	})
+	out, err := deparse(tree.Stmts[0].Stmt)
+	return strings.TrimPrefix(out, "SELECT "), err
+}

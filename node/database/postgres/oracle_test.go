@@ -1,0 +1,168 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratosmesh/stratos/node/database/engine"
+)
+
+const binaries = "/usr/lib/postgresql/15/bin"
+
+// oracle is a PostgreSQL 15 of its own: locale C, UTC, reachable by a socket only.
+type oracle struct{ conn *pgconn.PgConn }
+
+func startOracle(t *testing.T) *oracle {
+	t.Helper()
+	if os.Getenv("STRATOS_TOOLS") == "" {
+		t.Skip("set STRATOS_TOOLS=1 to compare with PostgreSQL 15")
+	}
+	dir, err := os.MkdirTemp("", "oracle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() == 0 { // which PostgreSQL refuses to run as
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	run := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(binaries, name), args...)
+		cmd.SysProcAttr, cmd.Dir = attr, dir
+		cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := run("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres", "-N").CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	server := run("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC", "-c", "jit=off", "-c", "logging_collector=off", "-c", "max_parallel_workers_per_gather=0",
+		"-c", "statement_timeout=20s", "-c", "enable_hashagg=off")
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Stderr = log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		server.Process.Signal(syscall.SIGINT)
+		server.Wait()
+		log.Close()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var conn *pgconn.PgConn
+	for {
+		if conn, err = pgconn.Connect(ctx, "host="+dir+" user=postgres dbname=postgres sslmode=disable"); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(50 * time.Millisecond): // nothing tells when the socket is there
+		}
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return &oracle{conn}
+}
+
+// ask runs a statement by the extended protocol, as clients do.
+func (o *oracle) ask(t *testing.T, sql string) answer {
+	t.Helper()
+	var a answer
+	r := o.conn.ExecParams(t.Context(), sql, nil, nil, nil, nil)
+	for r.NextRow() {
+		var out []string
+		for _, v := range r.Values() {
+			if v == nil {
+				out = append(out, null)
+			} else {
+				out = append(out, string(v))
+			}
+		}
+		a.rows = append(a.rows, out)
+	}
+	for _, f := range r.FieldDescriptions() {
+		a.columns = append(a.columns, fmt.Sprintf("%s:%d", f.Name, f.DataTypeOID))
+	}
+	tag, err := r.Close()
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return answer{code: e.Code, text: e.Message}
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	a.tag = tag.String()
+	return a
+}
+
+// script reads the statements of a file; each ends with a semicolon at the end of a line.
+func script(t testing.TB, name string) (list []string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, l := range strings.Split(string(b), "\n") {
+		if strings.HasPrefix(l, "--") || strings.TrimSpace(l) == "" {
+			continue
+		}
+		lines = append(lines, l)
+		if strings.HasSuffix(l, ";") {
+			list = append(list, strings.TrimSuffix(strings.Join(lines, "\n"), ";"))
+			lines = nil
+		}
+	}
+	return list
+}
+
+// orderCounts tells whether the rows of a statement have an order.
+func orderCounts(sql string) bool { return strings.Contains(strings.ToLower(sql), "order by") }
+
+// TestScript runs the statements that people wrote on both.
+func TestScript(t *testing.T) {
+	o := startOracle(t)
+	us := open(t, engine.Options{})
+	refused := 0
+	list := script(t, "script.sql")
+	for _, sql := range list {
+		a, b := answerOf(us.exec(t, sql)), o.ask(t, sql)
+		switch {
+		case agree(a, b, orderCounts(sql)):
+		case a.code == "0A000" && !strings.Contains(sql, "must not be refused"):
+			refused++
+			t.Logf("refused: %s: %s (there: %s)", sql, a.text, b)
+			if b.code == "" && !strings.HasPrefix(b.tag, "SELECT") {
+				t.Logf("  the databases may differ from here on")
+			}
+		default:
+			t.Errorf("%s\n  ours:   %s\n  theirs: %s", sql, a, b)
+		}
+	}
+	t.Logf("%d statements, %d refused", len(list), refused)
+}
