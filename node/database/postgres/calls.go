@@ -87,7 +87,7 @@ func (c *compiler) call(f *pg.FuncCall, s *scope) (*expr, error) {
 		if unsupported().functions[name] {
 			return nil, c.refuse(f.Location, "function %s", name)
 		}
-		if len(functions()[name]) == 0 {
+		if !here(functions()[name]) {
 			return nil, c.noFunction(f.Location, name, nil, 0)
 		}
 		return nil, c.fail(f.Location, "42809", "%s is not an aggregate function", name)
@@ -140,10 +140,6 @@ func (c *compiler) callNamed(at int32, name string, args []*expr) (*expr, error)
 			return c.coerce(args[0], t.OID, -1, postgres.Explicit)
 		}
 		return nil, c.noFunction(at, name, given, left)
-	}
-	if unsupported().functions[name] && !slices.Equal(k.args, given) && slices.Contains(given, postgres.Unknown) {
-		// Another signature that is not here might have been meant.
-		return nil, c.refuse(at, "function %s without the types of its arguments", name)
 	}
 	return c.routine(at, k, args)
 }
@@ -287,8 +283,8 @@ func (c *compiler) aggregate(name string, f *pg.FuncCall, s *scope) (*expr, erro
 		return nil, c.fail(at, "42809", "count(*) must be used to call a parameterless aggregate function")
 	case k == nil:
 		return nil, c.noFunction(at, name, given, left)
-	case unsupported().functions[name] && !slices.Equal(k.args, given) && slices.Contains(given, postgres.Unknown) && name != "string_agg":
-		return nil, c.refuse(at, "aggregate %s without the types of its arguments", name)
+	case k.special == isUnsupported:
+		return nil, c.refuse(at, "%s", strings.Trim(k.sqlite(), `"`))
 	}
 	declared, result := k.args, k.result
 	prefix := ""

@@ -39,6 +39,7 @@ type compiler struct {
 	sequences bool // it may use one
 	upsert    bool // it looks whether rows come twice
 	depth     int
+	late      error // what the statement fails with when all else is right
 }
 
 func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.Translation, err error) {
@@ -65,6 +66,9 @@ func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.T
 			err = toError(err)
 		}
 		return nil, err
+	}
+	if c.late != nil {
+		return nil, c.late
 	}
 	for i, p := range c.params {
 		if p == 0 {

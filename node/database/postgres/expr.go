@@ -25,6 +25,7 @@ type expr struct {
 	sub      bool // holds a subquery
 	volatile bool
 	stable   bool    // depends on the transaction or the session
+	err      error   // what it fails with when PostgreSQL plans it
 	row      []*expr // a row of several
 	srf      *source // rows of a function: sql is one's value
 	table    uint32  // the column that it is
@@ -69,9 +70,19 @@ func (e *expr) inherit(o *expr) {
 	e.sub = e.sub || o.sub
 	e.volatile = e.volatile || o.volatile
 	e.stable = e.stable || o.stable
+	if e.err == nil {
+		e.err = o.err
+	}
 	if o.srf != nil {
 		e.srf = o.srf
 	}
+}
+
+// failing is a constant that cannot be computed. PostgreSQL finds that when it plans a statement, after it has understood all of it.
+func (e *expr) failing(err error) *expr {
+	out := *e
+	out.err = toError(err)
+	return &out
 }
 
 func constants(list []*expr) bool {
@@ -286,11 +297,7 @@ func (c *compiler) coerce(e *expr, to oid, mod int32, context postgres.Context) 
 		return c.coerceAnyway(e, postgres.Text, -1, explicit, to, mod, context)
 	case e.typ != to:
 		if !canCast(e.typ, to, context) {
-			code := "42804"
-			if explicit {
-				code = "42846"
-			}
-			return nil, c.fail(e.at, code, "cannot cast type %s to %s", typeName(e.typ), typeName(to))
+			return nil, c.fail(e.at, "42846", "cannot cast type %s to %s", typeName(e.typ), typeName(to))
 		}
 		return c.convert(e, to, mod, explicit)
 	}
@@ -353,10 +360,10 @@ func (c *compiler) convert(e *expr, to oid, mod int32, explicit bool) (*expr, er
 	stable := zoned(e.typ) && !zoned(to) || zoned(to) && !zoned(e.typ) || zoned(e.typ) && isString(to) || isString(e.typ) && category(to) == 'D'
 	if e.con && !stable {
 		v, err := postgres.Convert(&postgres.Call{Env: c.s.env}, e.typ, to, mod, explicit, e.val)
-		if err != nil {
-			return nil, toError(err)
+		if err == nil {
+			return c.constant(e.at, to, mod, v), nil
 		}
-		return c.constant(e.at, to, mod, v), nil
+		e = e.failing(err)
 	}
 	out := c.combine(e.at, to, c.castSQL(e.typ, to, mod, explicit, e.sql), e)
 	out.mod, out.stable = mod, out.stable || stable

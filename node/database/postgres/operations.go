@@ -137,7 +137,7 @@ func (c *compiler) noOperator(at int32, name string, types []oid, left int) erro
 	} else {
 		sign = name + " " + typeName(types[0])
 	}
-	if unsupported().operators[name] || operators()[name] == nil && knownOperator(name) {
+	if knownOperator(name) {
 		return c.refuse(at, "operator %s", sign)
 	}
 	if left > 1 {
@@ -295,6 +295,12 @@ func (c *compiler) rows(at int32, name string, l, r *expr) (*expr, error) {
 
 // routine calls what was chosen.
 func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) {
+	if k.special == isUnsupported {
+		return nil, c.refuse(at, "%s", strings.Trim(k.sqlite(), `"`))
+	}
+	if k.special == "concat" {
+		return c.concat(at, args)
+	}
 	declared := k.declaredFor(len(args))
 	result := k.result
 	given := make([]oid, len(args))
@@ -340,13 +346,13 @@ func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) 
 			call.Result, call.Types = result, declared
 		}
 		v, err := r.Call(call, values)
-		if err != nil {
-			return nil, toError(err)
+		if err == nil {
+			if b, ok := v.(bool); ok {
+				v = boolean(b)
+			}
+			return c.constant(at, result, -1, v), nil
 		}
-		if b, ok := v.(bool); ok {
-			v = boolean(b)
-		}
-		return c.constant(at, result, -1, v), nil
+		list[0] = list[0].failing(err)
 	}
 	if !r.Lax { // a NULL in gives a NULL out
 		for _, e := range list {
@@ -361,6 +367,24 @@ func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) 
 	e := c.combine(at, result, k.sqlite()+"("+strings.Join(texts, ",")+")", list...)
 	e.stable = e.stable || k.stable
 	return e, nil
+}
+
+// concat is || of a text and a value of another type.
+func (c *compiler) concat(at int32, args []*expr) (*expr, error) {
+	for i, a := range args {
+		if a.row != nil {
+			return nil, c.refuse(at, "a row as an argument")
+		}
+		e, err := c.coerce(a, postgres.Text, -1, postgres.Explicit)
+		if err != nil {
+			return nil, err
+		}
+		args[i] = e
+	}
+	if constants(args) && args[0].val != nil && args[1].val != nil {
+		return c.constant(at, postgres.Text, -1, args[0].val.(string)+args[1].val.(string)), nil
+	}
+	return c.combine(at, postgres.Text, "("+args[0].sql+" || "+args[1].sql+")", args...), nil
 }
 
 // maxFolding is what constants may cost when they are computed while compiling.

@@ -276,8 +276,7 @@ func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 			return nil, c.fail(-1, "42601", "VALUES lists must all be the same length")
 		}
 		for _, e := range row {
-			q.uses = append(q.uses, e.uses...)
-			q.volatile = q.volatile || e.volatile
+			q.use(e)
 		}
 		q.values = append(q.values, row)
 	}

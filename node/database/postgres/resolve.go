@@ -48,6 +48,9 @@ func (c *candidate) polymorphic() bool {
 	return slices.ContainsFunc(c.args, isPoly) || isPoly(c.result)
 }
 
+// anyNonArray is what text || value declares.
+const anyNonArray oid = 2776
+
 func isPoly(t oid) bool {
 	switch t {
 	case postgres.AnyType, postgres.AnyElement, postgres.AnyArray, postgres.AnyCompatible, postgres.AnyCompatibleArray:
@@ -111,6 +114,12 @@ var operators = sync.OnceValue(func() table {
 		}
 		add(postgres.AnyArray, postgres.AnyArray)
 	}
+	for _, args := range [][]oid{{postgres.Text, anyNonArray}, {anyNonArray, postgres.Text}} {
+		m["||"] = append(m["||"], &candidate{name: "||", args: args, result: postgres.Text, special: "concat", stable: true})
+	}
+	for _, k := range unsupported().operatorEntries {
+		m[k.name] = append(m[k.name], k)
+	}
 	return m
 })
 
@@ -142,6 +151,9 @@ var functions = sync.OnceValue(func() table {
 		}
 		m[f.name] = append(m[f.name], c)
 	}
+	for _, k := range unsupported().functionEntries {
+		m[k.name] = append(m[k.name], k)
+	}
 	return m
 })
 
@@ -160,7 +172,12 @@ func typeOf(t oid) postgres.Type {
 
 func typeName(t oid) string { return postgres.FormatType(t, -1) }
 
-func category(t oid) byte { return typeOf(t).Category }
+func category(t oid) byte {
+	if t == anyNonArray {
+		return 'P'
+	}
+	return typeOf(t).Category
+}
 
 func preferred(t oid) bool { return typeOf(t).Preferred }
 
@@ -192,6 +209,8 @@ func accepts(declared, given oid) bool {
 	switch declared {
 	case postgres.AnyType, postgres.AnyElement, postgres.AnyCompatible:
 		return true
+	case anyNonArray:
+		return given != postgres.Record && typeOf(given).Elem == 0
 	case postgres.AnyArray, postgres.AnyCompatibleArray:
 		return given == postgres.Unknown || typeOf(given).Elem != 0
 	}

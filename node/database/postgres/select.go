@@ -198,11 +198,19 @@ func suffixOf(text string) string {
 	return ""
 }
 
+// plan says that an expression will be computed.
+func (c *compiler) plan(e *expr) {
+	if e.err != nil && c.late == nil && !c.stored {
+		c.late = e.err
+	}
+}
+
 func (q *query) use(e *expr) {
 	q.uses = append(q.uses, e.uses...)
 	for _, r := range e.row {
 		q.uses = append(q.uses, r.uses...)
 	}
+	q.c.plan(e)
 	q.volatile = q.volatile || e.volatile
 	q.stable = q.stable || e.stable
 }

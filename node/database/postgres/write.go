@@ -21,7 +21,11 @@ func (c *compiler) assign(e *expr, rel *relation, col *column) (*expr, error) {
 		out.Hint = "You will need to rewrite or cast the expression."
 		return nil, out
 	}
-	return c.coerce(e, col.Type, col.Typmod, postgres.Assignment)
+	e, err := c.coerce(e, col.Type, col.Typmod, postgres.Assignment)
+	if err == nil {
+		c.plan(e)
+	}
+	return e, err
 }
 
 // defaultOf is what a column gets when nothing is given.
@@ -532,6 +536,7 @@ func (c *compiler) condition(n *pg.Node, sc *scope) (sql string, sub bool, err e
 	if e, err = c.toBool(e, "WHERE"); err != nil {
 		return "", false, err
 	}
+	c.plan(e)
 	return e.sql, e.sub, nil
 }
 
