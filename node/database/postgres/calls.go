@@ -39,7 +39,7 @@ func (c *compiler) noFunction(at int32, name string, given []oid, left int) erro
 		list = append(list, typeName(t))
 	}
 	sign := name + "(" + strings.Join(list, ", ") + ")"
-	if unsupported().functions[name] {
+	if unsupported().functions[name] && (len(given) == 0 || slices.Contains(given, postgres.Unknown)) {
 		return c.refuse(at, "function %s", sign)
 	}
 	if left > 1 {
@@ -323,20 +323,25 @@ func (c *compiler) aggregate(name string, f *pg.FuncCall, s *scope) (*expr, erro
 		if len(args) == 0 {
 			return nil, c.fail(at, "42601", "DISTINCT specified without arguments")
 		}
-		if len(texts) != 1 {
-			return nil, c.refuse(at, "DISTINCT in an aggregate of several arguments")
-		}
 		if !ordered(args[0].typ) {
 			return nil, c.fail(at, "42883", "could not identify an equality operator for type %s", typeName(args[0].typ))
 		}
-		distinct = "DISTINCT "
-		texts[0] = args[0].collated()
-		if len(orders) == 0 && function != "count" && function != "min" && function != "max" && function != "sum" {
-			orders = append(orders, args[0].collated()+" ASC NULLS LAST") // PostgreSQL sorts to find what is equal
+		if isNative(function) {
+			distinct = "DISTINCT "
+			texts[0] = args[0].collated()
+		} else {
+			// PostgreSQL sorts to find what is equal; then it stands side by side.
+			if len(orders) == 0 {
+				orders = append(orders, args[0].collated()+" ASC NULLS LAST")
+			} else if !strings.HasPrefix(orders[0], args[0].collated()+" ") {
+				return nil, c.refuse(at, "DISTINCT in an aggregate that is ordered otherwise")
+			}
+			texts = append([]string{strconv.Itoa(int(args[0].typ))}, texts...)
+			function = strings.TrimSuffix(function, `"`) + ` distinct"`
 		}
 	}
 	body := distinct + strings.Join(texts, ",")
-	if len(orders) > 0 && function != "count" && function != "min" && function != "max" {
+	if len(orders) > 0 && !isNative(function) {
 		body += " ORDER BY " + strings.Join(orders, ",")
 	}
 	all := append(append(slices.Clone(args), orderUses...), []*expr{}...)

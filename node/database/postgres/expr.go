@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,6 +77,21 @@ func (e *expr) inherit(o *expr) {
 	if o.srf != nil {
 		e.srf = o.srf
 	}
+}
+
+// without keeps of expressions that a constant made needless what decides whether the statement is right: columns and aggregates.
+func (e *expr) without(list ...*expr) *expr {
+	out := *e
+	for _, o := range list {
+		out.uses = append(slices.Clip(out.uses), o.uses...)
+		out.aggs = out.aggs || o.aggs
+	}
+	return &out
+}
+
+// fixed tells whether an expression is the same for all rows, so that it neither groups nor orders.
+func (e *expr) fixed() bool {
+	return e.con || len(e.uses) == 0 && !e.sub && !e.aggs && !e.windows && e.srf == nil && !e.volatile
 }
 
 // failing is a constant that cannot be computed. PostgreSQL finds that when it plans a statement, after it has understood all of it.

@@ -62,6 +62,9 @@ func (s *session) functions() (all []engine.Function) {
 				return &group{s: s, make: a.New, state: a.New(), told: n > len(a.Args), sliding: sliding}
 			}})
 		}
+		all = append(all, engine.Function{Name: unquoted(c.sqlite()) + " distinct", Arguments: n + 1, Aggregate: func() engine.Aggregate {
+			return &distinct{group: group{s: s, make: a.New, state: a.New(), told: n > len(a.Args)}}
+		}})
 	}
 	all = append(all, engine.Function{Name: "single", Arguments: 1, Aggregate: func() engine.Aggregate { return &single{} }})
 	s.own(scalar)
@@ -292,6 +295,42 @@ func (g *group) Inverse(*engine.Call, []any) error {
 }
 
 func (g *group) Final(c *engine.Call) (any, error) { return g.Value(c) }
+
+// distinct leaves out a row that equals the one before it. The type of the first argument is told before all others.
+type distinct struct {
+	group
+	some bool
+	last []any
+}
+
+func (d *distinct) Step(c *engine.Call, a []any) error {
+	t, a := oid(a[0].(int64)), a[1:]
+	first := 0
+	if d.told {
+		first = 1
+	}
+	if d.some {
+		x, y := d.last[first], a[first]
+		same := x == nil && y == nil || x != nil && y != nil && postgres.Compare(t, x, y) == 0
+		for i := first + 1; i < len(a); i++ {
+			same = same && equalCells(d.last[i], a[i])
+		}
+		if same {
+			return nil
+		}
+	}
+	d.some, d.last = true, a
+	return d.group.Step(c, a)
+}
+
+func equalCells(a, b any) bool {
+	x, ok := a.([]byte)
+	y, also := b.([]byte)
+	if ok || also {
+		return ok && also && string(x) == string(y)
+	}
+	return a == b
+}
 
 // single is the value of a subquery that may give one row.
 type single struct {

@@ -75,7 +75,7 @@ func (g *generator) literal(typ string) string {
 	case "time":
 		return g.pick("'00:00'", "'12:34:56'", "'23:59:59.5'") + "::time"
 	case "interval":
-		return g.pick("'1 day'", "'2 hours'", "'1 mon'", "'30 days'", "'-1 day'") + "::interval"
+		return g.pick("'1 day'", "'2 hours'", "'1 mon'", "'10 days'", "'-1 day'") + "::interval"
 	case "uuid":
 		return g.pick("'00000000-0000-0000-0000-000000000001'", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'") + "::uuid"
 	case "jsonb":

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -311,7 +312,7 @@ func (c *compiler) not(at int32, e *expr) *expr {
 		if e.val == nil {
 			return e
 		}
-		return c.constant(at, postgres.Bool, -1, 1-e.val.(int64))
+		return c.constant(at, postgres.Bool, -1, 1-e.val.(int64)).without(e)
 	}
 	return c.combine(at, postgres.Bool, "(NOT "+e.sql+")", e)
 }
@@ -324,7 +325,7 @@ func (c *compiler) joined(at int32, word string, list []*expr) *expr {
 	for _, e := range list {
 		if e.con && e.val != nil {
 			if e.val == decides {
-				return c.constant(at, postgres.Bool, -1, decides)
+				return c.constant(at, postgres.Bool, -1, decides).without(list...)
 			}
 			continue
 		}
@@ -333,11 +334,11 @@ func (c *compiler) joined(at int32, word string, list []*expr) *expr {
 	}
 	switch len(kept) {
 	case 0:
-		return c.constant(at, postgres.Bool, -1, boolean(word == "AND"))
+		return c.constant(at, postgres.Bool, -1, boolean(word == "AND")).without(list...)
 	case 1:
-		return kept[0]
+		return kept[0].without(list...)
 	}
-	return c.combine(at, postgres.Bool, "("+balanced(texts, " "+word+" ")+")", kept...)
+	return c.combine(at, postgres.Bool, "("+balanced(texts, " "+word+" ")+")", kept...).without(list...)
 }
 
 // balanced joins texts so that SQLite's tree of them is not deep.
@@ -364,7 +365,7 @@ func (c *compiler) nullTest(t *pg.NullTest, s *scope) (*expr, error) {
 	}
 	not := t.Nulltesttype == pg.NullTestType_IS_NOT_NULL
 	if e.con {
-		return c.constant(t.Location, postgres.Bool, -1, boolean((e.val == nil) != not)), nil
+		return c.constant(t.Location, postgres.Bool, -1, boolean((e.val == nil) != not)).without(e), nil
 	}
 	word := " IS NULL)"
 	if not {
@@ -384,6 +385,19 @@ func (c *compiler) booleanTest(t *pg.BooleanTest, s *scope) (*expr, error) {
 		pg.BoolTestType_IS_NOT_FALSE: "IS NOT FALSE", pg.BoolTestType_IS_UNKNOWN: "IS UNKNOWN", pg.BoolTestType_IS_NOT_UNKNOWN: "IS NOT UNKNOWN"}[t.Booltesttype]
 	if e, err = c.toBool(e, name); err != nil {
 		return nil, err
+	}
+	if e.con {
+		var is bool
+		switch t.Booltesttype {
+		case pg.BoolTestType_IS_TRUE, pg.BoolTestType_IS_NOT_TRUE:
+			is = e.val == boolean(true)
+		case pg.BoolTestType_IS_FALSE, pg.BoolTestType_IS_NOT_FALSE:
+			is = e.val == boolean(false)
+		default:
+			is = e.val == nil
+		}
+		not := t.Booltesttype == pg.BoolTestType_IS_NOT_TRUE || t.Booltesttype == pg.BoolTestType_IS_NOT_FALSE || t.Booltesttype == pg.BoolTestType_IS_NOT_UNKNOWN
+		return c.constant(t.Location, postgres.Bool, -1, boolean(is != not)).without(e), nil
 	}
 	return c.combine(t.Location, postgres.Bool, "("+e.sql+" "+word+")", e), nil
 }
@@ -469,11 +483,11 @@ func (c *compiler) caseExpr(k *pg.CaseExpr, s *scope) (*expr, error) {
 	if b.Len() == 0 {
 		out := *end
 		out.table, out.number, out.at = 0, 0, k.Location
-		return &out, nil
+		return out.without(append(slices.Clone(conditions), all...)...), nil
 	}
 	e := c.combine(k.Location, typ, "("+b.String()+" ELSE "+end.sql+" END)", append(used, end)...)
 	e.mod = mod
-	return e, nil
+	return e.without(append(slices.Clone(conditions), all...)...), nil
 }
 
 // coerceLazily is for what is never taken.
@@ -509,15 +523,15 @@ func (c *compiler) coalesce(k *pg.CoalesceExpr, s *scope) (*expr, error) {
 	}
 	switch len(kept) {
 	case 0:
-		return c.constant(k.Location, typ, -1, nil), nil
+		return c.constant(k.Location, typ, -1, nil).without(list...), nil
 	case 1:
 		out := *kept[0]
 		out.table, out.number, out.at = 0, 0, k.Location
-		return &out, nil
+		return out.without(list...), nil
 	}
 	e := c.combine(k.Location, typ, "coalesce("+strings.Join(texts, ",")+")", kept...)
 	e.mod = commonMod(kept)
-	return e, nil
+	return e.without(list...), nil
 }
 
 func commonMod(list []*expr) int32 {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,12 @@ func (c *compiler) operation(a *pg.A_Expr, s *scope) (*expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l, err = c.resolveUnknown(l); err != nil {
+		if k, _ := chooseOperator("=", []oid{l.typ, r.typ}); k != nil && !k.polymorphic() {
+			l, err = c.coerce(l, k.args[0], -1, postgres.Implicit) // as the operator takes it
+		} else {
+			l, err = c.resolveUnknown(l)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if l.volatile {
@@ -137,7 +143,7 @@ func (c *compiler) noOperator(at int32, name string, types []oid, left int) erro
 	} else {
 		sign = name + " " + typeName(types[0])
 	}
-	if knownOperator(name) {
+	if knownOperator(name) && slices.Contains(types, postgres.Unknown) {
 		return c.refuse(at, "operator %s", sign)
 	}
 	if left > 1 {
@@ -233,14 +239,14 @@ func (c *compiler) compareAs(at int32, op string, k *candidate, l, r *expr) (*ex
 		switch {
 		case op == "IS" || op == "IS NOT":
 			same := l.val == nil && r.val == nil || l.val != nil && r.val != nil && postgres.Compare(l.typ, l.val, r.val) == 0
-			return c.constant(at, postgres.Bool, -1, boolean(same == (op == "IS"))), nil
+			return c.constant(at, postgres.Bool, -1, boolean(same == (op == "IS"))).without(l, r), nil
 		case l.val == nil || r.val == nil:
-			return c.constant(at, postgres.Bool, -1, nil), nil
+			return c.constant(at, postgres.Bool, -1, nil).without(l, r), nil
 		}
-		return c.constant(at, postgres.Bool, -1, boolean(holds(op, postgres.Compare(l.typ, l.val, r.val)))), nil
+		return c.constant(at, postgres.Bool, -1, boolean(holds(op, postgres.Compare(l.typ, l.val, r.val)))).without(l, r), nil
 	}
 	if (l.con && l.val == nil || r.con && r.val == nil) && op[0] != 'I' && !l.volatile && !r.volatile {
-		return c.constant(at, postgres.Bool, -1, nil), nil
+		return c.constant(at, postgres.Bool, -1, nil).without(l, r), nil
 	}
 	return c.combine(at, postgres.Bool, "("+l.collated()+" "+op+" "+r.sql+")", l, r), nil
 }
@@ -350,14 +356,14 @@ func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) 
 			if b, ok := v.(bool); ok {
 				v = boolean(b)
 			}
-			return c.constant(at, result, -1, v), nil
+			return c.constant(at, result, -1, v).without(list...), nil
 		}
 		list[0] = list[0].failing(err)
 	}
 	if !r.Lax { // a NULL in gives a NULL out
 		for _, e := range list {
 			if e.con && e.val == nil {
-				return c.constant(at, result, -1, nil), nil
+				return c.constant(at, result, -1, nil).without(list...), nil
 			}
 		}
 	}
@@ -476,6 +482,11 @@ func (c *compiler) inList(at int32, name string, l *expr, list []*expr) (*expr, 
 	typ, err := commonType("", append([]*expr{l}, list...))
 	if err != nil || typeOf(typ).Elem != 0 || typ == postgres.Record {
 		return nil, nil
+	}
+	for _, e := range append([]*expr{l}, list...) {
+		if !canCast(e.typ, typ, postgres.Implicit) {
+			return nil, nil
+		}
 	}
 	k, left := chooseOperator(name, []oid{l.typ, typ})
 	if k == nil {

@@ -368,7 +368,7 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 		if x.mod == y.mod && x.typ == y.typ {
 			mod = x.mod
 		}
-		q.columns = append(q.columns, output{l.columns[i].name, &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod}})
+		q.columns = append(q.columns, output{l.columns[i].name, &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
 	}
 	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
 		return c.ordered(q, s, outer)
@@ -381,7 +381,7 @@ func (c *compiler) ordered(q *query, s *pg.SelectStmt, outer *scope) (*query, er
 	it := &item{alias: c.alias()}
 	out := &query{c: c, tables: c.subquery(q, it), uses: q.uses, volatile: q.volatile, one: q.one}
 	for i, o := range q.columns {
-		out.columns = append(out.columns, output{o.name, &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod}})
+		out.columns = append(out.columns, output{o.name, &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
 	}
 	for _, n := range s.SortClause {
 		b := n.GetSortBy()
@@ -465,7 +465,7 @@ func (c *compiler) sortKey(b *pg.SortBy, e *expr) (string, error) {
 		first = false
 	}
 	sql := e.collated()
-	if e.con {
+	if e.fixed() {
 		sql = "(" + sql + "||'')" // a number would be a column's
 	}
 	if down {

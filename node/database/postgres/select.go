@@ -128,7 +128,7 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 	if grouped {
 		var keys []string
 		for _, k := range sc.keys {
-			if !k.e.con {
+			if !k.e.fixed() {
 				keys = append(keys, k.e.collated())
 			}
 		}

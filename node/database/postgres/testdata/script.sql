@@ -38,7 +38,7 @@ INSERT INTO t (id, a) VALUES (7, 99), (7, 100) ON CONFLICT (id) DO UPDATE SET a 
 INSERT INTO t (id, a) SELECT id + 100, a FROM t;
 UPDATE t SET a = x.n FROM (VALUES (1, 5), (2, 6)) x(id, n) WHERE t.id = x.id;
 UPDATE t SET a = (SELECT max(a) FROM t u WHERE u.id < t.id);
-SELECT id, a FROM t ORDER BY id;
+SELECT id, a::numeric(8,1) FROM t ORDER BY id;
 DELETE FROM t USING (VALUES (101)) v(i) WHERE t.id = v.i;
 SELECT generate_series(1, 3);
 SELECT * FROM generate_series(1, 10, 3) g ORDER BY g;
@@ -82,7 +82,7 @@ ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0);
 ALTER TABLE t ADD CONSTRAINT big CHECK (id > 1000);
 INSERT INTO t (id) VALUES (-1);
 ALTER TABLE t ALTER COLUMN a TYPE numeric(8,1);
-SELECT id, a FROM t ORDER BY id;
+SELECT id, a::numeric(8,1) FROM t ORDER BY id;
 ALTER TABLE t ALTER COLUMN b SET NOT NULL;
 ALTER TABLE t ALTER COLUMN b SET DEFAULT 'q';
 INSERT INTO t (id) VALUES (50) RETURNING b;
