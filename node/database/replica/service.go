@@ -185,7 +185,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 		return nil, err
 	}
 	defer done(&err)
-	o, err := s.Query(ctx, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit})
+	o, err := s.Query(ctx, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, Settings: m.Settings, Describe: m.Describe})
 	if err != nil {
 		return nil, err
 	}
