@@ -44,6 +44,7 @@ const (
 	openCreate    = 0x4
 	openNoMutex   = 0x8000 // one goroutine at a time; the owner sees to it
 
+	translatedWords = 8  // of SQLite's for one of a dialect's
 	translatedBytes = 16 // of SQLite's SQL for one of a dialect's
 
 	noLimit   = math.MaxUint64

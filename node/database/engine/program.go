@@ -267,8 +267,12 @@ func (a *attempt) sqlite(i int, sql string, sch *schema, cost uint64, readOnly b
 		if first, tokens, code, text = check(sql, sch.weight); code != "" {
 			return a.fail(i, code, text), nil
 		}
-		if tokens > c.limits.Tokens {
-			return a.fail(i, codeTooComplex, fmt.Sprintf("more than %d words, with those of views and triggers", c.limits.Tokens)), nil
+		most := c.limits.Tokens
+		if t != nil {
+			most *= translatedWords
+		}
+		if tokens > most {
+			return a.fail(i, codeTooComplex, fmt.Sprintf("more than %d words, with those of views and triggers", most)), nil
 		}
 	}
 	if !a.charge(i, cost+gasToken*uint64(tokens)) {

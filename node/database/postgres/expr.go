@@ -64,8 +64,23 @@ func (c *compiler) combine(at int32, t oid, sql string, of ...*expr) *expr {
 	return e
 }
 
+// withUses adds columns, each once: operands that are said twice would double them.
+func withUses(uses, more []use) []use {
+	own := false
+	for _, u := range more {
+		if slices.ContainsFunc(uses, func(o use) bool { return o.level == u.level && o.key == u.key }) {
+			continue
+		}
+		if !own {
+			uses, own = slices.Clip(uses), true // not to write into another's
+		}
+		uses = append(uses, u)
+	}
+	return uses
+}
+
 func (e *expr) inherit(o *expr) {
-	e.uses = append(e.uses, o.uses...)
+	e.uses = withUses(e.uses, o.uses)
 	e.aggs = e.aggs || o.aggs
 	e.windows = e.windows || o.windows
 	e.sub = e.sub || o.sub
@@ -83,7 +98,7 @@ func (e *expr) inherit(o *expr) {
 func (e *expr) without(list ...*expr) *expr {
 	out := *e
 	for _, o := range list {
-		out.uses = append(slices.Clip(out.uses), o.uses...)
+		out.uses = withUses(out.uses, o.uses)
 		out.aggs = out.aggs || o.aggs
 	}
 	return &out

@@ -358,11 +358,6 @@ func (c *compiler) nullTest(t *pg.NullTest, s *scope) (*expr, error) {
 	if e.row != nil || e.typ == postgres.Record {
 		return nil, c.refuse(t.Location, "IS NULL of a row")
 	}
-	if e.param > 0 {
-		if e, err = c.resolveUnknown(e); err != nil {
-			return nil, err
-		}
-	}
 	not := t.Nulltesttype == pg.NullTestType_IS_NOT_NULL
 	if e.con {
 		return c.constant(t.Location, postgres.Bool, -1, boolean((e.val == nil) != not)).without(e), nil

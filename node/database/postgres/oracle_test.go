@@ -95,8 +95,11 @@ func startOracle(t *testing.T) *oracle {
 // ask runs a statement by the extended protocol, as clients do.
 func (o *oracle) ask(t *testing.T, sql string) answer {
 	t.Helper()
-	var a answer
-	r := o.conn.ExecParams(t.Context(), sql, nil, nil, nil, nil)
+	return o.read(t, sql, o.conn.ExecParams(t.Context(), sql, nil, nil, nil, nil))
+}
+
+func (o *oracle) read(t *testing.T, sql string, r *pgconn.ResultReader) (a answer) {
+	t.Helper()
 	for r.NextRow() {
 		var out []string
 		for _, v := range r.Values() {
@@ -193,9 +196,11 @@ func TestOracle(t *testing.T) {
 	var g *generator
 	done, refused, failed, errors, shown, others, lazy := 0, 0, 0, 0, 0, 0, 0
 	why := map[string]int{}
+	var records []record
+	fresh := true
 	for done < *oracleCount && !t.Failed() || done < *oracleCount && shown < *oracleShow {
 		if g == nil || done%400 > 390 && g.n > 0 && len(g.tables) > 5 {
-			us, g = open(t, engine.Options{}), &generator{r: random}
+			us, g, fresh = open(t, engine.Options{}), &generator{r: random}, true
 			o.ask(t, "DROP SCHEMA public CASCADE")
 			o.ask(t, "CREATE SCHEMA public")
 		}
@@ -203,6 +208,10 @@ func TestOracle(t *testing.T) {
 			done++
 			b := o.ask(t, sql)
 			a := answerOf(us.exec(t, sql))
+			if len(records) < recordedStatements && len(b.rows) <= 60 {
+				records = append(records, recordOf(sql, fresh, a, b))
+				fresh = false
+			}
 			if b.code != "" {
 				errors++
 			}
@@ -241,6 +250,9 @@ func TestOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%d statements, of which %d are errors there; %d differ, %d fail by another row, %d fail in one only, %d (%.2f%%) refused", done, errors, failed, others, lazy, refused, float64(refused)*100/float64(done))
+	if *update {
+		writeRecords(t, records)
+	}
 	var reasons []string
 	for w, n := range why {
 		reasons = append(reasons, fmt.Sprintf("%5d %s", n, w))
@@ -252,4 +264,10 @@ func TestOracle(t *testing.T) {
 			t.Log(r)
 		}
 	}
+}
+
+// askWith runs a statement with parameters as texts.
+func (o *oracle) askWith(t *testing.T, sql string, values [][]byte) answer {
+	t.Helper()
+	return o.read(t, sql, o.conn.ExecParams(t.Context(), sql, values, nil, nil, nil))
 }

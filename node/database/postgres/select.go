@@ -206,9 +206,9 @@ func (c *compiler) plan(e *expr) {
 }
 
 func (q *query) use(e *expr) {
-	q.uses = append(q.uses, e.uses...)
+	q.uses = withUses(q.uses, e.uses)
 	for _, r := range e.row {
-		q.uses = append(q.uses, r.uses...)
+		q.uses = withUses(q.uses, r.uses)
 	}
 	q.c.plan(e)
 	q.volatile = q.volatile || e.volatile

@@ -77,11 +77,17 @@ func (s *session) Compile(f engine.File, sql string, types []uint32) (*engine.Tr
 		}
 		s.cat = c
 	}
-	t, err := compile(s, f, sql, types)
-	if err != nil {
-		return nil, err
-	}
-	return t, nil
+	return s.compile(f, sql, types)
+}
+
+// compile is the compiler behind a net: what it cannot bear fails one program, the same on every replica, and no process.
+func (s *session) compile(f engine.File, sql string, types []uint32) (t *engine.Translation, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			t, err = nil, fail("XX000", "the compiler panicked: %v", p)
+		}
+	}()
+	return compile(s, f, sql, types)
 }
 
 // call is what routines are told.

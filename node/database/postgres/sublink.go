@@ -33,7 +33,7 @@ func (c *compiler) subLink(l *pg.SubLink, s *scope) (*expr, error) {
 	}
 	out := func(typ oid, sql string, of ...*expr) *expr {
 		e := c.combine(l.Location, typ, sql, of...)
-		e.uses = append(e.uses, inherited(q.uses, s)...)
+		e.uses = withUses(e.uses, inherited(q.uses, s))
 		e.sub = true
 		e.volatile = e.volatile || q.volatile
 		e.stable = true
