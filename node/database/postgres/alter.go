@@ -304,8 +304,7 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 			}
 		case pg.AlterTableType_AT_SetNotNull:
 			if !col.NotNull {
-				col.NotNull = true
-				e.do("SELECT \"null\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", int64(r.OID), int64(col.Number))
+				c.nullColumn(e, r, col)
 			}
 			reguard = true
 		case pg.AlterTableType_AT_DropNotNull:
@@ -378,9 +377,6 @@ func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 		}
 	}
 	e.do("ALTER TABLE " + r.table() + " ADD COLUMN " + columnSQL(col))
-	if err := c.guard(e, r, true); err != nil { // none may stand in the way
-		return err
-	}
 	for _, event := range []string{"i", "u"} {
 		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
 	}
@@ -407,7 +403,7 @@ func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 		}
 	}
 	if col.NotNull {
-		e.do("SELECT \"null\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", int64(r.OID), int64(col.Number))
+		c.nullColumn(e, r, col)
 	}
 	for _, p := range list {
 		if err := c.added(e, r, p); err != nil {
@@ -420,12 +416,11 @@ func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 // added adds a constraint to a table that is there, and looks whether its rows keep it.
 func (c *compiler) added(e *edit, r *relation, p pending) error {
 	before := len(r.Constraints)
-	if p.k.Contype == pg.ConstrType_CONSTR_PRIMARY && p.col == nil && p.k.Indexname == "" {
+	var nullable []*column // that a primary key does not let be NULL any more; PostgreSQL looks after the index is made
+	if p.k.Contype == pg.ConstrType_CONSTR_PRIMARY && p.col == nil {
 		for _, name := range names(p.k.Keys) {
 			if col := r.columnNamed(name); col != nil && !col.NotNull {
-				if err := c.nullColumn(e, r, col); err != nil {
-					return err
-				}
+				nullable = append(nullable, col)
 			}
 		}
 	}
@@ -435,7 +430,12 @@ func (c *compiler) added(e *edit, r *relation, p pending) error {
 	k := r.Constraints[before]
 	switch k.Kind {
 	case "p", "u":
-		return c.makeIndex(e, r, e.byOID[k.Index])
+		if err := c.makeIndex(e, r, e.byOID[k.Index]); err != nil {
+			return err
+		}
+		for _, col := range nullable {
+			c.nullColumn(e, r, col)
+		}
 	case "c":
 		return c.within(k.Check, func() error {
 			n, err := c.parseExpression(k.Check)
@@ -457,10 +457,10 @@ func (c *compiler) added(e *edit, r *relation, p pending) error {
 	return nil
 }
 
-func (c *compiler) nullColumn(e *edit, r *relation, col *column) error {
+// nullColumn looks whether a column that may not be NULL any more is.
+func (c *compiler) nullColumn(e *edit, r *relation, col *column) {
 	col.NotNull = true
 	e.do("SELECT \"contains\"(?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", "column \""+col.Name+"\" of relation \""+r.Name+"\" contains null values")
-	return nil
 }
 
 func (c *compiler) alterConstraint(e *edit, r *relation, k *pg.Constraint) error {

@@ -41,9 +41,17 @@ func (s *session) writeSequences() (steps []engine.Step) {
 	return steps
 }
 
+// relation is one of the catalog that the statement was compiled by; nil: it is not known, since the statement changes the schema.
+func (s *session) relation(o uint32) *relation {
+	if s.cat == nil {
+		return nil
+	}
+	return s.cat.byOID[o]
+}
+
 func (s *session) sequence(v any) (*relation, *position, error) {
 	n := v.(int64)
-	r := s.cat.byOID[uint32(n)]
+	r := s.relation(uint32(n))
 	if r == nil {
 		return nil, nil, fail("XX000", "could not open relation with OID %d", n)
 	}
@@ -101,7 +109,7 @@ func (s *session) currval(v any) (any, error) {
 }
 
 func (s *session) lastval() (any, error) {
-	if s.last == 0 || s.cat.byOID[s.last] == nil {
+	if s.last == 0 || s.relation(s.last) == nil {
 		return nil, fail("55000", "lastval is not yet defined in this session")
 	}
 	return s.current[s.last], nil
@@ -157,7 +165,7 @@ func (s *session) seen(a []any) (any, error) {
 }
 
 func (s *session) nullError(table uint32, number int) error {
-	r := s.cat.byOID[table]
+	r := s.relation(table)
 	if r == nil || number < 1 || number > len(r.Columns) {
 		return fail("23502", "null value violates not-null constraint")
 	}
@@ -168,7 +176,7 @@ func (s *session) nullError(table uint32, number int) error {
 }
 
 func (s *session) checkError(table, constraint uint32) error {
-	if r := s.cat.byOID[table]; r != nil {
+	if r := s.relation(table); r != nil {
 		for _, k := range r.Constraints {
 			if k.OID == constraint {
 				e := fail("23514", "new row for relation \"%s\" violates check constraint \"%s\"", r.Name, k.Name)
