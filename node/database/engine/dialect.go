@@ -21,8 +21,6 @@ type Dialect interface {
 	Words(sql string) (int, *Error)
 	// Compile makes SQLite's statements. types are those of parameters that the author told. An error that is no *Error is of the file.
 	Compile(f File, sql string, types []uint32) (*Translation, error)
-	// Explain says what an error of SQLite's means, by its extended code and text; nil: what it would otherwise.
-	Explain(code int, text string) *Error
 	// Forget says that what it read of the file may have changed; Current asks whether it has.
 	Forget()
 	Current(f File) (bool, error)
@@ -45,6 +43,8 @@ type Translation struct {
 	Schema     bool     // it changes what Compile gives for other statements
 	// Tag names the result; %d in it is the number of rows changed, or given.
 	Tag string
+	// Explain, if any, says what an error of SQLite's means, by its extended code and text; nil: what it would otherwise.
+	Explain func(code int, text string) *Error
 	// Bind makes cells of parameters.
 	Bind func(values []*wirepb.Value) ([]any, *Error)
 	// Prepare, if any, is called before each run, After after it, for more steps.
@@ -176,7 +176,7 @@ func (a *attempt) step(i int, t *translation, p Step, values []any, readOnly boo
 	}
 	c.length(tiers[a.tier].bytes)
 	if !p.Result {
-		t = &translation{Translation: &Translation{}}
+		t = &translation{Translation: &Translation{Explain: t.Explain}}
 	}
 	return a.sqlite(i, p.SQL, sch, 0, readOnly, args, t)
 }

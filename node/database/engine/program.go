@@ -405,8 +405,8 @@ func (a *attempt) execute(i int, s *statement, args []byte, t *translation) (ok 
 		return a.failWith(i, c.failed), nil
 	case r.rc != rcOK:
 		a.tooBig = r.rc&0xff == rcTooBig
-		if c.dialect != nil {
-			if e := c.dialect.Explain(r.rc, text); e != nil {
+		if t != nil && t.Explain != nil {
+			if e := t.Explain(r.rc, text); e != nil {
 				return a.failWith(i, e), nil
 			}
 		}

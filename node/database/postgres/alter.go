@@ -447,7 +447,7 @@ func (c *compiler) added(e *edit, r *relation, p pending) error {
 				x, err = c.toBool(x, "CHECK")
 			}
 			if err == nil {
-				e.do("SELECT \"violated\"(?) FROM "+r.table()+" WHERE "+x.sql+" IS 0 LIMIT 1", "check constraint \""+k.Name+"\" of relation \""+r.Name+"\" is violated by some row")
+				e.do("SELECT \"violated\"(?,?) FROM "+r.table()+" WHERE "+x.sql+" IS 0 LIMIT 1", r.Name, k.Name)
 			}
 			return err
 		})
@@ -460,7 +460,7 @@ func (c *compiler) added(e *edit, r *relation, p pending) error {
 // nullColumn looks whether a column that may not be NULL any more is.
 func (c *compiler) nullColumn(e *edit, r *relation, col *column) {
 	col.NotNull = true
-	e.do("SELECT \"contains\"(?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", "column \""+col.Name+"\" of relation \""+r.Name+"\" contains null values")
+	e.do("SELECT \"contains\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", r.Name, col.Name)
 }
 
 func (c *compiler) alterConstraint(e *edit, r *relation, k *pg.Constraint) error {

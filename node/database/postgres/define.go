@@ -55,9 +55,22 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		if len(e.steps) == 0 || tag != "TRUNCATE TABLE" {
 			return &engine.Translation{Tag: tag}, nil // it was there, or is not
 		}
-		return &engine.Translation{Steps: e.steps, Tag: tag}, nil
+		return &engine.Translation{Steps: e.steps, Tag: tag, Explain: (&explainer{cat: e.catalog, makes: true}).explain}, nil
 	}
-	return &engine.Translation{Steps: e.finish(), Tag: tag, Schema: true}, nil
+	return &engine.Translation{Steps: e.finish(), Tag: tag, Schema: true, Explain: e.explainer().explain}, nil
+}
+
+// explainer is for what a change of the schema finds in the rows that are there.
+func (e *edit) explainer() *explainer {
+	x := &explainer{cat: e.catalog, makes: true}
+	for _, r := range e.all() {
+		for _, k := range r.Constraints {
+			if k.Kind == "f" && e.changed[r.OID] {
+				x.foreign = append(x.foreign, foreign{table: r, k: k})
+			}
+		}
+	}
+	return x
 }
 
 // ---- Names and texts
@@ -642,6 +655,9 @@ func (c *compiler) addForeign(e *edit, r *relation, p pending, taken func(string
 		same := col.Type == their.Type || typeOf(col.Type).Storage == typeOf(their.Type).Storage && typeOf(col.Type).Collation == typeOf(their.Type).Collation && category(col.Type) == category(their.Type)
 		if !same {
 			if k, _ := chooseOperator("=", []oid{their.Type, col.Type}); k == nil {
+				if n.Name == "" {
+					n.Name = free(r.Name, col.Name, "fkey", taken)
+				}
 				out := fail("42804", "foreign key constraint \"%s\" cannot be implemented", n.Name)
 				out.Detail = "Key columns \"" + col.Name + "\" and \"" + their.Name + "\" are of incompatible types: " + typeName(col.Type) + " and " + typeName(their.Type) + "."
 				return out

@@ -178,8 +178,17 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	scalar("series", 4, func(c *engine.Call, a []any) (any, error) { return s.series(c, a) })
 	scalar("pairs", 2, func(_ *engine.Call, a []any) (any, error) { return pairsOf(a[0].(int64) != 0, a[1]) })
 	scalar("elements", 2, func(_ *engine.Call, a []any) (any, error) { return elementsOf(a[0].(int64) != 0, a[1]) })
-	scalar("violated", 1, func(_ *engine.Call, a []any) (any, error) { return nil, fail("23514", "%s", a[0]) })
-	scalar("contains", 1, func(_ *engine.Call, a []any) (any, error) { return nil, fail("23502", "%s", a[0]) })
+	// violated(table, constraint), contains(table, column): rows that are there do not keep what is added
+	scalar("violated", 2, func(_ *engine.Call, a []any) (any, error) {
+		e := fail("23514", "check constraint \"%s\" of relation \"%s\" is violated by some row", a[1], a[0])
+		e.Table, e.Constraint = a[0].(string), a[1].(string)
+		return nil, e
+	})
+	scalar("contains", 2, func(_ *engine.Call, a []any) (any, error) {
+		e := fail("23502", "column \"%s\" of relation \"%s\" contains null values", a[1], a[0])
+		e.Table, e.Column = a[0].(string), a[1].(string)
+		return nil, e
+	})
 	// null(oid, column): a NULL where none may be; violated(oid, constraint): a CHECK
 	scalar("null", 2, func(_ *engine.Call, a []any) (any, error) {
 		return nil, s.nullError(uint32(a[0].(int64)), int(a[1].(int64)))

@@ -82,6 +82,8 @@ func (o *ours) query(t testing.TB, p *engine.Program) *wirepb.Outcome {
 type answer struct {
 	code    string
 	text    string
+	at      int       // where the error is
+	names   [3]string // of table, column and constraint
 	tag     string
 	columns []string // name and type
 	rows    [][]string
@@ -119,7 +121,7 @@ func cell(t postgres.OID, v *wirepb.Value) string {
 
 func answerOf(o *wirepb.Outcome) answer {
 	if o.Code != "" {
-		return answer{code: o.Code, text: o.Text}
+		return answer{code: o.Code, text: o.Text, at: int(o.Position), names: [3]string{o.Table, o.Column, o.Constraint}}
 	}
 	r := o.Results[len(o.Results)-1]
 	a := answer{tag: r.Tag}

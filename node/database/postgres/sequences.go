@@ -188,60 +188,6 @@ func (s *session) checkError(table, constraint uint32) error {
 	return fail("23514", "new row violates a check constraint")
 }
 
-// Explain finds the constraint that SQLite means.
-func (s *session) Explain(code int, text string) *engine.Error {
-	if code&0xff != 19 || s.cat == nil {
-		return nil
-	}
-	switch code >> 8 {
-	case 3:
-		return fail("23503", "a row that a foreign key needs is not there, or is still referenced")
-	case 6, 8, 10:
-	default:
-		return nil
-	}
-	_, what, _ := strings.Cut(text, "failed: ")
-	if name, ok := strings.CutPrefix(what, "index '"); ok {
-		n, _ := strconv.ParseUint(strings.Trim(name, "i'"), 10, 32)
-		if r := s.cat.byOID[uint32(n)]; r != nil && r.Index != nil {
-			return s.duplicate(r)
-		}
-		return fail("23505", "duplicate key value violates a unique constraint")
-	}
-	table, _, _ := strings.Cut(what, ".")
-	n, _ := strconv.ParseUint(strings.TrimPrefix(table, "t"), 10, 32)
-	t := s.cat.byOID[uint32(n)]
-	if t == nil {
-		return nil
-	}
-	var columns []string
-	for _, c := range strings.Split(what, ", ") {
-		_, c, _ := strings.Cut(c, ".")
-		columns = append(columns, c)
-	}
-	for _, r := range s.cat.indexes(t.OID) {
-		if r.Index.Unique && len(r.Index.Keys) == len(columns) {
-			same := true
-			for i, k := range r.Index.Keys {
-				same = same && k.Column > 0 && t.column(k.Column).stored() == columns[i]
-			}
-			if same {
-				return s.duplicate(r)
-			}
-		}
-	}
-	return fail("23505", "duplicate key value violates a unique constraint")
-}
-
-func (s *session) duplicate(i *relation) *engine.Error {
-	e := fail("23505", "duplicate key value violates unique constraint \"%s\"", i.Name)
-	if t := s.cat.byOID[i.Index.Table]; t != nil {
-		e.Table = t.Name
-	}
-	e.Constraint = i.Name
-	return e
-}
-
 // newSequence is one with PostgreSQL's defaults for a type.
 func newSequence(t oid) *sequence {
 	q := &sequence{Type: t, Start: 1, Increment: 1, Min: 1, Cache: 1}

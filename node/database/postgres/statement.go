@@ -118,6 +118,6 @@ func (c *compiler) returning(list []*pg.Node, t *target, q string) (string, []ou
 }
 
 // write makes the translation of a statement that writes.
-func (c *compiler) write(sql, tag string, returning []output) *engine.Translation {
-	return &engine.Translation{Steps: []engine.Step{{SQL: sql, Args: c.args, Result: true}}, Columns: columnsOf(returning), Tag: tag}
+func (c *compiler) write(sql, tag string, returning []output, x *explainer) *engine.Translation {
+	return &engine.Translation{Explain: x.explain, Steps: []engine.Step{{SQL: sql, Args: c.args, Result: true}}, Columns: columnsOf(returning), Tag: tag}
 }

@@ -227,9 +227,10 @@ func (c *compiler) insert(s *pg.InsertStmt) (*engine.Translation, error) {
 		}
 	}
 	conflict := ""
+	var changed []int
 	if upsert {
 		var once string
-		if conflict, once, err = c.onConflict(s.OnConflictClause, t, many); err != nil {
+		if conflict, once, changed, err = c.onConflict(s.OnConflictClause, t, many); err != nil {
 			return nil, err
 		}
 		if once != "" {
@@ -250,7 +251,7 @@ func (c *compiler) insert(s *pg.InsertStmt) (*engine.Translation, error) {
 		return nil, err
 	}
 	b.WriteString(source.String() + conflict + returning)
-	return c.write(b.String(), "INSERT 0 %d", out), nil
+	return c.write(b.String(), "INSERT 0 %d", out, c.writes(t.rel, changed, false)), nil
 }
 
 // fitting are the columns that so many values are for.
@@ -265,11 +266,11 @@ func (c *compiler) fitting(columns []*column, n int, named bool, items []*pg.Nod
 }
 
 // onConflict returns the clause, and a condition that sees to it that no row is proposed twice.
-func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (clause, once string, err error) {
+func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (clause, once string, changed []int, err error) {
 	var keys []int
 	if o.Infer != nil {
 		if keys, err = c.arbiter(o.Infer, t.rel); err != nil {
-			return "", "", err
+			return "", "", nil, err
 		}
 	}
 	on := " ON CONFLICT"
@@ -281,10 +282,10 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		on += "(" + strings.Join(list, ",") + ")"
 	}
 	if o.Action == pg.OnConflictAction_ONCONFLICT_NOTHING {
-		return on + " DO NOTHING", "", nil
+		return on + " DO NOTHING", "", nil, nil
 	}
 	if keys == nil {
-		return "", "", c.fail(o.Location, "42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name")
+		return "", "", nil, c.fail(o.Location, "42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name")
 	}
 	excluded := &item{name: "excluded", alias: "excluded", bare: true, named: true}
 	for _, f := range t.it.columns {
@@ -294,15 +295,15 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 	}
 	sc := &scope{items: []*item{t.it, excluded}}
 	if err := c.distinctNames(sc.items); err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	set, changed, of, err := c.assignments(o.TargetList, t, sc)
 	if err != nil {
-		return "", "", err
+		return "", "", nil, err
 	}
 	for _, e := range of {
 		if e.sub {
-			return "", "", c.refuse(e.at, "a subquery in ON CONFLICT")
+			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT")
 		}
 	}
 	clause = on + " DO UPDATE SET " + strings.Join(set, ",")
@@ -310,25 +311,25 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		sc.forbids, sc.noWin = "WHERE", "WHERE"
 		e, err := c.expr(o.WhereClause, sc)
 		if err != nil {
-			return "", "", err
+			return "", "", nil, err
 		}
 		if e, err = c.toBool(e, "WHERE"); err != nil {
-			return "", "", err
+			return "", "", nil, err
 		}
 		if e.sub {
-			return "", "", c.refuse(e.at, "a subquery in ON CONFLICT")
+			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT")
 		}
 		clause += " WHERE " + e.sql
 	}
 	if !many {
-		return clause, "", nil
+		return clause, "", changed, nil
 	}
 	var list []string
 	live := t.rel.live()
 	for _, n := range keys {
 		col := t.rel.column(n)
 		if slices.Contains(changed, n) {
-			return "", "", c.refuse(o.Location, "ON CONFLICT DO UPDATE of several rows that sets what they are found by")
+			return "", "", nil, c.refuse(o.Location, "ON CONFLICT DO UPDATE of several rows that sets what they are found by")
 		}
 		sql := "o." + outputName(slices.Index(live, col))
 		switch {
@@ -337,12 +338,12 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		case col.Type == postgres.Float4 || col.Type == postgres.Float8:
 			sql = "(" + sql + "+0.0)"
 		case typeOf(col.Type).Collation != "":
-			return "", "", c.refuse(o.Location, "ON CONFLICT DO UPDATE of several rows by a column of type %s", typeName(col.Type))
+			return "", "", nil, c.refuse(o.Location, "ON CONFLICT DO UPDATE of several rows by a column of type %s", typeName(col.Type))
 		}
 		list = append(list, sql)
 	}
 	c.upsert = true
-	return clause, `"once"(` + strconv.FormatInt(boolean(o.WhereClause == nil).(int64), 10) + "," + strings.Join(list, ",") + ")", nil
+	return clause, `"once"(` + strconv.FormatInt(boolean(o.WhereClause == nil).(int64), 10) + "," + strings.Join(list, ",") + ")", changed, nil
 }
 
 // arbiter finds the unique index that ON CONFLICT means.
@@ -501,7 +502,7 @@ func (c *compiler) update(s *pg.UpdateStmt) (*engine.Translation, error) {
 		alias := c.alias()
 		sql = "UPDATE " + t.rel.table() + " AS " + alias + " SET " + strings.Join(set, ",") + " FROM (" + inner + ") AS u WHERE " + alias + ".rowid = u.rid"
 	}
-	return c.write(with+sql+returning, "UPDATE %d", out), nil
+	return c.write(with+sql+returning, "UPDATE %d", out, c.writes(t.rel, columns, false)), nil
 }
 
 // others are the tables of FROM and USING.
@@ -605,5 +606,5 @@ func (c *compiler) delete(s *pg.DeleteStmt) (*engine.Translation, error) {
 	case where != "":
 		sql += " WHERE " + where
 	}
-	return c.write(with+sql+returning, "DELETE %d", out), nil
+	return c.write(with+sql+returning, "DELETE %d", out, c.writes(t.rel, nil, true)), nil
 }
