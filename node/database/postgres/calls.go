@@ -165,6 +165,15 @@ func (c *compiler) special(at int32, k *candidate, args []*expr) (*expr, error) 
 			texts = append(texts, "1")
 		}
 		sql = `"` + k.special + `"(` + strings.Join(texts, ",") + ")"
+	case "obj_description":
+		if !args[1].con || args[1].val != "pg_class" {
+			return nil, c.refuse(at, "obj_description of another catalog")
+		}
+		sql = `"description"(` + texts[0] + ",0)"
+	case "col_description":
+		sql = `"description"(` + strings.Join(texts, ",") + ")"
+	case "format_type", "pg_table_is_visible":
+		sql = `"` + k.special + `"(` + strings.Join(texts, ",") + ")"
 	default:
 		return nil, c.refuse(at, "function %s", k.name)
 	}

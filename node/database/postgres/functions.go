@@ -178,6 +178,9 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	scalar("series", 4, func(c *engine.Call, a []any) (any, error) { return s.series(c, a) })
 	scalar("pairs", 2, func(_ *engine.Call, a []any) (any, error) { return pairsOf(a[0].(int64) != 0, a[1]) })
 	scalar("elements", 2, func(_ *engine.Call, a []any) (any, error) { return elementsOf(a[0].(int64) != 0, a[1]) })
+	scalar("format_type", 2, func(_ *engine.Call, a []any) (any, error) { return formatType(a) })
+	scalar("description", 2, func(_ *engine.Call, a []any) (any, error) { return s.description(a) })
+	scalar("pg_table_is_visible", 1, func(_ *engine.Call, a []any) (any, error) { return s.visible(a) })
 	// violated(table, constraint), contains(table, column): rows that are there do not keep what is added
 	scalar("violated", 2, func(_ *engine.Call, a []any) (any, error) {
 		e := fail("23514", "check constraint \"%s\" of relation \"%s\" is violated by some row", a[1], a[0])

@@ -506,8 +506,3 @@ func (c *compiler) dropSchema(e *edit, s *pg.DropStmt) error {
 	}
 	return nil
 }
-
-// systemRelation is a relation of pg_catalog or information_schema.
-func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (string, bool, error) {
-	return "", false, nil
-}

@@ -33,6 +33,7 @@ type item struct {
 	rel     *relation
 	alias   string // SQLite's
 	source  *source
+	partial bool // a relation of the system's, of whose columns some are not here
 }
 
 // A field is a column of an item.
@@ -151,6 +152,9 @@ func (c *compiler) bareColumn(name string, at int32, s *scope) (*expr, error) {
 	}
 	for level := s; level != nil; level = level.outer {
 		for _, it := range level.items {
+			if it.partial {
+				return nil, c.refuse(at, "column %s, unless it is one of the tables,", name)
+			}
 			if it.named && it.name == name {
 				return nil, c.refuse(at, "a row as a value")
 			}
@@ -182,6 +186,9 @@ func (c *compiler) qualified(parts []string, at int32, s *scope) (*expr, error) 
 		}
 	}
 	if found == nil {
+		if it.partial {
+			return nil, c.refuse(at, "column %s.%s", table, name)
+		}
 		switch name {
 		case "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid":
 			return nil, c.refuse(at, "the system column %s", name)
@@ -217,6 +224,9 @@ func (c *compiler) item(parts []string, at int32, s *scope) (*item, *scope, erro
 // star are the columns that * stands for, or table.*.
 func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
 	add := func(it *item) {
+		if it.partial {
+			err = c.refuse(r.Location, "all columns of %s", it.name)
+		}
 		for _, f := range it.columns {
 			name := f.name
 			full := name
@@ -235,7 +245,7 @@ func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
 			return nil, c.refuse(r.Location, "all columns of an outer query's table")
 		}
 		add(it)
-		return out, nil
+		return out, err
 	}
 	for _, it := range s.items {
 		if it.bare {
@@ -245,7 +255,7 @@ func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
 	if len(s.items) == 0 {
 		return nil, c.fail(r.Location, "42601", "SELECT * with no tables specified is not valid")
 	}
-	return out, nil
+	return out, err
 }
 
 // from adds what a node of FROM names to a scope, and returns SQLite's text of it.
@@ -290,14 +300,14 @@ func (c *compiler) rangeVar(r *pg.RangeVar) (string, []*item, error) {
 			return sql, []*item{it}, c.aliased(it, r.Alias)
 		}
 	}
+	if sql, ok, err := c.systemRelation(r, it); ok { // they come before a program's own
+		if err != nil {
+			return "", nil, err
+		}
+		return sql, []*item{it}, c.aliased(it, r.Alias)
+	}
 	rel, err := c.relation(r)
 	if err != nil {
-		if sql, ok, err := c.systemRelation(r, it); ok {
-			if err != nil {
-				return "", nil, err
-			}
-			return sql, []*item{it}, c.aliased(it, r.Alias)
-		}
 		return "", nil, err
 	}
 	it.schema = rel.Schema
@@ -507,6 +517,9 @@ func (c *compiler) join(j *pg.JoinExpr, s *scope) (string, []*item, error) {
 	// The join's own columns: what is merged, then the rest of both.
 	it := &item{bare: true, columns: merged}
 	for _, list := range [][]*field{left, right} {
+		for _, i := range items {
+			it.partial = it.partial || i.partial
+		}
 		for _, f := range list {
 			if slices.Contains(using, f.name) {
 				continue

@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/protocol/postgres"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -18,6 +19,9 @@ func (c *compiler) statement(n *pg.Node) (*engine.Translation, error) {
 			return nil, err
 		}
 		if err := c.settleUnknown(q); err != nil {
+			return nil, err
+		}
+		if err := c.sendable(q.columns); err != nil {
 			return nil, err
 		}
 		return &engine.Translation{Steps: []engine.Step{{SQL: q.render(), Args: c.args, Result: true}}, Columns: columnsOf(q.columns), Tag: "SELECT %d"}, nil
@@ -38,6 +42,20 @@ func (c *compiler) statement(n *pg.Node) (*engine.Translation, error) {
 		return nil, refuse("a setting within a program")
 	}
 	return c.define(n)
+}
+
+// sendable refuses results whose text only the catalog knows.
+func (c *compiler) sendable(list []output) error {
+	for _, o := range list {
+		t := o.e.typ
+		if e := typeOf(t).Elem; e != 0 {
+			t = e
+		}
+		if t == postgres.Regclass || t == postgres.Regproc {
+			return c.refuse(o.e.at, "a result of type %s, unless it is cast to text,", typeName(t))
+		}
+	}
+	return nil
 }
 
 // columnsOf describes the columns of a result.
@@ -114,7 +132,7 @@ func (c *compiler) returning(list []*pg.Node, t *target, q string) (string, []ou
 		}
 		b.WriteString(out[i].e.sql + " AS " + outputName(i))
 	}
-	return " RETURNING " + b.String(), out, nil
+	return " RETURNING " + b.String(), out, c.sendable(out)
 }
 
 // write makes the translation of a statement that writes.
