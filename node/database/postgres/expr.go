@@ -104,6 +104,17 @@ func (e *expr) without(list ...*expr) *expr {
 	return &out
 }
 
+// after is an expression that follows from others once they are computed: what fails there fails here.
+func (e *expr) after(list ...*expr) *expr {
+	out := e.without(list...)
+	for _, o := range list {
+		if out.err == nil {
+			out.err = o.err
+		}
+	}
+	return out
+}
+
 // fixed tells whether an expression is the same for all rows, so that it neither groups nor orders.
 func (e *expr) fixed() bool {
 	return e.con || len(e.uses) == 0 && !e.sub && !e.aggs && !e.windows && e.srf == nil && !e.volatile

@@ -466,6 +466,8 @@ func (g *generator) query() string {
 		return g.wrong()
 	case 6:
 		return "SELECT " + g.expr(g.pick(genTypes...), nil, 3) + ", " + g.expr(g.pick(genTypes...), nil, 3)
+	case 7:
+		return g.special()
 	}
 	from, sc := g.from()
 	var list []string
@@ -619,6 +621,50 @@ func (g *generator) with() string {
 	return "WITH w AS (" + sub + ") SELECT " + g.expr(g.pick(genTypes...), sc, 1) + ", count(*) OVER () FROM w WHERE " + g.condition(sc, 1)
 }
 
+// special makes what is used less: USING, DISTINCT ON, subqueries as values, rows of functions, rows compared.
+func (g *generator) special() string {
+	t, u := g.table(), g.table()
+	sc := t.scope("a")
+	e := func(typ string) string { return g.expr(typ, sc, 1) }
+	switch g.r.IntN(16) {
+	case 0:
+		return "SELECT c0, a.c1, b.c1 FROM " + t.name + " a " + g.pick("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN") + " " + u.name + " b USING (c0)"
+	case 1:
+		return "SELECT * FROM (SELECT c0, c1 FROM " + t.name + ") a NATURAL " + g.pick("JOIN", "LEFT JOIN", "FULL JOIN") + " (SELECT c0, c1 AS z FROM " + u.name + ") b"
+	case 2:
+		return "SELECT DISTINCT ON (c0) c0 FROM " + t.name + " a ORDER BY 1"
+	case 3:
+		x := e(g.pick("int4", "text", "bool"))
+		return "SELECT DISTINCT ON (" + x + ") " + x + ", c0 FROM " + t.name + " a ORDER BY " + x + ", c0" + g.pick("", " DESC")
+	case 4:
+		return "SELECT c0, (SELECT " + g.pick("max(b.c0)", "count(*)", "min(b.c1)", "string_agg(b.c0::text, '-' ORDER BY b.c0)") + " FROM " + u.name + " b WHERE " + g.condition(append(u.scope("b"), sc...), 1) + ") FROM " + t.name + " a"
+	case 5:
+		return "SELECT c0, ARRAY(SELECT b.c0 FROM " + u.name + " b WHERE b.c0 " + g.pick("<", ">", "=") + " a.c0 ORDER BY b.c0) FROM " + t.name + " a"
+	case 6:
+		return "SELECT (SELECT c0 FROM " + t.name + g.pick("", " LIMIT 1", " WHERE false", " ORDER BY c0 LIMIT 1") + ") IS NULL"
+	case 7:
+		return "SELECT a.c0, g FROM " + t.name + " a, generate_series(" + g.pick("1", "a.c0 % 20", "0") + ", " + g.pick("3", "2", "a.c0 % 3") + g.pick("", ", 2", ", -1") + ") g"
+	case 8:
+		return "SELECT generate_series(1, " + g.pick("3", "a.c0 % 4") + "), c0 FROM " + t.name + " a ORDER BY 1, 2" + g.pick("", " LIMIT 4")
+	case 9:
+		return "SELECT u, n FROM " + t.name + " a, unnest(" + e("int4[]") + ") WITH ORDINALITY x(u, n)"
+	case 10:
+		return "SELECT * FROM " + t.name + " a WHERE (c0, c1) " + g.pick("=", "<>", "<", ">=") + " (" + e("int4") + ", " + e(t.columns[1].typ) + ")"
+	case 11:
+		return "SELECT c0 FROM " + t.name + " a WHERE (c0, c1) " + g.pick("IN", "NOT IN") + " (SELECT b.c0, b.c1 FROM " + u.name + " b)"
+	case 12:
+		if t.key {
+			return "SELECT a.*, count(*) FROM " + t.name + " a GROUP BY a.c0 ORDER BY 1" // the rest follows from the key
+		}
+		return "SELECT a.*, count(*) FROM " + t.name + " a GROUP BY a.c0"
+	case 13:
+		return "SELECT x.key, x.value FROM " + t.name + " a, jsonb_each" + g.pick("", "_text") + "(jsonb_build_object('p', " + e("int4") + ", 'q', " + e("text") + ")) x"
+	case 14:
+		return "SELECT CASE " + e("int4") + " WHEN 1 THEN 'one' WHEN " + e("int2") + " THEN 'two' END, c0 FROM " + t.name + " a"
+	}
+	return "SELECT count(*), x FROM (SELECT " + e("int4") + " AS x FROM " + t.name + " a) q GROUP BY x HAVING x " + g.pick("IS NOT NULL", "> 1", "< 5") + " ORDER BY x"
+}
+
 // wrong makes what mostly is not right: types that do not fit, names that are not there, groups that are none.
 func (g *generator) wrong() string {
 	from, sc := g.from()
@@ -728,7 +774,13 @@ func (g *generator) write() string {
 	g.aliases = 0
 	t := g.table()
 	sc := t.scope(t.name)
-	switch g.r.IntN(6) {
+	switch g.r.IntN(8) {
+	case 6:
+		u := g.table()
+		return "DELETE FROM " + t.name + " USING " + u.name + " u WHERE " + t.name + ".c0 = u.c0 AND " + g.condition(append(sc, u.scope("u")...), 1) + " AND u.c0 % 4 = 1"
+	case 7:
+		u := g.table()
+		return "UPDATE " + t.name + " SET c1 = (SELECT " + g.pick("max", "min") + "(u.c1) FROM " + u.name + " u WHERE u.c0 " + g.pick("<", "=", ">") + " " + t.name + ".c0) WHERE c0 % 3 = 0"
 	case 0, 1:
 		return g.insert(t, 1+g.r.IntN(3), 0)
 	case 2:

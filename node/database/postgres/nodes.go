@@ -322,10 +322,10 @@ func (c *compiler) joined(at int32, word string, list []*expr) *expr {
 	decides := boolean(word == "OR")
 	var kept []*expr
 	var texts []string
-	for _, e := range list {
+	for i, e := range list {
 		if e.con && e.val != nil {
 			if e.val == decides {
-				return c.constant(at, postgres.Bool, -1, decides).without(list...)
+				return c.constant(at, postgres.Bool, -1, decides).after(list[:i]...).without(list...)
 			}
 			continue
 		}

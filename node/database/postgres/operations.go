@@ -241,12 +241,12 @@ func (c *compiler) compareAs(at int32, op string, k *candidate, l, r *expr) (*ex
 			same := l.val == nil && r.val == nil || l.val != nil && r.val != nil && postgres.Compare(l.typ, l.val, r.val) == 0
 			return c.constant(at, postgres.Bool, -1, boolean(same == (op == "IS"))).without(l, r), nil
 		case l.val == nil || r.val == nil:
-			return c.constant(at, postgres.Bool, -1, nil).without(l, r), nil
+			return c.constant(at, postgres.Bool, -1, nil).after(l, r), nil
 		}
 		return c.constant(at, postgres.Bool, -1, boolean(holds(op, postgres.Compare(l.typ, l.val, r.val)))).without(l, r), nil
 	}
 	if (l.con && l.val == nil || r.con && r.val == nil) && op[0] != 'I' && !l.volatile && !r.volatile {
-		return c.constant(at, postgres.Bool, -1, nil).without(l, r), nil
+		return c.constant(at, postgres.Bool, -1, nil).after(l, r), nil
 	}
 	return c.combine(at, postgres.Bool, "("+l.collated()+" "+op+" "+r.sql+")", l, r), nil
 }
@@ -276,27 +276,41 @@ func (c *compiler) rows(at int32, name string, l, r *expr) (*expr, error) {
 		}
 		return c.joined(at, map[string]string{"=": "AND", "<>": "OR"}[name], list), nil
 	}
-	var ls, rs []string
-	var of []*expr
-	for i := range l.row {
-		if l.row[i].row != nil || r.row[i].row != nil {
+	// The first pair that is not equal decides, and a NULL before it leaves it open. Not by SQLite's comparison of rows: by an index
+	// it finds others.
+	strict := name[:1]
+	var out *expr
+	for i := len(l.row) - 1; i >= 0; i-- {
+		x, y := l.row[i], r.row[i]
+		if x.row != nil || y.row != nil {
 			return nil, c.refuse(at, "rows within rows")
 		}
-		k, left := chooseOperator(name, []oid{l.row[i].typ, r.row[i].typ})
-		if k == nil {
-			return nil, c.noOperator(at, name, []oid{l.row[i].typ, r.row[i].typ}, left)
+		if x.volatile || y.volatile {
+			return nil, c.refuse(at, "comparing rows of what is not the same each time")
 		}
-		x, y, err := c.sides(at, k, l.row[i], r.row[i])
+		if out == nil {
+			e, err := c.binary(at, name, x, y)
+			if err != nil {
+				return nil, err
+			}
+			out = e
+			continue
+		}
+		differ, err := c.binary(at, "<>", x, y)
 		if err != nil {
 			return nil, err
 		}
-		of = append(of, x, y)
-		ls, rs = append(ls, x.collated()), append(rs, y.sql)
+		before, err := c.binary(at, strict, x, y)
+		if err != nil {
+			return nil, err
+		}
+		equal, err := c.binary(at, "=", x, y)
+		if err != nil {
+			return nil, err
+		}
+		out = c.combine(at, postgres.Bool, "(CASE WHEN "+differ.sql+" THEN "+before.sql+" WHEN "+equal.sql+" THEN "+out.sql+" END)", differ, before, equal, out)
 	}
-	if len(ls) == 1 {
-		return c.combine(at, postgres.Bool, "("+ls[0]+" "+name+" "+rs[0]+")", of...), nil
-	}
-	return c.combine(at, postgres.Bool, "(("+strings.Join(ls, ",")+") "+name+" ("+strings.Join(rs, ",")+"))", of...), nil
+	return out, nil
 }
 
 // routine calls what was chosen.
@@ -363,7 +377,7 @@ func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) 
 	if !r.Lax { // a NULL in gives a NULL out
 		for _, e := range list {
 			if e.con && e.val == nil {
-				return c.constant(at, result, -1, nil).without(list...), nil
+				return c.constant(at, result, -1, nil).after(list...), nil
 			}
 		}
 	}
