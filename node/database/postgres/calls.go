@@ -323,6 +323,9 @@ func (c *compiler) aggregate(name string, f *pg.FuncCall, s *scope) (*expr, erro
 	if len(args) > 0 {
 		if n := native(name, declared[0]); n != "" {
 			function = n
+			if n == "min" || n == "max" {
+				texts[0] = args[0].collated()
+			}
 		}
 	} else {
 		function, texts = "count", []string{"*"}

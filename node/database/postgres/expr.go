@@ -136,12 +136,20 @@ func constants(list []*expr) bool {
 	return true
 }
 
-// collated is the expression where it is compared: results of functions have no collation, and columns may have another.
-func (e *expr) collated() string {
-	if k := typeOf(e.typ).Collation; k != "" {
-		return e.sql + " COLLATE " + k
+// collated is the expression where it is compared, sorted or grouped by.
+func (e *expr) collated() string { return e.sql + collate(e.typ) }
+
+// collate names a type's collation. It is said wherever texts are compared, also for those that bytes order: SQLite takes a COLLATE
+// from anywhere within an operand, through columns of subqueries too, where nothing is said.
+func collate(t oid) string {
+	x := typeOf(t)
+	switch {
+	case x.Collation != "":
+		return " COLLATE " + x.Collation
+	case x.Storage == postgres.Texts:
+		return " COLLATE BINARY"
 	}
-	return e.sql
+	return ""
 }
 
 // special are the words that a time means by when it is read.

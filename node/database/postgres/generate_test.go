@@ -641,7 +641,7 @@ func (g *generator) special() string {
 	case 5:
 		return "SELECT c0, ARRAY(SELECT b.c0 FROM " + u.name + " b WHERE b.c0 " + g.pick("<", ">", "=") + " a.c0 ORDER BY b.c0) FROM " + t.name + " a"
 	case 6:
-		return "SELECT (SELECT c0 FROM " + t.name + g.pick("", " LIMIT 1", " WHERE false", " ORDER BY c0 LIMIT 1") + ") IS NULL"
+		return "SELECT (SELECT c0 FROM " + t.name + g.pick("", " WHERE false", " ORDER BY c0 LIMIT 1") + ") IS NULL"
 	case 7:
 		return "SELECT a.c0, g FROM " + t.name + " a, generate_series(" + g.pick("1", "a.c0 % 20", "0") + ", " + g.pick("3", "2", "a.c0 % 3") + g.pick("", ", 2", ", -1") + ") g"
 	case 8:

@@ -53,10 +53,9 @@ func (q *query) list(columns []output) string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		if k := typeOf(o.e.typ).Collation; k != "" && (q.distinct || q.operator != "") {
-			b.WriteString(o.e.sql + " COLLATE " + k)
-		} else {
-			b.WriteString(o.e.sql)
+		b.WriteString(o.e.sql)
+		if q.distinct {
+			b.WriteString(collate(o.e.typ))
 		}
 		b.WriteString(" AS " + outputName(i))
 	}
@@ -130,19 +129,15 @@ func (q *query) renderValues() string {
 
 // leg is one side of a set operation: SQLite knows no parentheses there.
 func (q *query) leg(l *query, first bool) string {
-	simple := l.operator == "" && l.values == nil && l.with == "" && l.orders == nil && l.limit == ""
 	var b strings.Builder
 	b.WriteString("SELECT ")
-	if simple && !l.distinct {
-		l.distinct = false
-	}
 	for i, o := range l.columns {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString("q." + outputName(i))
-		if k := typeOf(o.e.typ).Collation; k != "" && first {
-			b.WriteString(" COLLATE " + k)
+		if first {
+			b.WriteString(collate(o.e.typ))
 		}
 		b.WriteString(" AS " + outputName(i))
 	}

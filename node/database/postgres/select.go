@@ -177,10 +177,7 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 	for i, o := range orders {
 		if o.column >= 0 && q.columns[o.column].e.typ == o.e.typ {
 			// By number, so that it is not computed twice.
-			text := strconv.Itoa(o.column + 1)
-			if k := typeOf(o.e.typ).Collation; k != "" {
-				text += " COLLATE " + k
-			}
+			text := strconv.Itoa(o.column+1) + collate(o.e.typ)
 			orders[i].text = text + o.text[strings.LastIndex(o.text, suffixOf(o.text)):]
 		}
 		q.orders = append(q.orders, orders[i].text)
@@ -442,11 +439,7 @@ func (c *compiler) distinctOn(q *query, s *pg.SelectStmt, sc *scope, orders []or
 		out.columns = append(out.columns, output{o.name, &e})
 	}
 	for i, o := range orders {
-		text := alias + "." + outputName(n+i)
-		if k := typeOf(o.e.typ).Collation; k != "" {
-			text += " COLLATE " + k
-		}
-		out.orders = append(out.orders, text+suffixOf(o.text))
+		out.orders = append(out.orders, alias+"."+outputName(n+i)+collate(o.e.typ)+suffixOf(o.text))
 	}
 	return out, c.limits(out, s, outer)
 }
