@@ -29,215 +29,6 @@ func (c *compiler) findFor(e *edit, r *pg.RangeVar, missingOk bool) (*relation, 
 	return nil, c.fail(r.Location, "42P01", "relation \"%s\" does not exist", full)
 }
 
-// users are views that need a relation.
-func (e *edit) users(o uint32) (list []*relation) {
-	for _, r := range e.all() {
-		if r.Kind == "v" && slices.Contains(r.Uses, o) {
-			list = append(list, r)
-		}
-	}
-	return list
-}
-
-func (c *compiler) drop(e *edit, s *pg.DropStmt) (string, error) {
-	kinds := map[pg.ObjectType][3]string{pg.ObjectType_OBJECT_TABLE: {"r", "TABLE", "table"}, pg.ObjectType_OBJECT_VIEW: {"v", "VIEW", "view"},
-		pg.ObjectType_OBJECT_INDEX: {"i", "INDEX", "index"}, pg.ObjectType_OBJECT_SEQUENCE: {"S", "SEQUENCE", "sequence"}}
-	if s.RemoveType == pg.ObjectType_OBJECT_SCHEMA {
-		return "DROP SCHEMA", c.dropSchema(e, s)
-	}
-	kind, ok := kinds[s.RemoveType]
-	if !ok {
-		return "", c.refuse(-1, "DROP of this")
-	}
-	if s.Concurrent {
-		return "", c.refuse(-1, "DROP INDEX CONCURRENTLY")
-	}
-	cascade := s.Behavior == pg.DropBehavior_DROP_CASCADE
-	var all []*relation
-	for _, n := range s.Objects {
-		parts := names(n.GetList().GetItems())
-		r := &pg.RangeVar{Relname: parts[len(parts)-1], Location: -1}
-		if len(parts) > 1 {
-			r.Schemaname = parts[len(parts)-2]
-		}
-		rel, err := c.findFor(e, r, true)
-		if err != nil {
-			return "", err
-		}
-		if rel == nil {
-			if r.Schemaname != "" && e.schema(r.Schemaname) == nil && !s.MissingOk {
-				return "", fail("3F000", "schema \"%s\" does not exist", r.Schemaname)
-			}
-			if s.MissingOk {
-				continue
-			}
-			code := "42P01"
-			if kind[0] == "i" {
-				code = "42704"
-			}
-			return "", fail(code, "%s \"%s\" does not exist", kind[2], strings.Join(parts, "."))
-		}
-		if rel.Kind != kind[0] {
-			return "", fail("42809", "\"%s\" is not a %s", rel.Name, kind[2])
-		}
-		if !slices.Contains(all, rel) {
-			all = append(all, rel)
-		}
-	}
-	for _, rel := range all {
-		if e.byOID[rel.OID] == nil {
-			continue
-		}
-		if err := c.dropRelation(e, rel, cascade, all); err != nil {
-			return "", err
-		}
-	}
-	return "DROP " + kind[1], nil
-}
-
-func dependent(what string) error {
-	e := fail("2BP01", "cannot drop %s because other objects depend on it", what)
-	e.Hint = "Use DROP ... CASCADE to drop the dependent objects too."
-	return e
-}
-
-// dropRelation drops one; others are dropped by the same statement.
-func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*relation) error {
-	with := func(o uint32) bool {
-		return slices.ContainsFunc(others, func(x *relation) bool { return x.OID == o })
-	}
-	for _, v := range e.users(r.OID) {
-		if !cascade && !with(v.OID) {
-			return dependent(kindName(r) + " " + r.Name)
-		}
-		if e.byOID[v.OID] != nil {
-			if err := c.dropRelation(e, v, true, others); err != nil {
-				return err
-			}
-		}
-	}
-	switch r.Kind {
-	case "v":
-		e.drop(r)
-	case "i":
-		if r.Index.Owned {
-			t := e.byOID[r.Index.Table]
-			out := fail("2BP01", "cannot drop index %s because constraint %s on table %s requires it", r.Name, r.Name, t.Name)
-			out.Hint = "You can drop constraint " + r.Name + " on table " + t.Name + " instead."
-			return out
-		}
-		e.do("DROP INDEX " + r.index())
-		e.drop(r)
-	case "S":
-		if r.Sequence.OwnerTable != 0 {
-			t := e.byOID[r.Sequence.OwnerTable]
-			if t != nil && t.column(r.Sequence.OwnerColumn).Sequence == r.OID {
-				if t.column(r.Sequence.OwnerColumn).Identity != "" {
-					return fail("2BP01", "cannot drop sequence %s because column %s of table %s requires it", r.Name, t.column(r.Sequence.OwnerColumn).Name, t.Name)
-				}
-				if !cascade {
-					return dependent("sequence " + r.Name)
-				}
-				t = e.change(t)
-				t.column(r.Sequence.OwnerColumn).Sequence = 0
-			}
-		}
-		for _, t := range e.all() {
-			if t.Kind == "r" && slices.Contains(t.Uses, r.OID) {
-				return c.refuse(-1, "dropping a sequence that a default may name")
-			}
-		}
-		e.do("DELETE FROM pg_sequence WHERE oid=?", int64(r.OID))
-		e.drop(r)
-	case "r":
-		for _, t := range e.all() {
-			if t.OID == r.OID || t.Kind != "r" {
-				continue
-			}
-			if !slices.ContainsFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID }) {
-				continue
-			}
-			if with(t.OID) {
-				if err := c.dropRelation(e, t, cascade, others); err != nil {
-					return err
-				}
-				continue
-			}
-			if !cascade {
-				return dependent("table " + r.Name)
-			}
-			t = e.change(t)
-			t.Constraints = slices.DeleteFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID })
-			if err := c.rebuild(e, t); err != nil {
-				return err
-			}
-		}
-		for _, i := range e.indexes(r.OID) {
-			e.drop(i)
-		}
-		for _, col := range r.Columns {
-			if q := e.byOID[col.Sequence]; q != nil {
-				e.do("DELETE FROM pg_sequence WHERE oid=?", int64(q.OID))
-				e.drop(q)
-			}
-		}
-		e.do("DROP TABLE " + r.table())
-		e.drop(r)
-	}
-	return nil
-}
-
-func kindName(r *relation) string {
-	return map[string]string{"r": "table", "v": "view", "i": "index", "S": "sequence"}[r.Kind]
-}
-
-// rebuild makes a table again, for a change of foreign keys: SQLite has them in the table's text.
-func (c *compiler) rebuild(e *edit, r *relation) error {
-	for _, t := range e.all() {
-		if slices.ContainsFunc(t.Constraints, func(k *constraint) bool { return k.References == r.OID && t.OID != r.OID }) {
-			empty, err := c.empty(r)
-			if err != nil {
-				return err
-			}
-			if !empty {
-				return c.refuse(-1, "changing the foreign keys of table \"%s\", which has rows and is referenced itself,", r.Name)
-			}
-		}
-	}
-	if slices.ContainsFunc(r.Constraints, func(k *constraint) bool { return k.References == r.OID }) {
-		if empty, err := c.empty(r); err != nil || !empty {
-			if err == nil {
-				err = c.refuse(-1, "changing the foreign keys of table \"%s\", which has rows and references itself,", r.Name)
-			}
-			return err
-		}
-	}
-	name := "n" + strconv.FormatUint(uint64(r.OID), 10)
-	c.makeTable(e, r, name)
-	var list []string
-	for _, col := range r.live() {
-		list = append(list, col.stored())
-	}
-	columns := strings.Join(list, ",")
-	e.do("INSERT INTO " + name + "(rowid," + columns + ") SELECT rowid," + columns + " FROM " + r.table())
-	e.do("DROP TABLE " + r.table())
-	e.do("ALTER TABLE " + name + " RENAME TO " + r.table())
-	c.makeIndexes(e, r)
-	return c.guard(e, r, false)
-}
-
-// empty tells whether a table has no rows now.
-func (c *compiler) empty(r *relation) (bool, error) {
-	if c.cat.byOID[r.OID] == nil {
-		return true, nil
-	}
-	rows, err := c.file.Query("SELECT EXISTS(SELECT 1 FROM main." + r.table() + ")")
-	if err != nil {
-		return false, err
-	}
-	return rows[0][0] == int64(0), nil
-}
-
 func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 	tag := "ALTER TABLE"
 	switch s.Objtype {
@@ -320,7 +111,7 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 			err = c.alterDrop(e, r, col, cmd.Behavior == pg.DropBehavior_DROP_CASCADE)
 			reguard = true
 		case pg.AlterTableType_AT_AddConstraint:
-			err = c.alterConstraint(e, r, cmd.Def.GetConstraint())
+			err = c.added(e, r, pending{k: cmd.Def.GetConstraint()})
 			reguard = true
 		case pg.AlterTableType_AT_DropConstraint:
 			err = c.alterDropConstraint(e, r, cmd)
@@ -336,7 +127,8 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 		}
 	}
 	if reguard {
-		err = c.guard(e, r, true)
+		c.unguard(e, r)
+		err = c.guard(e, r)
 	}
 	return tag, err
 }
@@ -377,9 +169,7 @@ func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 		}
 	}
 	e.do("ALTER TABLE " + r.table() + " ADD COLUMN " + columnSQL(col))
-	for _, event := range []string{"i", "u"} {
-		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
-	}
+	c.unguard(e, r)
 	if col.Default != "" || col.Sequence != 0 {
 		if col.Sequence != 0 {
 			empty, err := c.empty(r)
@@ -463,10 +253,6 @@ func (c *compiler) nullColumn(e *edit, r *relation, col *column) {
 	e.do("SELECT \"contains\"(?,?) FROM "+r.table()+" WHERE "+col.stored()+" IS NULL LIMIT 1", r.Name, col.Name)
 }
 
-func (c *compiler) alterConstraint(e *edit, r *relation, k *pg.Constraint) error {
-	return c.added(e, r, pending{k: k})
-}
-
 func (c *compiler) alterDropConstraint(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 	k := r.constraint(cmd.Name)
 	if k == nil {
@@ -528,9 +314,6 @@ func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) er
 	}
 	for _, k := range slices.Clone(r.Constraints) {
 		if slices.Contains(k.Columns, col.Number) || k.References == r.OID && slices.Contains(k.ReferencedColumns, col.Number) {
-			if k.Kind == "c" && len(k.Columns) > 1 && !cascade {
-				// PostgreSQL drops a check with any of its columns.
-			}
 			if err := c.dropConstraint(e, r, k, true); err != nil {
 				return err
 			}
@@ -550,9 +333,7 @@ func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) er
 		e.do("DELETE FROM pg_sequence WHERE oid=?", int64(q.OID))
 		e.drop(q)
 	}
-	for _, event := range []string{"i", "u"} {
-		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
-	}
+	c.unguard(e, r)
 	e.do("ALTER TABLE " + r.table() + " DROP COLUMN " + col.stored())
 	*col = column{Name: "........pg.dropped." + strconv.Itoa(col.Number) + "........", Number: col.Number, Type: col.Type, Typmod: -1, Stored: col.Stored, Dropped: true}
 	return nil
@@ -640,9 +421,7 @@ func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef)
 			again = append(again, i)
 		}
 	}
-	for _, event := range []string{"i", "u"} {
-		e.do("DROP TRIGGER IF EXISTS g" + strconv.FormatUint(uint64(r.OID), 10) + event)
-	}
+	c.unguard(e, r)
 	if typeOf(typ).Collation != typeOf(col.Type).Collation {
 		was := col.stored()
 		for _, o := range r.Columns {
@@ -663,125 +442,4 @@ func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef)
 		}
 	}
 	return nil
-}
-
-func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
-	switch s.RenameType {
-	case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_INDEX:
-		word := map[pg.ObjectType]string{pg.ObjectType_OBJECT_TABLE: "TABLE", pg.ObjectType_OBJECT_VIEW: "VIEW", pg.ObjectType_OBJECT_INDEX: "INDEX"}[s.RenameType]
-		tag := "ALTER " + word
-		r, err := c.findFor(e, s.Relation, s.MissingOk)
-		if err != nil || r == nil {
-			return tag, err
-		}
-		if word == "INDEX" && r.Kind != "i" || word == "VIEW" && r.Kind != "v" || word == "TABLE" && r.Kind == "S" {
-			return "", c.refuse(-1, "renaming \"%s\" so", r.Name)
-		}
-		if e.relations[relationKey(r.Schema, s.Newname)] != nil {
-			return "", fail("42P07", "relation \"%s\" already exists", s.Newname)
-		}
-		if err := c.noViews(e, r); err != nil {
-			return "", err
-		}
-		if r.Kind == "r" {
-			for _, k := range r.Constraints {
-				if k.Kind == "c" && strings.Contains(k.Check, r.Name+".") {
-					return "", c.refuse(-1, "renaming a table whose checks name it")
-				}
-			}
-		}
-		if r.Kind == "i" && r.Index.Owned {
-			t := e.change(e.byOID[r.Index.Table])
-			for _, k := range t.Constraints {
-				if k.Index == r.OID {
-					k.Name = s.Newname
-				}
-			}
-		}
-		e.rename(r, s.Newname)
-		return tag, nil
-	case pg.ObjectType_OBJECT_COLUMN:
-		r, err := c.findFor(e, s.Relation, s.MissingOk)
-		if err != nil || r == nil {
-			return "ALTER TABLE", err
-		}
-		if r.Kind != "r" {
-			return "", c.refuse(-1, "renaming a column of this")
-		}
-		r = e.change(r)
-		col := r.columnNamed(s.Subname)
-		if col == nil {
-			return "", fail("42703", "column \"%s\" does not exist", s.Subname)
-		}
-		if r.columnNamed(s.Newname) != nil {
-			return "", fail("42701", "column \"%s\" of relation \"%s\" already exists", s.Newname, r.Name)
-		}
-		if err := c.noViews(e, r); err != nil {
-			return "", err
-		}
-		for _, k := range r.Constraints {
-			if k.Kind == "c" && slices.Contains(k.Columns, col.Number) {
-				if k.Check, err = renamed(k.Check, s.Subname, s.Newname); err != nil {
-					return "", err
-				}
-			}
-		}
-		for _, i := range e.indexes(r.OID) {
-			i = e.change(i)
-			for n := range i.Index.Keys {
-				if x := &i.Index.Keys[n]; x.Expression != "" {
-					if x.Expression, err = renamed(x.Expression, s.Subname, s.Newname); err != nil {
-						return "", err
-					}
-				}
-			}
-			if i.Index.Where != "" {
-				if i.Index.Where, err = renamed(i.Index.Where, s.Subname, s.Newname); err != nil {
-					return "", err
-				}
-			}
-		}
-		col.Name = s.Newname
-		return "ALTER TABLE", nil
-	case pg.ObjectType_OBJECT_TABCONSTRAINT:
-		r, err := c.findFor(e, s.Relation, s.MissingOk)
-		if err != nil || r == nil {
-			return "ALTER TABLE", err
-		}
-		r = e.change(r)
-		k := r.constraint(s.Subname)
-		if k == nil {
-			return "", fail("42704", "constraint \"%s\" for table \"%s\" does not exist", s.Subname, r.Name)
-		}
-		if r.constraint(s.Newname) != nil {
-			return "", fail("42710", "constraint \"%s\" for relation \"%s\" already exists", s.Newname, r.Name)
-		}
-		if k.Index != 0 {
-			if e.relations[relationKey(r.Schema, s.Newname)] != nil {
-				return "", fail("42P07", "relation \"%s\" already exists", s.Newname)
-			}
-			e.rename(e.byOID[k.Index], s.Newname)
-		}
-		k.Name = s.Newname
-		return "ALTER TABLE", nil
-	}
-	return "", c.refuse(-1, "renaming this")
-}
-
-// renamed is an expression with another name of a column.
-func renamed(text, from, to string) (string, error) {
-	tree, err := pg.Parse("SELECT " + text)
-	if err != nil || len(tree.Stmts) != 1 {
-		return "", corrupt("an expression that is none")
-	}
-	walk(tree.Stmts[0].Stmt.ProtoReflect(), func(v any) bool {
-		if r, ok := v.(*pg.ColumnRef); ok {
-			if s := r.Fields[len(r.Fields)-1].GetString_(); s != nil && s.Sval == from {
-				s.Sval = to
-			}
-		}
-		return true
-	})
-	out, err := deparse(tree.Stmts[0].Stmt)
-	return strings.TrimPrefix(out, "SELECT "), err
 }

@@ -344,7 +344,9 @@ func (c *compiler) coerce(e *expr, to oid, mod int32, context postgres.Context) 
 		typed.stable = zoned(to)
 		e = typed
 	case e.typ == postgres.Unknown:
-		return c.coerceAnyway(e, postgres.Text, -1, explicit, to, mod, context)
+		text := *e // an expression of unknown type that is no literal is a text
+		text.typ = postgres.Text
+		return c.coerce(&text, to, mod, context)
 	case e.typ != to:
 		if !canCast(e.typ, to, context) {
 			return nil, c.fail(e.at, "42846", "cannot cast type %s to %s", typeName(e.typ), typeName(to))
@@ -358,13 +360,6 @@ func (c *compiler) coerce(e *expr, to oid, mod int32, context postgres.Context) 
 		return e, nil
 	}
 	return c.convert(e, to, mod, explicit)
-}
-
-// coerceAnyway takes an expression of unknown type that is no literal as a text.
-func (c *compiler) coerceAnyway(e *expr, as oid, _ int32, _ bool, to oid, mod int32, context postgres.Context) (*expr, error) {
-	out := *e
-	out.typ = as
-	return c.coerce(&out, to, mod, context)
 }
 
 func (c *compiler) castSQL(from, to oid, mod int32, explicit bool, sql string) string {

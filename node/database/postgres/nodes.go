@@ -214,80 +214,6 @@ func (c *compiler) typeCast(t *pg.TypeCast, s *scope) (*expr, error) {
 	return &out, nil
 }
 
-// typeName finds a type.
-func (c *compiler) typeName(t *pg.TypeName) (oid, int32, error) {
-	list := names(t.Names)
-	if len(list) == 0 {
-		return 0, 0, c.refuse(t.Location, "a type without a name")
-	}
-	name := list[len(list)-1]
-	if len(list) > 2 || len(list) == 2 && list[0] != catalogSchema {
-		return 0, 0, c.fail(t.Location, "42704", "type \"%s\" does not exist", strings.Join(list, "."))
-	}
-	if t.PctType || t.Setof {
-		return 0, 0, c.refuse(t.Location, "%%TYPE")
-	}
-	switch name {
-	case "serial", "serial4", "bigserial", "serial8", "smallserial", "serial2":
-		return 0, 0, c.fail(t.Location, "42704", "type \"%s\" does not exist", name)
-	}
-	x, ok := postgres.TypeNamed(name)
-	if name == "char" && len(list) == 1 {
-		ok = false // "char", a type of one byte
-	}
-	if ok && (x.Category == 'P' || x.OID == postgres.Unknown) {
-		return 0, 0, c.refuse(t.Location, "type %s here", name)
-	}
-	if !ok {
-		if unsupportedTypes[name] {
-			return 0, 0, c.refuse(t.Location, "type %s", name)
-		}
-		return 0, 0, c.fail(t.Location, "42704", "type \"%s\" does not exist", name)
-	}
-	mod := int32(-1)
-	if len(t.Typmods) > 0 {
-		var mods []int32
-		for _, m := range t.Typmods {
-			a := m.GetAConst()
-			if a == nil {
-				return 0, 0, c.fail(t.Location, "42601", "type modifiers must be simple constants or identifiers")
-			}
-			i, ok := a.Val.(*pg.A_Const_Ival)
-			if !ok {
-				return 0, 0, c.refuse(t.Location, "such a type modifier")
-			}
-			mods = append(mods, i.Ival.GetIval())
-		}
-		if x.OID == postgres.Interval {
-			return 0, 0, c.refuse(t.Location, "a type modifier of interval")
-		}
-		var err error
-		if mod, err = postgres.Typmod(x.OID, mods); err != nil {
-			e := toError(err)
-			e.Position = c.position(t.Location)
-			return 0, 0, e
-		}
-	}
-	typ := x.OID
-	if len(t.ArrayBounds) > 0 {
-		if typ = postgres.ArrayOf(typ); typ == 0 {
-			return 0, 0, c.refuse(t.Location, "arrays of %s", name)
-		}
-	}
-	return typ, mod, nil
-}
-
-var unsupportedTypes = func() map[string]bool {
-	m := map[string]bool{}
-	for _, n := range strings.Fields(`money bit varbit inet cidr macaddr macaddr8 point line lseg box path polygon circle tsvector tsquery xml int4range int8range numrange
-		tsrange tstzrange daterange int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange pg_lsn char xid xid8 cid tid oidvector
-		int2vector regoper regoperator regprocedure regrole regnamespace regconfig regdictionary jsonpath txid_snapshot pg_snapshot refcursor aclitem
-		pg_node_tree anyelement anyarray record void cstring trigger`) {
-		m[n] = true
-	}
-	return m
-}()
-
 func (c *compiler) logic(b *pg.BoolExpr, s *scope) (*expr, error) {
 	var list []*expr
 	word := map[pg.BoolExprType]string{pg.BoolExprType_AND_EXPR: "AND", pg.BoolExprType_OR_EXPR: "OR", pg.BoolExprType_NOT_EXPR: "NOT"}[b.Boolop]
@@ -446,12 +372,7 @@ func (c *compiler) caseExpr(k *pg.CaseExpr, s *scope) (*expr, error) {
 	all := append(append([]*expr{}, results...), other)
 	mod := all[0].mod
 	for i, r := range all {
-		if i < len(results) && conditions[i].con && conditions[i].val != boolean(true) {
-			// It is never taken, and PostgreSQL does not look what it gives; but its type counts.
-			if all[i], err = c.coerceLazily(r, typ); err != nil {
-				return nil, err
-			}
-		} else if all[i], err = c.coerce(r, typ, -1, postgres.Implicit); err != nil {
+		if all[i], err = c.coerce(r, typ, -1, postgres.Implicit); err != nil {
 			return nil, err
 		}
 		if all[i].mod != mod && !(all[i].con && all[i].val == nil) {
@@ -483,14 +404,6 @@ func (c *compiler) caseExpr(k *pg.CaseExpr, s *scope) (*expr, error) {
 	e := c.combine(k.Location, typ, "("+b.String()+" ELSE "+end.sql+" END)", append(used, end)...)
 	e.mod = mod
 	return e.without(append(slices.Clone(conditions), all...)...), nil
-}
-
-// coerceLazily is for what is never taken.
-func (c *compiler) coerceLazily(e *expr, typ oid) (*expr, error) {
-	if e.con && e.typ == postgres.Unknown && e.val != nil {
-		return c.coerce(e, typ, -1, postgres.Implicit)
-	}
-	return c.coerce(e, typ, -1, postgres.Implicit)
 }
 
 func (c *compiler) coalesce(k *pg.CoalesceExpr, s *scope) (*expr, error) {
@@ -575,99 +488,6 @@ func ordered(t oid) bool {
 		return ordered(e)
 	}
 	return t != postgres.JSON && t != postgres.Record && t != postgres.Void && t != postgres.Regproc
-}
-
-// array is ARRAY[...]; elem is what a cast says of it, or 0.
-func (c *compiler) array(a *pg.A_ArrayExpr, s *scope, elem oid) (*expr, error) {
-	var list []*expr
-	for _, n := range a.Elements {
-		if _, nested := n.GetNode().(*pg.Node_AArrayExpr); nested {
-			return nil, c.refuse(a.Location, "an array of arrays that is no literal")
-		}
-		e, err := c.expr(n, s)
-		if err != nil {
-			return nil, err
-		}
-		if e.typ != postgres.Unknown && typeOf(e.typ).Elem != 0 {
-			return nil, c.refuse(a.Location, "an array of arrays that is no literal")
-		}
-		list = append(list, e)
-	}
-	if len(list) == 0 {
-		if elem == 0 {
-			e := c.fail(a.Location, "42P18", "cannot determine type of empty array")
-			e.Hint = "Explicitly cast to the desired type, for example ARRAY[]::integer[]."
-			return nil, e
-		}
-		return c.constant(a.Location, postgres.ArrayOf(elem), -1, "{}"), nil
-	}
-	context := postgres.Explicit
-	if elem == 0 {
-		var err error
-		if elem, err = commonType("ARRAY", list); err != nil {
-			return nil, err
-		}
-		context = postgres.Implicit
-	}
-	typ := postgres.ArrayOf(elem)
-	if typ == 0 {
-		return nil, c.refuse(a.Location, "an array of %s", typeName(elem))
-	}
-	texts := []string{strconv.Itoa(int(elem))}
-	var values []any
-	for i, e := range list {
-		e, err := c.coerce(e, elem, -1, context)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = e
-		texts = append(texts, e.sql)
-		values = append(values, e.val)
-	}
-	if constants(list) {
-		v, err := postgres.MakeArray(elem, values)
-		if err != nil {
-			return nil, toError(err)
-		}
-		return c.constant(a.Location, typ, -1, v), nil
-	}
-	if len(texts) > 60 {
-		return nil, c.refuse(a.Location, "ARRAY of more than 59 values that are no constants")
-	}
-	return c.combine(a.Location, typ, `"array"(`+strings.Join(texts, ",")+")", list...), nil
-}
-
-func (c *compiler) indirection(a *pg.A_Indirection, s *scope) (*expr, error) {
-	e, err := c.expr(a.Arg, s)
-	if err != nil {
-		return nil, err
-	}
-	if typeOf(e.typ).Elem == 0 {
-		if e.typ == postgres.JSONB {
-			return nil, c.refuse(e.at, "a subscript of jsonb")
-		}
-		if a.Indirection[0].GetAIndices() != nil && e.typ != postgres.Unknown && e.row == nil {
-			return nil, c.fail(e.at, "42804", "cannot subscript type %s because it does not support subscripting", typeName(e.typ))
-		}
-		return nil, c.refuse(e.at, "a field or subscript of this")
-	}
-	texts := []string{strconv.Itoa(int(e.typ)), e.sql}
-	of := []*expr{e}
-	for _, n := range a.Indirection {
-		i := n.GetAIndices()
-		if i == nil || i.IsSlice {
-			return nil, c.refuse(e.at, "a slice of an array")
-		}
-		x, err := c.expr(i.Uidx, s)
-		if err != nil {
-			return nil, err
-		}
-		if x, err = c.coerce(x, postgres.Int4, -1, postgres.Assignment); err != nil {
-			return nil, err
-		}
-		of, texts = append(of, x), append(texts, x.sql)
-	}
-	return c.combine(e.at, typeOf(e.typ).Elem, `"subscript"(`+strings.Join(texts, ",")+")", of...), nil
 }
 
 func (c *compiler) valueFunction(f *pg.SQLValueFunction) (*expr, error) {

@@ -157,21 +157,15 @@ func (c *compiler) createView(e *edit, s *pg.ViewStmt) error {
 	if err := c.settleUnknown(q); err != nil {
 		return err
 	}
-	stars := false
 	r := &relation{Schema: schema, Name: s.View.Relname, Kind: "v"}
 	walk(s.Query.ProtoReflect(), func(v any) bool {
-		switch x := v.(type) {
-		case *pg.A_Star:
-			stars = true
-		case *pg.RangeVar:
-			rel := c.cat.find(x.Schemaname, x.Relname)
-			if rel != nil && !slices.Contains(r.Uses, rel.OID) {
+		if x, ok := v.(*pg.RangeVar); ok {
+			if rel := c.cat.find(x.Schemaname, x.Relname); rel != nil && !slices.Contains(r.Uses, rel.OID) {
 				r.Uses = append(r.Uses, rel.OID)
 			}
 		}
 		return true
 	})
-	_ = stars // a table that a view uses keeps its columns
 	aliases := names(s.Aliases)
 	if len(aliases) > len(q.columns) {
 		return fail("42601", "CREATE VIEW specifies more column names than columns")

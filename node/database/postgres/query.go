@@ -31,11 +31,6 @@ type query struct {
 	one         bool // it gives one row at most
 	uses        []use
 	volatile    bool
-	stable      bool
-	unique      []int // DISTINCT ON: how many hidden columns are left out
-	hidden      int   // columns behind the columns
-	outerWhere  string
-	order       []string // of the outermost, by names of columns
 }
 
 // An output is a column of a query.

@@ -20,7 +20,6 @@ type scope struct {
 	keys    []groupKey
 	windows map[string]*window
 	srf     bool // functions that give rows are allowed
-	level   int
 }
 
 // An item is a table, a subquery or a join in FROM.

@@ -1,6 +1,9 @@
 // Package postgres makes SQLite's statements of PostgreSQL's, so that they mean what they mean in PostgreSQL 15 (locale C), or
 // refuses them with 0A000. It is a Dialect of the engine: each replica compiles, by the catalog of the database at hand, what an
 // author wrote and signed. What values mean package protocol/postgres says. See DESIGN.md.
+//
+// The package is larger than others because a language is one recursion: queries hold expressions, which hold queries, and both
+// read the catalog that statements change.
 package postgres
 
 import (

@@ -100,7 +100,7 @@ func (c *compiler) target(r *pg.RangeVar) (*target, error) {
 }
 
 // returning compiles RETURNING; the columns of the table have no qualifier there.
-func (c *compiler) returning(list []*pg.Node, t *target, q string) (string, []output, error) {
+func (c *compiler) returning(list []*pg.Node, t *target) (string, []output, error) {
 	if len(list) == 0 {
 		return "", nil, nil
 	}
