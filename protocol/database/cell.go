@@ -37,6 +37,9 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 	case e.GasLimit == 0 || len(e.Statements) == 0:
 		return mesh.Errorf(mesh.Invalid, "an envelope has statements and a gas limit")
 	}
+	if err := checkSettings(e.Settings); err != nil {
+		return err
+	}
 	return checkView(e.View, len(e.Statements))
 }
 
@@ -63,7 +66,17 @@ func CheckQuery(q *wirepb.DatabaseQuery) error {
 	if q.Tentative && q.View == nil {
 		return mesh.Errorf(mesh.Invalid, "a tentative query has a view")
 	}
+	if err := checkSettings(q.Settings); err != nil {
+		return err
+	}
 	return checkView(q.View, len(q.Statements))
+}
+
+func checkSettings(s *wirepb.Settings) error {
+	if len(s.GetTimeZone()) > 64 {
+		return mesh.Errorf(mesh.Invalid, "the name of a time zone has %d bytes, at most 64", len(s.GetTimeZone()))
+	}
+	return nil
 }
 
 // CheckNotice checks a notice by itself.

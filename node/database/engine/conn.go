@@ -45,6 +45,9 @@ const (
 	openCreate    = 0x4
 	openNoMutex   = 0x8000 // one goroutine at a time; the owner sees to it
 
+	translatedWords = 8  // of SQLite's for one of a dialect's
+	translatedBytes = 16 // of SQLite's SQL for one of a dialect's
+
 	noLimit   = math.MaxUint64
 	ownLength = 1_000_000_000 // of values in the engine's own statements: what SQLite can
 )
@@ -60,7 +63,10 @@ type conn struct {
 	schema  *schema // nil: to be read again
 	version int64   // of the schema, on a reader
 	handles []cgo.Handle
-	failed  *Error // what a function in Go failed with, in the run under way
+	dialect Dialect // nil: SQLite's
+	// What the dialect made of statements, by translationKey.
+	translations map[string]*translation
+	failed       *Error // what a function in Go failed with, in the run under way
 
 	gate     sync.Mutex
 	shielded bool // the engine's own statement runs
@@ -92,7 +98,8 @@ func openConn(path string, o Options, create bool) (*conn, error) {
 	if create {
 		flags |= openCreate
 	}
-	c := &conn{limits: o.Limits, own: map[string]*statement{}, kept: map[keptKey]*list.Element{}, order: list.New(), keep: o.Statements}
+	c := &conn{limits: o.Limits, own: map[string]*statement{}, kept: map[keptKey]*list.Element{}, order: list.New(), keep: o.Statements,
+		translations: map[string]*translation{}}
 	if rc := C.st_open(p, flags, &c.c); rc != rcOK {
 		return nil, fileError("opening", int(rc), "")
 	}
@@ -110,7 +117,11 @@ func (c *conn) prepareFor(o Options) error {
 	l := o.Limits
 	// In SQLite's order: length, SQL, columns, depth, compound, ops, arguments, attached, pattern, parameters, trigger depth, threads,
 	// parser's depth, objects, steps of a trigger.
-	for id, n := range []int{ownLength, l.SQLBytes, l.Columns, l.Depth, l.Compound, l.Ops, l.Arguments, 0, l.Pattern, l.Parameters,
+	sqlBytes := l.SQLBytes
+	if o.Dialect != nil {
+		sqlBytes *= translatedBytes
+	}
+	for id, n := range []int{ownLength, sqlBytes, l.Columns, l.Depth, l.Compound, l.Ops, l.Arguments, 0, l.Pattern, l.Parameters,
 		l.TriggerDepth, 0, -1, -1, l.TriggerSteps} {
 		C.st_limit(c.c, C.int(id), C.int(n))
 	}
@@ -142,6 +153,10 @@ func (c *conn) flush() {
 	clear(c.kept)
 	c.order.Init()
 	c.schema = nil
+	clear(c.translations)
+	if c.dialect != nil {
+		c.dialect.Forget()
+	}
 }
 
 // cached takes out a statement that was compiled before, or nil.
@@ -363,6 +378,8 @@ func appendAny(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case int64:
 		return binary.LittleEndian.AppendUint64(append(b, tagInteger), uint64(v))
+	case float64:
+		return binary.LittleEndian.AppendUint64(append(b, tagReal), math.Float64bits(v))
 	case string:
 		return append(binary.LittleEndian.AppendUint32(append(b, tagText), uint32(len(v))), v...)
 	case []byte:

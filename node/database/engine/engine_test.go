@@ -352,7 +352,7 @@ func TestFunctionsInGo(t *testing.T) {
 			{Name: "echo", Arguments: 1, Scalar: func(_ *Call, args []any) (any, error) { return args[0], nil }},
 			{Name: "halve", Arguments: 1, Scalar: func(_ *Call, args []any) (any, error) {
 				if args[0] == int64(0) {
-					return nil, &Error{"22012", "division by zero"}
+					return nil, &Error{Code: "22012", Text: "division by zero"}
 				}
 				return 10 / args[0].(int64), nil
 			}},

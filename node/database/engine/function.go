@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"math"
 	"runtime/cgo"
+	"slices"
 	"strings"
 	"unsafe"
+
+	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 )
 
 // A Function is a function of SQL that is written in Go. It gives the same for the same arguments on every replica, for
@@ -23,12 +26,21 @@ type Function struct {
 	Arguments int    // -1: any number
 	Scalar    func(c *Call, args []any) (any, error)
 	Aggregate func() Aggregate // a new one for each group
+	Window    bool             // aggregates are WindowAggregates
+	Volatile  bool             // the same arguments need not give the same; it may not stand in an index
 }
 
 // An Aggregate takes in rows and gives one value.
 type Aggregate interface {
 	Step(c *Call, args []any) error
 	Final(c *Call) (any, error)
+}
+
+// A WindowAggregate also gives the value of the rows so far, and takes out the row that came first.
+type WindowAggregate interface {
+	Aggregate
+	Value(c *Call) (any, error)
+	Inverse(c *Call, args []any) error
 }
 
 // A Collation orders texts: below zero when a comes before b. It is a total order, the same for ever.
@@ -39,7 +51,9 @@ type Collation struct {
 
 // An Error ends a program with an SQLSTATE of the function's choice.
 type Error struct {
-	Code, Text string
+	Code, Text, Detail, Hint  string
+	Position                  int // in the statement, in characters from 1
+	Table, Column, Constraint string
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -50,6 +64,11 @@ type Call struct{ conn *conn }
 // Charge takes gas for work beyond one pass over the arguments, of which 32 simple operations cost one. When it returns
 // false there is no more: the function returns at once, whatever it likes.
 func (c *Call) Charge(gas uint64) bool { return C.st_charge(c.conn.c, C.uint64_t(gas)) != 0 }
+
+// Random fills b with the next numbers of the program's seed.
+func (c *Call) Random(b []byte) {
+	C.st_draw(c.conn.c, (*C.uint8_t)(unsafe.SliceData(b)), C.size_t(len(b)))
+}
 
 // What a handle that C holds stands for.
 type (
@@ -62,18 +81,32 @@ type (
 )
 
 func (c *conn) register(o Options) error {
+	if o.Dialect != nil {
+		c.dialect = o.Dialect()
+		o.Functions = slices.Concat(o.Functions, c.dialect.Functions())
+		o.Collations = slices.Concat(o.Collations, c.dialect.Collations())
+	}
+	o.Functions = slices.Clone(o.Functions)
+	slices.SortStableFunc(o.Functions, func(a, b Function) int { return strings.Compare(lowerASCII(a.Name), lowerASCII(b.Name)) }) // C looks for them by halves
 	// The list ends with nil; st_close frees it.
 	names := unsafe.Slice((**C.char)(C.calloc(C.size_t(len(o.Functions)+1), C.size_t(unsafe.Sizeof(uintptr(0))))), len(o.Functions)+1)
-	c.c.allowed = &names[0]
+	c.c.allowed, c.c.functions = &names[0], C.size_t(len(o.Functions))
 	for i, f := range o.Functions {
-		names[i] = C.CString(strings.ToLower(f.Name))
+		names[i] = C.CString(lowerASCII(f.Name))
 		h := cgo.NewHandle(&boundFunction{c, f})
 		c.handles = append(c.handles, h)
 		aggregate := C.int(0)
-		if f.Aggregate != nil {
+		switch {
+		case f.Window:
+			aggregate = 2
+		case f.Aggregate != nil:
 			aggregate = 1
 		}
-		if rc := C.st_function(c.c, names[i], C.int(f.Arguments), aggregate, C.uintptr_t(h)); rc != rcOK {
+		volatile := C.int(0)
+		if f.Volatile {
+			volatile = 1
+		}
+		if rc := C.st_function(c.c, names[i], C.int(f.Arguments), aggregate, volatile, C.uintptr_t(h)); rc != rcOK {
 			return fileError("registering a function", int(rc), c.message())
 		}
 	}
@@ -128,15 +161,18 @@ func (c *conn) give(x *C.sqlite3_context, v any, err error) {
 		case []byte:
 			C.st_result_blob(x, unsafe.Pointer(unsafe.SliceData(v)), C.size_t(len(v)))
 		default:
-			err = &Error{codeInternal, fmt.Sprintf("a function gave a %T", v)}
+			err = &Error{Code: codeInternal, Text: fmt.Sprintf("a function gave a %T", v)}
 		}
 		if err == nil {
 			return
 		}
 	}
+	if e, ok := err.(*sqlstate.Error); ok {
+		err = &Error{Code: e.Code, Text: e.Text, Detail: e.Detail, Hint: e.Hint}
+	}
 	e, ok := err.(*Error)
 	if !ok {
-		e = &Error{codeData, err.Error()}
+		e = &Error{Code: codeData, Text: err.Error()}
 	}
 	if c.failed == nil {
 		c.failed = e
@@ -150,7 +186,7 @@ func (c *conn) give(x *C.sqlite3_context, v any, err error) {
 func call(f func() (any, error)) (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			v, err = nil, &Error{codeInternal, "a function panicked"}
+			v, err = nil, &Error{Code: codeInternal, Text: "a function panicked"}
 		}
 	}()
 	return f()
@@ -190,6 +226,28 @@ func stratosFinal(id, at C.uintptr_t, _ *C.st_conn, x *C.sqlite3_context) {
 		return cgo.Handle(at).Value().(*instance).a.Final(&Call{b.conn})
 	})
 	b.conn.give(x, v, err)
+}
+
+//export stratosValue
+func stratosValue(id, at C.uintptr_t, _ *C.st_conn, x *C.sqlite3_context) {
+	b := cgo.Handle(id).Value().(*boundFunction)
+	v, err := call(func() (any, error) {
+		if at == 0 {
+			return b.f.Aggregate().Final(&Call{b.conn})
+		}
+		return cgo.Handle(at).Value().(*instance).a.(WindowAggregate).Value(&Call{b.conn})
+	})
+	b.conn.give(x, v, err)
+}
+
+//export stratosInverse
+func stratosInverse(id, at C.uintptr_t, _ *C.st_conn, x *C.sqlite3_context, n C.int, a **C.sqlite3_value) {
+	b := cgo.Handle(id).Value().(*boundFunction)
+	if _, err := call(func() (any, error) {
+		return nil, cgo.Handle(at).Value().(*instance).a.(WindowAggregate).Inverse(&Call{b.conn}, arguments(n, a))
+	}); err != nil {
+		b.conn.give(x, nil, err)
+	}
 }
 
 //export stratosCompare

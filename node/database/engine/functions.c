@@ -66,6 +66,8 @@ static void draw(st_conn *c, uint8_t *b, size_t n) {
   }
 }
 
+void st_draw(st_conn *c, uint8_t *b, size_t n) { draw(c, b, n); }
+
 static void f_random(sqlite3_context *x, int n, sqlite3_value **a) {
   (void)n; (void)a;
   uint8_t b[8];
@@ -508,6 +510,18 @@ static void go_final(sqlite3_context *x) {
   stratosFinal(b->id, at ? *at : 0, b->conn, x);
 }
 
+static void go_value(sqlite3_context *x) {
+  bound *b = sqlite3_user_data(x);
+  uintptr_t *at = sqlite3_aggregate_context(x, 0);
+  stratosValue(b->id, at ? *at : 0, b->conn, x);
+}
+
+static void go_inverse(sqlite3_context *x, int n, sqlite3_value **a) {
+  bound *b = sqlite3_user_data(x);
+  uintptr_t *at = sqlite3_aggregate_context(x, 0);
+  if (at && *at) stratosInverse(b->id, *at, b->conn, x, n, a);
+}
+
 static int go_compare(void *p, int na, const void *a, int nb, const void *b) {
   return stratosCompare(((bound *)p)->id, (void *)a, na, (void *)b, nb);
 }
@@ -518,10 +532,11 @@ static bound *bind_to(st_conn *c, uintptr_t id) {
   return b;
 }
 
-int st_function(st_conn *c, const char *name, int args, int aggregate, uintptr_t id) {
+int st_function(st_conn *c, const char *name, int args, int aggregate, int is_volatile, uintptr_t id) {
   bound *b = bind_to(c, id);
   if (b == 0) return SQLITE_NOMEM;
-  int flags = SQLITE_UTF8 | SQLITE_INNOCUOUS | SQLITE_DETERMINISTIC;
+  int flags = SQLITE_UTF8 | SQLITE_INNOCUOUS | (is_volatile ? 0 : SQLITE_DETERMINISTIC);
+  if (aggregate == 2) return sqlite3_create_window_function(c->db, name, args, flags, b, go_step, go_final, go_value, go_inverse, sqlite3_free);
   return sqlite3_create_function_v2(c->db, name, args, flags, b, aggregate ? 0 : go_scalar, aggregate ? go_step : 0, aggregate ? go_final : 0, sqlite3_free);
 }
 

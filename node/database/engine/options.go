@@ -13,6 +13,8 @@ type Options struct {
 	// Functions and Collations are there besides SQLite's own, and must be the same on every replica too.
 	Functions  []Function
 	Collations []Collation
+	// Dialect makes what compiles statements, for a connection. Default: they are SQLite's.
+	Dialect func() Dialect
 
 	// CacheBytes is what a connection keeps of the file in memory. Default 16 MiB.
 	CacheBytes int

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"lukechampine.com/blake3"
@@ -23,10 +25,15 @@ type Program struct {
 	// View has the time and the seed of an interactive transaction, and the digests of the results that its author saw, from
 	// the first statement on. Default: the block's time and a seed of the block, the program's place in it, and the program.
 	View *wirepb.View
+	// Settings are of the session, for a dialect.
+	Settings *wirepb.Settings
+	// Describe asks for columns and types of parameters only; nothing runs. It is for questions.
+	Describe bool
 }
 
 // Digest is the program's part in the rolling digest: BLAKE3 over "stratos database program/1", a zero, the id, the gas
 // limit, the number of statements, each one's length, SQL, number of parameters and parameters (as in content), and, if
+// there are types of parameters, "types", their number and each; then, if
 // there is a view, its time, the length of the seed, the seed, the number of results, and each one's length and bytes. Numbers are u64 LE.
 func (p *Program) Digest() [32]byte {
 	b := append([]byte("stratos database program/1\x00"), p.ID[:]...)
@@ -40,6 +47,18 @@ func (p *Program) Digest() [32]byte {
 		for _, v := range s.GetParameters() {
 			b = appendValue(b, v)
 		}
+		if types := s.GetParameterTypes(); len(types) > 0 {
+			b = append(b, "types"...)
+			number(len(types))
+			for _, t := range types {
+				number(int(t))
+			}
+		}
+	}
+	if z := p.Settings.GetTimeZone(); z != "" {
+		b = append(b, "zone"...)
+		number(len(z))
+		b = append(b, z...)
 	}
 	if v := p.View; v != nil {
 		number(int(v.TimeMs))
@@ -108,7 +127,7 @@ func planned(p *Program, l *Limits, timeMs int64, seed [32]byte) *plan {
 		if len(s.GetSql()) > l.SQLBytes {
 			pl.refuse(i, codeTooBig, fmt.Sprintf("a statement of %d bytes, at most %d", len(s.GetSql()), l.SQLBytes))
 		}
-		if len(s.GetParameters()) > l.Parameters {
+		if len(s.GetParameters()) > l.Parameters || len(s.GetParameterTypes()) > l.Parameters {
 			pl.refuse(i, codeTooBig, fmt.Sprintf("%d parameters, at most %d", len(s.GetParameters()), l.Parameters))
 		}
 		if !utf8.ValidString(s.GetSql()) {
@@ -164,6 +183,7 @@ type attempt struct {
 	before     *schema // when the schema was changed: what it was
 	wrote      bool
 	tooBig     bool
+	more       *Error // says more than code and text
 }
 
 func (a *attempt) fail(i int, code, text string) bool {
@@ -193,6 +213,12 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 	c.length(tiers[a.tier].bytes)
 	c.begin(a.plan.timeMs, &a.plan.seed)
 	defer c.end()
+	if c.dialect != nil {
+		if e := c.dialect.Begin(a.plan.timeMs, a.plan.p.Settings); e != nil {
+			a.failWith(0, e)
+			return nil
+		}
+	}
 	for i := range a.plan.p.Statements {
 		if cancelled() {
 			a.fail(i, codeCancelled, "the time for the question is over")
@@ -218,12 +244,20 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 // statement runs one statement; ok tells to go on.
 func (a *attempt) statement(i int, readOnly bool) (ok bool, err error) {
 	c := a.conn
-	sql := a.plan.p.Statements[i].GetSql()
+	if c.dialect != nil {
+		return a.translated(i, readOnly)
+	}
 	sch, err := c.readSchema()
 	if err != nil {
 		return false, err
 	}
 	c.length(tiers[a.tier].bytes)
+	return a.sqlite(i, a.plan.p.Statements[i].GetSql(), sch, gasStatement+a.plan.bytes[i]/gasBytes, readOnly, a.plan.args[i], nil)
+}
+
+// sqlite runs one statement of SQLite's, which costs so much besides its words. t is what it is a step of, or nil.
+func (a *attempt) sqlite(i int, sql string, sch *schema, cost uint64, readOnly bool, args []byte, t *translation) (ok bool, err error) {
+	c := a.conn
 	s := c.cached(sql, a.tier)
 	tokens, first := 0, ""
 	if s != nil {
@@ -233,11 +267,15 @@ func (a *attempt) statement(i int, readOnly bool) (ok bool, err error) {
 		if first, tokens, code, text = check(sql, sch.weight); code != "" {
 			return a.fail(i, code, text), nil
 		}
-		if tokens > c.limits.Tokens {
-			return a.fail(i, codeTooComplex, fmt.Sprintf("more than %d words, with those of views and triggers", c.limits.Tokens)), nil
+		most := c.limits.Tokens
+		if t != nil {
+			most *= translatedWords
+		}
+		if tokens > most {
+			return a.fail(i, codeTooComplex, fmt.Sprintf("more than %d words, with those of views and triggers", most)), nil
 		}
 	}
-	if !a.charge(i, gasStatement+gasToken*uint64(tokens)+a.plan.bytes[i]/gasBytes) {
+	if !a.charge(i, cost+gasToken*uint64(tokens)) {
 		return false, nil
 	}
 	if s == nil {
@@ -250,14 +288,14 @@ func (a *attempt) statement(i int, readOnly bool) (ok bool, err error) {
 			s.finalize()
 			return a.fail(i, codeSyntax, "more than one statement"), nil
 		}
-		if s.names = s.nameBytes(); s.names > c.limits.SQLBytes {
+		if s.names = s.nameBytes(); t == nil && s.names > c.limits.SQLBytes {
 			s.finalize()
 			return a.fail(i, codeTooBig, fmt.Sprintf("columns whose names have more than %d bytes together", c.limits.SQLBytes)), nil
 		}
 		s.key = keptKey{sql, a.tier}
 	}
 	defer func() { c.release(s, a.before == nil && err == nil) }()
-	if n := s.parameters(); n != len(a.plan.p.Statements[i].GetParameters()) {
+	if n := s.parameters(); t == nil && n != len(a.plan.p.Statements[i].GetParameters()) {
 		return a.fail(i, codeParameter, fmt.Sprintf("%d parameters for a statement of %d", len(a.plan.p.Statements[i].GetParameters()), n)), nil
 	}
 	if !s.readOnly() {
@@ -271,7 +309,11 @@ func (a *attempt) statement(i int, readOnly bool) (ok bool, err error) {
 			return false, err
 		}
 	}
-	return a.execute(i, s)
+	if a.plan.p.Describe {
+		a.result = append(a.result, &wirepb.Result{Columns: s.columns(), ParameterTypes: make([]uint32, s.parameters())})
+		return true, nil
+	}
+	return a.execute(i, s, args, t)
 }
 
 func (a *attempt) compileError(i int, s *statement, rc int) error {
@@ -331,12 +373,12 @@ func (a *attempt) spend(i int, r *run) bool {
 	return a.charge(i, r.steps*a.price()+r.charged)
 }
 
-func (a *attempt) execute(i int, s *statement) (ok bool, err error) {
+func (a *attempt) execute(i int, s *statement, args []byte, t *translation) (ok bool, err error) {
 	c := a.conn
 	c.failed = nil
 	left := a.limit - a.gas
 	room := c.limits.ResultBytes - a.bytes
-	r := c.step(s, a.plan.args[i], left/a.price(), left, uint64(c.limits.Rows), room)
+	r := c.step(s, args, left/a.price(), left, uint64(c.limits.Rows), room)
 	defer r.free()
 	text := ""
 	if r.rc != rcOK && r.rc != rcRow {
@@ -360,21 +402,31 @@ func (a *attempt) execute(i int, s *statement) (ok bool, err error) {
 	case r.flags&flagDenied != 0:
 		return a.fail(i, codeRefused, c.refused()+" is refused"), nil
 	case r.rc != rcOK && c.failed != nil:
-		return a.fail(i, c.failed.Code, c.failed.Text), nil
+		return a.failWith(i, c.failed), nil
 	case r.rc != rcOK:
 		a.tooBig = r.rc&0xff == rcTooBig
+		if t != nil && t.Explain != nil {
+			if e := t.Explain(r.rc, text); e != nil {
+				return a.failWith(i, e), nil
+			}
+		}
 		return a.fail(i, stateOf(r.rc, text, true), text), nil
 	}
 	if s.flags&flagSchema != 0 {
 		c.flush()
 	}
-	return a.finish(i, s, r), nil
+	if t != nil && t.Tag == "" {
+		return true, nil // a step without a result
+	}
+	return a.finish(i, s, r, t), nil
 }
 
 // finish makes the result of a statement that went well.
-func (a *attempt) finish(i int, s *statement, r *run) bool {
+func (a *attempt) finish(i int, s *statement, r *run, t *translation) bool {
 	res := &wirepb.Result{}
-	if r.columns > 0 {
+	if t != nil {
+		res.Columns = t.Columns
+	} else if r.columns > 0 {
 		if s.cols == nil {
 			s.cols = s.columns()
 		}
@@ -398,11 +450,23 @@ func (a *attempt) finish(i int, s *statement, r *run) bool {
 			res.Changed, res.LastRowId = r.changes, r.lastRowID
 		}
 	}
+	if t != nil {
+		n := r.count
+		if res.LastRowId = 0; !s.readOnly() {
+			n = res.Changed
+		}
+		res.Tag = strings.Replace(t.Tag, "%d", strconv.FormatUint(n, 10), 1)
+	}
+	return a.record(i, res, r.count, res.Changed)
+}
+
+// record puts a result into the outcome.
+func (a *attempt) record(i int, res *wirepb.Result, rows, changed uint64) bool {
 	encoded := wire.Encode(res)
 	sum := blake3.Sum256(encoded)
 	a.result, a.sums = append(a.result, res), append(a.sums, sum)
 	a.out += uint64(len(encoded))
-	a.rows += res.Changed + r.count
+	a.rows += changed + rows
 	if !a.charge(i, uint64(len(encoded))/gasBytes) {
 		return false
 	}
@@ -459,6 +523,9 @@ func (p *plan) outcome(a *attempt, before uint64) *wirepb.Outcome {
 	o.Usage.Gas = before + a.gas
 	if a.code != "" {
 		o.Code, o.Text, o.Failed = a.code, a.text, uint32(a.failed)
+		if e := a.more; e != nil && e.Code == a.code {
+			o.Hint, o.Position, o.Detail, o.Table, o.Column, o.Constraint = e.Hint, uint32(e.Position), e.Detail, e.Table, e.Column, e.Constraint
+		}
 		return o
 	}
 	o.Results, o.Usage.Rows, o.Usage.BytesOut = a.result, a.rows, a.out

@@ -58,6 +58,13 @@ func pin(c *conn) (state, error) {
 		c.flush()
 		c.version = now
 	}
+	if c.dialect != nil {
+		if same, err := c.dialect.Current(c); err != nil {
+			return at, err
+		} else if !same {
+			c.flush()
+		}
+	}
 	return at, nil
 }
 

@@ -78,8 +78,12 @@ static int allowed_function(st_conn *c, const char *name) {
     if (d == 0) return 1;
     if (d < 0) high = mid; else low = mid + 1;
   }
-  for (const char **a = c->allowed; a && *a; a++)
-    if (sqlite3_stricmp(name, *a) == 0) return 1;
+  for (low = 0, high = c->allowed ? c->functions : 0; low < high;) {
+    size_t mid = (low + high) / 2;
+    int d = sqlite3_stricmp(name, c->allowed[mid]);
+    if (d == 0) return 1;
+    if (d < 0) high = mid; else low = mid + 1;
+  }
   // SQLite's own, of ALTER TABLE: nobody else can call them.
   return sqlite3_strnicmp(name, "sqlite_rename_", 14) == 0 || sqlite3_strnicmp(name, "sqlite_drop_", 12) == 0 ||
     sqlite3_strnicmp(name, "sqlite_add_", 11) == 0 || sqlite3_stricmp(name, "sqlite_fail") == 0 || sqlite3_stricmp(name, "sqlite_find_constraint") == 0;
@@ -326,7 +330,8 @@ static int take(st_result *r, sqlite3_stmt *s, int columns) {
 static int bind(sqlite3_stmt *s, const uint8_t *a, size_t size) {
   const uint8_t *end = a + size;
   int rc = SQLITE_OK;
-  for (int i = 1; a < end && rc == SQLITE_OK; i++) {
+  int places = sqlite3_bind_parameter_count(s);
+  for (int i = 1; i <= places && a < end && rc == SQLITE_OK; i++) {  // whoever wants as many as there are has looked
     int type = *a++;
     uint32_t n = 0;
     sqlite3_int64 v;

@@ -63,7 +63,6 @@ extern int sqlite3_step(sqlite3_stmt *);
 extern int sqlite3_reset(sqlite3_stmt *);
 extern int sqlite3_finalize(sqlite3_stmt *);
 extern int sqlite3_clear_bindings(sqlite3_stmt *);
-extern int sqlite3_bind_parameter_count(sqlite3_stmt *);
 extern int sqlite3_bind_null(sqlite3_stmt *, int);
 extern int sqlite3_bind_int64(sqlite3_stmt *, int, sqlite3_int64);
 extern int sqlite3_bind_double(sqlite3_stmt *, int, double);
@@ -87,6 +86,7 @@ extern int sqlite3_system_errno(sqlite3 *);
 extern int sqlite3_get_autocommit(sqlite3 *);
 extern void sqlite3_interrupt(sqlite3 *);
 extern int sqlite3_limit(sqlite3 *, int, int);
+extern int sqlite3_bind_parameter_count(sqlite3_stmt *);
 extern int sqlite3_db_config(sqlite3 *, int, ...);
 extern int sqlite3_db_status(sqlite3 *, int, int *, int *, int);
 extern int sqlite3_drop_modules(sqlite3 *, const char **);
@@ -166,7 +166,8 @@ typedef struct st_conn {
   uint64_t block;
   uint8_t stream[64];
   int used;
-  const char **allowed;       // names of functions of the embedding program, ends with 0
+  const char **allowed;       // names of functions of the embedding program in order, ends with 0
+  size_t functions;           // how many
 } st_conn;
 
 // What a run gave. The caller frees rows with sqlite3_free.
@@ -190,7 +191,8 @@ void st_rows(sqlite3_stmt *, size_t enough, st_result *);
 int st_deferred(st_conn *);
 int st_limit(st_conn *, int id, int value);
 int st_backup(st_conn *, const char *path, int pages);
-int st_function(st_conn *, const char *name, int args, int aggregate, uintptr_t id);
+int st_function(st_conn *, const char *name, int args, int aggregate, int is_volatile, uintptr_t id);
+void st_draw(st_conn *, uint8_t *, size_t);
 int st_collation(st_conn *, const char *name, uintptr_t id);
 int st_charge(st_conn *, uint64_t work);
 void st_result_text(sqlite3_context *, const char *, size_t);

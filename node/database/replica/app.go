@@ -62,7 +62,7 @@ func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, e *expor
 	a.tip = v.tip()
 	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
 		if d.State != dropped {
-			f.add(id)
+			f.add(id, d.Dialect)
 		}
 	})
 	if v.fault != nil {
@@ -305,8 +305,14 @@ func (a *app) commit() error {
 	if err := a.discard(); err != nil {
 		return err
 	}
+	v := a.view()
 	for _, id := range b.made {
-		a.files.add(id)
+		if d := v.database(id[:]); d != nil {
+			a.files.add(id, d.Dialect)
+		}
+	}
+	if v.fault != nil {
+		return v.fault
 	}
 	for _, id := range b.dropped {
 		if err := a.files.drop(id); err != nil {

@@ -116,7 +116,7 @@ func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) error {
 	var o *wirepb.Outcome
 	again := false
 	if t.block != nil {
-		if o, err = t.block.Run(&engine.Program{ID: id, Statements: e.Statements, GasLimit: e.GasLimit, View: e.View}); err != nil {
+		if o, err = t.block.Run(&engine.Program{ID: id, Statements: e.Statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings}); err != nil {
 			return err
 		}
 		r.digest, again = engine.OutcomeDigest(o), t.block.Again(index)
@@ -144,12 +144,15 @@ func (b *block) touch(id mesh.DatabaseID) (*touched, error) {
 	if t := b.byID[id]; t != nil {
 		return t, nil
 	}
-	b.app.files.add(id) // a notice of this same block may have made it
+	state := b.step.database(id[:])
+	if state != nil {
+		b.app.files.add(id, state.Dialect) // a notice of this same block may have made it
+	}
 	f, err := b.app.files.use(id)
 	if err != nil {
 		return nil, err
 	}
-	t := &touched{id: id, file: f, state: b.step.database(id[:])}
+	t := &touched{id: id, file: f, state: state}
 	b.touched, b.byID[id] = append(b.touched, t), t
 	if b.step.fault != nil {
 		return nil, b.step.fault

@@ -12,6 +12,8 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/node/database/postgres"
+	"github.com/stratosmesh/stratos/protocol/database"
 )
 
 // files are the engine files of a cell's databases, in one folder, each opened when it is first needed.
@@ -20,19 +22,27 @@ type files struct {
 	opts engine.Options
 
 	mu    sync.Mutex
-	there map[mesh.DatabaseID]bool // and was not dropped
+	there map[mesh.DatabaseID]string // and was not dropped: its dialect
 	open  map[mesh.DatabaseID]*file
 }
 
 func newFiles(dir string, opts engine.Options) *files {
-	return &files{dir: dir, opts: opts, there: map[mesh.DatabaseID]bool{}, open: map[mesh.DatabaseID]*file{}}
+	return &files{dir: dir, opts: opts, there: map[mesh.DatabaseID]string{}, open: map[mesh.DatabaseID]*file{}}
 }
 
 // add says that there is a database.
-func (f *files) add(id mesh.DatabaseID) {
+func (f *files) add(id mesh.DatabaseID, dialect string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.there[id] = true
+	f.there[id] = dialect
+}
+
+// dialectOptions are o for a database's dialect.
+func dialectOptions(o engine.Options, dialect string) engine.Options {
+	if dialect == database.Postgres {
+		o.Dialect = postgres.New
+	}
+	return o
 }
 
 // A file counts who uses it, so that it is closed and removed after the last.
@@ -48,12 +58,13 @@ func (f *files) path(id mesh.DatabaseID) string { return filepath.Join(f.dir, id
 func (f *files) use(id mesh.DatabaseID) (*file, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.there[id] {
+	dialect, there := f.there[id]
+	if !there {
 		return nil, mesh.Errorf(mesh.NotFound, "there is no such database in this cell")
 	}
 	db := f.open[id]
 	if db == nil {
-		e, err := engine.Open(f.path(id), f.opts)
+		e, err := engine.Open(f.path(id), dialectOptions(f.opts, dialect))
 		if err != nil {
 			return nil, fmt.Errorf("database %s: %w", id, err)
 		}
@@ -114,7 +125,7 @@ func (f *files) tidy() error {
 	for _, n := range names {
 		text, rest, _ := strings.Cut(n.Name(), ".")
 		var id mesh.DatabaseID
-		if err := id.UnmarshalText([]byte(text)); err == nil && f.there[id] && (rest == "db" || rest == "db-wal" || rest == "db-shm" || rest == "db-journal") {
+		if err := id.UnmarshalText([]byte(text)); err == nil && f.there[id] != "" && (rest == "db" || rest == "db-wal" || rest == "db-shm" || rest == "db-journal") {
 			continue
 		}
 		if err := os.Remove(filepath.Join(f.dir, n.Name())); err != nil {

@@ -203,8 +203,9 @@ func (j *joiner) databases(ctx context.Context, s peer, p *wirepb.Checkpoint) er
 		if err != nil {
 			return err
 		}
+		// Which dialect it has the state says, which comes last; what Postgres' indexes need harms no other file.
 		want := engine.Mark{Height: uint64(d.Height), Digest: [32]byte(d.Digest), Content: [32]byte(d.Content)}
-		if err := errors.Join(engine.Import(ctx, f.path(id), r, want, j.opts.Engine), r.Close()); err != nil {
+		if err := errors.Join(engine.Import(ctx, f.path(id), r, want, dialectOptions(j.opts.Engine, database.Postgres)), r.Close()); err != nil {
 			return fmt.Errorf("database %s: %w", id, err)
 		}
 	}

@@ -203,7 +203,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	if m.Tentative {
 		run = r.tentative
 	}
-	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View})
+	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View, Settings: m.Settings, Describe: m.Describe})
 	if err != nil && ctx.Err() == nil {
 		return nil, r.intact(err)
 	}

@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stratosmesh/stratos/protocol/postgres"
+)
+
+var updateDocs = flag.Bool("update.docs", false, "write docs/sql.md again")
+
+const docsPath = "../../../docs/sql.md"
+
+const docsHead = `# SQL of databases of dialect postgres
+
+A statement means what it means in PostgreSQL 15 (locale C, DateStyle ISO), or it is refused with SQLSTATE 0A000 and a text that says what is refused. This page is made of the compiler's tables:
+` + "`go test ./node/database/postgres -run TestDocs -update.docs`" + `.
+
+A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not part of it. Its time (` + "`now()`" + `) is the block's, its random numbers come from the block.
+
+## Statements
+
+| Statement | Exact | Refused |
+|---|---|---|
+| SELECT | FROM, WHERE, GROUP BY, HAVING, WINDOW, DISTINCT, DISTINCT ON, ORDER BY, LIMIT, OFFSET, FETCH FIRST | FOR UPDATE, INTO, WITH TIES, GROUPING SETS, CUBE, ROLLUP, TABLESAMPLE |
+| FROM | tables, views, subqueries, VALUES, JOIN (inner, LEFT, RIGHT, FULL, CROSS), ON, USING, NATURAL, functions that give rows, also of columns before them, WITH ORDINALITY | LATERAL subqueries, ROWS FROM, FULL JOIN by a condition with subqueries, sequences as tables |
+| UNION, INTERSECT, EXCEPT | with ALL for UNION; nested, ordered, limited | INTERSECT ALL, EXCEPT ALL |
+| WITH | queries; RECURSIVE with UNION and UNION ALL | statements that write, SEARCH, CYCLE, columns of outer queries, recursive terms with aggregates, windows, DISTINCT, LIMIT |
+| VALUES | everywhere | ORDER BY an expression |
+| INSERT | VALUES, DEFAULT, DEFAULT VALUES, SELECT, OVERRIDING SYSTEM VALUE, RETURNING | OVERRIDING USER VALUE, subqueries in RETURNING, views |
+| ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target, subqueries; of several rows: when the key is set, or is of a type that is not compared by its bytes |
+| UPDATE | SET, FROM, WHERE, DEFAULT, row of expressions, WITH, RETURNING | SET by a subquery of several columns, RETURNING of other tables' columns, views, WHERE CURRENT OF |
+| DELETE | USING, WHERE, WITH, RETURNING | as UPDATE |
+| CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells, AS |
+| ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers, row security |
+| CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS | methods but btree, INCLUDE, operator classes, CONCURRENTLY (25001) |
+| CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |
+| CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY, ALTER SEQUENCE |
+| DROP TABLE, VIEW, INDEX, SEQUENCE, SCHEMA | IF EXISTS, CASCADE, RESTRICT | public; keys that are referenced by CASCADE |
+| TRUNCATE | several tables, CASCADE, RESTART IDENTITY | tables that reference each other in a circle |
+| CREATE SCHEMA | IF NOT EXISTS | AUTHORIZATION, elements |
+| COMMENT | on tables, views, indexes, sequences, columns | on others |
+| VACUUM, ANALYZE | they do nothing | |
+| all others | | GRANT, functions, triggers, types, domains, rules, policies, MERGE, COPY, cursors, PREPARE, LISTEN, LOCK, SET, EXPLAIN, DO |
+
+## Expressions
+
+| Expression | Exact | Refused |
+|---|---|---|
+| literals, casts | all forms of PostgreSQL 15, ` + "`type 'text'`, `::`, CAST, type(x)" + ` | bit strings; ` + "`now`" + ` and the like as text in what is stored |
+| comparisons | =, <>, <, <=, >, >=, IS [NOT] DISTINCT FROM, BETWEEN [SYMMETRIC], IN, rows of expressions | rows as values, IS NULL of rows |
+| logic | AND, OR, NOT, IS TRUE, FALSE, UNKNOWN, NULL | |
+| CASE, COALESCE, NULLIF, GREATEST, LEAST | all | CASE of a value that is random |
+| patterns | LIKE, ILIKE, SIMILAR TO, ~, ~* | as the regular expressions of protocol/postgres say |
+| subqueries | scalar (21000), EXISTS, IN, = ANY, <> ALL, ARRAY | other operators with ANY and ALL of a subquery |
+| arrays | ARRAY[], subscripts, = ANY, op ALL | slices, arrays of arrays that are no literals, writing to a part |
+| aggregates | DISTINCT, ORDER BY, FILTER | WITHIN GROUP, of an outer query's columns |
+| windows | PARTITION BY, ORDER BY, ROWS, GROUPS, RANGE to current row and unbounded, EXCLUDE, named windows | RANGE with a distance |
+| parameters | $1, inferred or told | |
+| COLLATE | "C", "POSIX", "default" | others |
+| CURRENT_DATE, CURRENT_TIMESTAMP, LOCALTIME, LOCALTIMESTAMP, CURRENT_SCHEMA | all | CURRENT_TIME, CURRENT_USER and the like |
+
+`
+
+// docs is the page.
+func docs() string {
+	var b strings.Builder
+	b.WriteString(docsHead)
+	b.WriteString("## Types\n\nExact, with their arrays: ")
+	var list []string
+	for _, n := range typeNames {
+		t, _ := postgres.TypeNamed(n)
+		if t.Category == 'P' || t.Category == 'X' || t.OID == postgres.Regproc {
+			continue
+		}
+		list = append(list, "`"+t.Name+"`")
+	}
+	slices.Sort(list)
+	b.WriteString(strings.Join(list, ", ") + ", and `serial`, `bigserial`, `smallserial`. `regclass` is for casts from and to text.\n\nRefused: ")
+	list = nil
+	for n := range unsupportedTypes {
+		list = append(list, "`"+n+"`")
+	}
+	slices.Sort(list)
+	b.WriteString(strings.Join(list, ", ") + ", types of users.\n")
+	section := func(title string, names map[string][]string) {
+		b.WriteString("\n## " + title + "\n\n")
+		var all []string
+		for n := range names {
+			all = append(all, n)
+		}
+		slices.Sort(all)
+		for _, n := range all {
+			l := names[n]
+			slices.Sort(l)
+			fmt.Fprintf(&b, "- `%s`: %s\n", n, strings.Join(slices.Compact(l), "; "))
+		}
+	}
+	signatureText := func(k *candidate) string {
+		var l []string
+		for _, a := range k.args {
+			if t := typeOf(a); t.Name != "" {
+				l = append(l, t.Name)
+			} else {
+				l = append(l, "anynonarray")
+			}
+		}
+		if k.variadic {
+			l[len(l)-1] += " ..."
+		}
+		if len(l) == 0 {
+			return "no argument"
+		}
+		return strings.Join(l, ", ")
+	}
+	group := func(from table, fits func(k *candidate) bool) map[string][]string {
+		m := map[string][]string{}
+		for name, l := range from {
+			for _, k := range l {
+				if k.special != isUnsupported && fits(k) {
+					m[name] = append(m[name], signatureText(k))
+				}
+			}
+		}
+		return m
+	}
+	section("Operators", group(operators(), func(*candidate) bool { return true }))
+	section("Functions", group(functions(), func(k *candidate) bool { return k.agg == nil }))
+	section("Aggregates", group(functions(), func(k *candidate) bool { return k.agg != nil }))
+	windows := map[string][]string{}
+	for n := range windowFunctions {
+		windows[n] = []string{"over a window; distances of lag, lead and nth_value are constants"}
+	}
+	section("Window functions", windows)
+	rows := map[string][]string{}
+	for n := range rowFunctions {
+		what := "in FROM, and alone in a select list where it gives one column"
+		if strings.HasPrefix(n, "json_") || n == "regexp_split_to_table" || n == "string_to_table" || n == "generate_subscripts" || n == "jsonb_object_keys" {
+			what = "refused"
+		}
+		rows[n] = []string{what}
+	}
+	section("Functions that give rows", rows)
+	b.WriteString("\n## Functions and operators that are refused\n\nWhatever else PostgreSQL 15 has: `node/database/postgres/unsupported.txt` lists it with the types that are here, and takes part in choosing among candidates.\n")
+	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" are text. Other columns, and `*`, are refused.\n\n")
+	var names []string
+	for n := range systemTables {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		var columns []string
+		for _, c := range strings.Fields(systemTables[n].columns) {
+			name, _, _ := strings.Cut(c, ":")
+			columns = append(columns, name)
+		}
+		fmt.Fprintf(&b, "- `%s`: %s\n", n, strings.Join(columns, ", "))
+	}
+	return b.String()
+}
+
+// TestDocs sees to it that docs/sql.md is what the tables say.
+func TestDocs(t *testing.T) {
+	if *updateDocs {
+		if err := os.WriteFile(docsPath, []byte(docs()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(docsPath)
+	if err != nil || string(b) != docs() {
+		t.Errorf("docs/sql.md is not current (%v): go test -run TestDocs -update.docs", err)
+	}
+}

@@ -1,0 +1,512 @@
+package postgres
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/stratosmesh/stratos/protocol/postgres"
+)
+
+// A query is a SELECT, VALUES or set operation whose columns may still be coerced.
+type query struct {
+	c       *compiler
+	columns []output
+	with    string // common table expressions before it
+	// A SELECT:
+	distinct bool
+	tables   string
+	where    string
+	group    string
+	having   string
+	orders   []string
+	// VALUES: rows of expressions; columns hold the first.
+	values [][]*expr
+	// A set operation of two.
+	operator    string
+	left, right *query
+	limit       string
+	one         bool // it gives one row at most
+	uses        []use
+	volatile    bool
+}
+
+// An output is a column of a query.
+type output struct {
+	name string
+	e    *expr
+}
+
+func outputName(i int) string { return "k" + strconv.Itoa(i+1) }
+
+// list of columns with their names.
+func (q *query) list(columns []output) string {
+	var b strings.Builder
+	for i, o := range columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(o.e.sql)
+		if q.distinct {
+			b.WriteString(collate(o.e.typ))
+		}
+		b.WriteString(" AS " + outputName(i))
+	}
+	if len(columns) == 0 {
+		return "NULL AS k0"
+	}
+	return b.String()
+}
+
+// render writes the query as SQLite's.
+func (q *query) render() string {
+	var b strings.Builder
+	b.WriteString(q.with)
+	switch {
+	case q.operator != "":
+		b.WriteString(q.leg(q.left, true) + " " + q.operator + " " + q.leg(q.right, false))
+	case q.values != nil:
+		b.WriteString(q.renderValues())
+	default:
+		b.WriteString("SELECT ")
+		if q.distinct {
+			b.WriteString("DISTINCT ")
+		}
+		b.WriteString(q.list(q.columns))
+		if q.tables != "" {
+			b.WriteString(" FROM " + q.tables)
+		}
+		if q.where != "" {
+			b.WriteString(" WHERE " + q.where)
+		}
+		if q.group != "" {
+			b.WriteString(" GROUP BY " + q.group)
+		}
+		if q.having != "" {
+			b.WriteString(" HAVING " + q.having)
+		}
+	}
+	if len(q.orders) > 0 {
+		b.WriteString(" ORDER BY " + strings.Join(q.orders, ","))
+	}
+	b.WriteString(q.limit)
+	return b.String()
+}
+
+func (q *query) renderValues() string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i := range q.columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("v.column" + strconv.Itoa(i+1) + " AS " + outputName(i))
+	}
+	b.WriteString(" FROM (VALUES ")
+	for i, row := range q.values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('(')
+		for j, e := range row {
+			if j > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(e.sql)
+		}
+		b.WriteByte(')')
+	}
+	b.WriteString(") AS v")
+	return b.String()
+}
+
+// leg is one side of a set operation: SQLite knows no parentheses there.
+func (q *query) leg(l *query, first bool) string {
+	var b strings.Builder
+	b.WriteString("SELECT ")
+	for i, o := range l.columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("q." + outputName(i))
+		if first {
+			b.WriteString(collate(o.e.typ))
+		}
+		b.WriteString(" AS " + outputName(i))
+	}
+	if len(l.columns) == 0 {
+		b.WriteString("NULL AS k0")
+	}
+	b.WriteString(" FROM (" + l.render() + ") AS q")
+	return b.String()
+}
+
+// coerceColumn changes the type of a column of a query.
+func (c *compiler) coerceColumn(q *query, i int, to oid, mod int32) error {
+	if q.columns[i].e.typ == to && (mod < 0 || q.columns[i].e.mod == mod) {
+		return nil
+	}
+	switch {
+	case q.values != nil:
+		for _, row := range q.values {
+			e, err := c.coerce(row[i], to, mod, postgres.Implicit)
+			if err != nil {
+				return err
+			}
+			row[i] = e
+		}
+		e := *q.values[0][i]
+		e.typ, e.mod = to, mod
+		q.columns[i].e = &e
+		return nil
+	case q.operator != "" || q.distinct || q.orders != nil:
+		if q.operator != "" && q.columns[i].e.typ == postgres.Unknown {
+			return nil
+		}
+		// Around it, because what is equal, or in order, is by its own type.
+		return c.around(q, i, to, mod)
+	}
+	e, err := c.coerce(q.columns[i].e, to, mod, postgres.Implicit)
+	if err != nil {
+		return err
+	}
+	q.columns[i].e = e
+	return nil
+}
+
+// around wraps a query so that a column is of another type.
+func (c *compiler) around(q *query, i int, to oid, mod int32) error {
+	in := *q
+	alias := c.alias()
+	out := query{c: c, tables: "(" + in.render() + ") AS " + alias, one: q.one, uses: q.uses, volatile: q.volatile}
+	for j, o := range q.columns {
+		e := *o.e
+		e.sql, e.con, e.val = alias+"."+outputName(j), false, nil
+		if j == i {
+			x, err := c.coerce(&e, to, mod, postgres.Implicit)
+			if err != nil {
+				return err
+			}
+			e = *x
+		}
+		out.columns = append(out.columns, output{o.name, &e})
+	}
+	*q = out
+	return nil
+}
+
+// settleUnknown makes texts of columns without a type.
+func (c *compiler) settleUnknown(q *query) error {
+	for i := range q.columns {
+		if q.columns[i].e.row != nil || q.columns[i].e.typ == postgres.Record {
+			return c.refuse(q.columns[i].e.at, "a row as a value")
+		}
+		if q.columns[i].e.typ == postgres.Unknown {
+			if err := c.coerceColumn(q, i, postgres.Text, -1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// query compiles any SELECT.
+func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
+	if s == nil {
+		return nil, c.refuse(-1, "this as a query")
+	}
+	if c.aliases > 20_000 {
+		return nil, fail("54001", "statement too complex")
+	}
+	if len(s.LockingClause) > 0 {
+		return nil, c.refuse(-1, "FOR UPDATE and its like")
+	}
+	if s.IntoClause != nil {
+		return nil, c.refuse(-1, "SELECT INTO")
+	}
+	before := len(c.ctes)
+	with := ""
+	if s.WithClause != nil {
+		if with, err = c.with(s.WithClause, outer); err != nil {
+			return nil, err
+		}
+		defer func() { c.ctes = c.ctes[:before] }()
+	}
+	switch {
+	case s.Op != pg.SetOperation_SETOP_NONE:
+		q, err = c.setOperation(s, outer)
+	case len(s.ValuesLists) > 0:
+		q, err = c.valuesQuery(s, outer)
+	default:
+		q, err = c.selectQuery(s, outer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if with != "" {
+		if q.with != "" {
+			return nil, c.refuse(-1, "WITH here")
+		}
+		q.with = with
+	}
+	return q, nil
+}
+
+func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
+	q := &query{c: c}
+	sc := &scope{outer: outer, forbids: "VALUES", noWin: "VALUES"}
+	for _, n := range s.ValuesLists {
+		row, err := c.exprs(n.GetList().Items, sc)
+		if err != nil {
+			return nil, err
+		}
+		if len(q.values) > 0 && len(row) != len(q.values[0]) {
+			return nil, c.fail(-1, "42601", "VALUES lists must all be the same length")
+		}
+		for _, e := range row {
+			q.use(e)
+		}
+		q.values = append(q.values, row)
+	}
+	for i := range q.values[0] {
+		var list []*expr
+		for _, row := range q.values {
+			list = append(list, row[i])
+		}
+		typ, err := commonType("VALUES", list)
+		if err != nil {
+			return nil, err
+		}
+		allUnknown := true
+		for _, e := range list {
+			allUnknown = allUnknown && e.typ == postgres.Unknown
+		}
+		mod := list[0].mod
+		for j, row := range q.values {
+			if !allUnknown {
+				if row[i], err = c.coerce(list[j], typ, -1, postgres.Implicit); err != nil {
+					return nil, err
+				}
+				if row[i].mod != mod && !(row[i].con && row[i].val == nil) {
+					mod = -1
+				}
+			}
+		}
+		e := *q.values[0][i]
+		e.mod, e.con, e.val = mod, false, nil
+		if !allUnknown {
+			e.typ = typ
+		}
+		if allUnknown {
+			e.param = 0
+		}
+		q.columns = append(q.columns, output{"column" + strconv.Itoa(i+1), &e})
+	}
+	q.one = len(q.values) == 1
+	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
+		if err := c.settleUnknown(q); err != nil {
+			return nil, err
+		}
+		return c.ordered(q, s, outer)
+	}
+	return q, nil
+}
+
+func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) {
+	l, err := c.query(s.Larg, outer)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.query(s.Rarg, outer)
+	if err != nil {
+		return nil, err
+	}
+	word := map[pg.SetOperation]string{pg.SetOperation_SETOP_UNION: "UNION", pg.SetOperation_SETOP_INTERSECT: "INTERSECT", pg.SetOperation_SETOP_EXCEPT: "EXCEPT"}[s.Op]
+	if len(l.columns) != len(r.columns) {
+		return nil, c.fail(-1, "42601", "each %s query must have the same number of columns", word)
+	}
+	if len(l.columns) == 0 {
+		return nil, c.refuse(-1, "a set operation without columns")
+	}
+	q := &query{c: c, operator: word, left: l, right: r, uses: append(slices.Clone(l.uses), r.uses...), volatile: l.volatile || r.volatile}
+	if s.All {
+		if q.operator += " ALL"; word != "UNION" {
+			return nil, c.refuse(-1, "%s ALL", word)
+		}
+	}
+	for i := range l.columns {
+		x, y := l.columns[i].e, r.columns[i].e
+		if x.row != nil || y.row != nil {
+			return nil, c.refuse(-1, "a row as a value")
+		}
+		typ, err := commonType(word, []*expr{x, y})
+		if err != nil {
+			return nil, err
+		}
+		if err := c.coerceColumn(l, i, typ, -1); err != nil {
+			return nil, err
+		}
+		if err := c.coerceColumn(r, i, typ, -1); err != nil {
+			return nil, err
+		}
+		if !s.All && !ordered(typ) {
+			return nil, c.fail(-1, "42883", "could not identify an equality operator for type %s", typeName(typ))
+		}
+		mod := int32(-1)
+		if x.mod == y.mod && x.typ == y.typ {
+			mod = x.mod
+		}
+		q.columns = append(q.columns, output{l.columns[i].name, &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
+	}
+	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
+		return c.ordered(q, s, outer)
+	}
+	return q, nil
+}
+
+// ordered puts ORDER BY and LIMIT around a query, by names and numbers of its columns.
+func (c *compiler) ordered(q *query, s *pg.SelectStmt, outer *scope) (*query, error) {
+	it := &item{alias: c.alias()}
+	out := &query{c: c, tables: c.subquery(q, it), uses: q.uses, volatile: q.volatile, one: q.one}
+	for i, o := range q.columns {
+		out.columns = append(out.columns, output{o.name, &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
+	}
+	for _, n := range s.SortClause {
+		b := n.GetSortBy()
+		i, err := c.ordinal(b.Node, out.columns, "ORDER BY")
+		if err != nil {
+			return nil, err
+		}
+		if i < 0 {
+			if r := b.Node.GetColumnRef(); r != nil && len(r.Fields) == 1 {
+				name := names(r.Fields)[0]
+				return nil, c.fail(r.Location, "42703", "column \"%s\" does not exist", name)
+			}
+			if s.Op == pg.SetOperation_SETOP_NONE {
+				return nil, c.refuse(-1, "ORDER BY an expression of VALUES")
+			}
+			e := fail("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+			e.Detail = "Only result column names can be used, not expressions or functions."
+			return nil, e
+		}
+		o, err := c.sortKey(b, out.columns[i].e)
+		if err != nil {
+			return nil, err
+		}
+		out.orders = append(out.orders, o)
+	}
+	return out, c.limits(out, s, outer)
+}
+
+// ordinal finds the column that ORDER BY or GROUP BY means by a number or a name; -1: none.
+func (c *compiler) ordinal(n *pg.Node, columns []output, clause string) (int, error) {
+	if a := n.GetAConst(); a != nil {
+		i, ok := a.Val.(*pg.A_Const_Ival)
+		if !ok {
+			return -1, c.fail(a.Location, "42601", "non-integer constant in %s", clause)
+		}
+		k := int(i.Ival.GetIval())
+		if k < 1 || k > len(columns) {
+			return -1, c.fail(a.Location, "42P10", "%s position %d is not in select list", clause, k)
+		}
+		return k - 1, nil
+	}
+	r := n.GetColumnRef()
+	if r == nil || len(r.Fields) != 1 || r.Fields[0].GetString_() == nil {
+		return -1, nil
+	}
+	name, found := names(r.Fields)[0], -1
+	for i, o := range columns {
+		if o.name == name {
+			if found >= 0 && columns[found].e.sql != o.e.sql {
+				return -1, c.fail(r.Location, "42702", "%s \"%s\" is ambiguous", clause, name)
+			}
+			if found < 0 {
+				found = i
+			}
+		}
+	}
+	return found, nil
+}
+
+// sortKey is one key of ORDER BY.
+func (c *compiler) sortKey(b *pg.SortBy, e *expr) (string, error) {
+	down := b.SortbyDir == pg.SortByDir_SORTBY_DESC
+	switch b.SortbyDir {
+	case pg.SortByDir_SORTBY_USING:
+		switch operatorName(b.UseOp) {
+		case "<":
+		case ">":
+			down = true
+		default:
+			return "", c.fail(b.Location, "42809", "operator %s is not a valid ordering operator", operatorName(b.UseOp))
+		}
+	}
+	if !ordered(e.typ) {
+		return "", e.fail("42883", "could not identify an ordering operator for type %s", typeName(e.typ))
+	}
+	first := down
+	switch b.SortbyNulls {
+	case pg.SortByNulls_SORTBY_NULLS_FIRST:
+		first = true
+	case pg.SortByNulls_SORTBY_NULLS_LAST:
+		first = false
+	}
+	sql := e.collated()
+	if e.fixed() {
+		sql = "(" + sql + "||'')" // a number would be a column's
+	}
+	if down {
+		sql += " DESC"
+	} else {
+		sql += " ASC"
+	}
+	if first {
+		return sql + " NULLS FIRST", nil
+	}
+	return sql + " NULLS LAST", nil
+}
+
+// limits adds LIMIT and OFFSET.
+func (c *compiler) limits(q *query, s *pg.SelectStmt, outer *scope) error {
+	if s.LimitOption == pg.LimitOption_LIMIT_OPTION_WITH_TIES {
+		return c.refuse(-1, "WITH TIES")
+	}
+	part := func(n *pg.Node, what, function string) (string, *expr, error) {
+		e, err := c.expr(n, &scope{forbids: what, noWin: what, outer: nil})
+		if err != nil {
+			return "", nil, err
+		}
+		if e, err = c.coerce(e, postgres.Int8, -1, postgres.Assignment); err != nil {
+			return "", nil, err
+		}
+		return `"` + function + `"(` + e.sql + ")", e, nil
+	}
+	if s.LimitCount == nil && s.LimitOffset == nil {
+		return nil
+	}
+	limit := "-1"
+	if s.LimitCount != nil && !s.LimitCount.GetAConst().GetIsnull() {
+		l, e, err := part(s.LimitCount, "LIMIT", "limit")
+		if err != nil {
+			return err
+		}
+		limit = l
+		if e.con && (e.val == int64(1) || e.val == int64(0)) {
+			q.one = true
+		}
+		q.volatile = q.volatile || e.volatile
+	}
+	q.limit = " LIMIT " + limit
+	if s.LimitOffset != nil {
+		o, e, err := part(s.LimitOffset, "OFFSET", "offset")
+		if err != nil {
+			return err
+		}
+		q.limit += " OFFSET " + o
+		q.volatile = q.volatile || e.volatile
+	}
+	return nil
+}
