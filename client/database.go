@@ -17,7 +17,7 @@ import (
 )
 
 // dialects are those that databases can be made with, the default first.
-var dialects = [...]string{wiredatabase.SQLite}
+var dialects = [...]string{wiredatabase.Postgres, wiredatabase.SQLite}
 
 // Dialects lists the dialects of SQL that a database can be made with, the default first.
 func Dialects() []string { return slices.Clone(dialects[:]) }

@@ -33,7 +33,8 @@ type Config struct {
 	Group     mesh.GroupID   `json:"group"`
 	S3        string         `json:"s3"`                 // host:port for S3
 	HTTP      string         `json:"http,omitempty"`     // host:port for browsers; "" none
-	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain, absolute: S3 and HTTP speak TLS
+	Postgres  string         `json:"postgres,omitempty"` // host:port for PostgreSQL's protocol; "" none
+	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain, absolute: all of them speak TLS
 	CertKey   string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
 	ACME      *ACME          `json:"acme,omitempty"`     // in the place of Cert
 	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
@@ -146,6 +147,9 @@ func (c Config) addresses() []address {
 	if c.HTTP != "" {
 		all = append(all, address{"http", "HTTP", c.HTTP})
 	}
+	if c.Postgres != "" {
+		all = append(all, address{"postgres", "Postgres", c.Postgres})
+	}
 	return append(all, address{"status", "status", c.Status})
 }
 
@@ -166,7 +170,7 @@ func (c Config) checkAddresses() error {
 		}
 		for _, other := range ports[port] {
 			if !apart(host, other.host) {
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s and %s cannot both listen on port %s", other.what, a.what, port), "give one of them another port with --s3, --http or --status")
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s and %s cannot both listen on port %s", other.what, a.what, port), "give one of them another port with --s3, --http, --postgres or --status")
 			}
 		}
 		ports[port] = append(ports[port], taken{a.what, host})

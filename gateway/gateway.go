@@ -25,6 +25,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/http"
+	"github.com/stratosmesh/stratos/gateway/postgres"
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
@@ -40,7 +41,8 @@ type Gateway struct {
 	keyring *client.Keyring
 	backend *s3.Backend
 	s3      *s3.Server
-	http    *http.Server // nil: none
+	http    *http.Server     // nil: none
+	sql     *postgres.Server // nil: none
 	sweeper *s3.Sweeper
 	status  net.Listener
 	access  *accessLog    // nil: none
@@ -108,8 +110,19 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	if err != nil {
 		return g, err
 	}
-	if g.s3, err = s3.New(l, g.backend, keys{g.keyring}, log, opts); err != nil || c.HTTP == "" {
+	if g.s3, err = s3.New(l, g.backend, keys{g.keyring}, log, opts); err != nil {
 		return g, err
+	}
+	if c.Postgres != "" {
+		if l, err = listen.open(address{"postgres", "Postgres", c.Postgres}, nil); err != nil {
+			return g, err
+		}
+		if g.sql, err = postgres.New(l, accessKeys{g.keyring}, databases{g.backend}, log, postgres.Options{TLS: secure, Registry: registry}); err != nil {
+			return g, err
+		}
+	}
+	if c.HTTP == "" {
+		return g, nil
 	}
 	if l, err = listen.open(address{"http", "HTTP", c.HTTP}, secure); err != nil {
 		return g, err
@@ -175,6 +188,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	)
 	if g.http != nil {
 		err = errors.Join(err, own.Go(g.http.Run))
+	}
+	if g.sql != nil {
+		err = errors.Join(err, own.Go(g.sql.Run))
 	}
 	return errors.Join(err, own.Wait())
 }
@@ -263,6 +279,9 @@ func (g *Gateway) Close() error {
 	}
 	if g.http != nil {
 		errs = append(errs, g.http.Close())
+	}
+	if g.sql != nil {
+		errs = append(errs, g.sql.Close())
 	}
 	if g.backend != nil {
 		errs = append(errs, g.backend.Close())

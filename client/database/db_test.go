@@ -210,7 +210,7 @@ func TestGas(t *testing.T) {
 			}
 		}
 	}
-	if got := (Program{}).limits(1<<20, 10_000_000); len(got) != 2 || got[0] != 4_294_304 || got[1] != 10_000_000 {
+	if got := limits(0, 1<<20, 10_000_000); len(got) != 2 || got[0] != 4_294_304 || got[1] != 10_000_000 {
 		t.Errorf("of a long program: %d", got)
 	}
 }

@@ -2,20 +2,12 @@ package database
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/stratosmesh/stratos/mesh"
-	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
-	"github.com/stratosmesh/stratos/protocol/sign"
-	"github.com/stratosmesh/stratos/protocol/signed"
-	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -37,10 +29,10 @@ const (
 	moreGas  = 10
 )
 
-// limits are what a program is tried with, one after the other.
-func (p Program) limits(bytes int, most uint64) (all []uint64) {
-	if p.Gas > 0 {
-		return []uint64{p.Gas}
+// limits are what a program is tried with, one after the other, unless gas says it.
+func limits(gas uint64, bytes int, most uint64) (all []uint64) {
+	if gas > 0 {
+		return []uint64{gas}
 	}
 	for g := smallGas + byteGas*uint64(bytes); g < most; g *= moreGas {
 		all = append(all, g)
@@ -70,51 +62,11 @@ func (d *DB) Exec(ctx context.Context, p Program) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.ID == (ID{}) {
-		rand.Read(p.ID[:])
-	}
-	bytes := 0
-	for _, s := range statements {
-		bytes += proto.Size(s)
-	}
-	limits := p.limits(bytes, d.opts.ExecGas)
-	for n, gas := range limits {
-		o, err := d.attempt(ctx, p.ID, p.ID.attempt(n), gas, statements)
-		var failed *Error
-		if n == len(limits)-1 || !errors.As(err, &failed) || failed.Code != wiredatabase.CodeNoGas {
-			return o, err
-		}
-	}
-	return nil, nil // there is a last limit
-}
-
-// attempt runs a program under an id of its own, which follows from the one that the caller knows.
-func (d *DB) attempt(ctx context.Context, known, id ID, gas uint64, statements []*wirepb.Statement) (*Outcome, error) {
-	end := time.Now().Add(d.opts.ExecTime)
-	e := &wirepb.Envelope{Database: d.id[:], Id: id[:], NotAfterMs: end.UnixMilli(), GasLimit: gas, Statements: statements}
-	s := d.sign(sign.Envelope, e)
-	tx := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_ENVELOPE, Messages: []*wirepb.Signed{s}}
-	if n := len(wire.Encode(tx)); len(s.Body) > signed.MaxBody || n > wiredatabase.MaxTx {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the program has %d bytes, at most %d", len(s.Body), signed.MaxBody), "divide it")
-	}
-	ctx, cancel := context.WithDeadline(ctx, end.Add(lastWait))
-	defer cancel()
-	x := &execution{db: d, tx: tx, end: end}
-	need := d.cell.Faults() + 1
-	poll := &poll{db: d, question: wiredatabase.Question(s.Body), start: 1, need: need}
-	poll.ask = func(ctx context.Context, i int, _ int64) (*answer, error) { return x.ask(ctx, i, poll.question) }
-	agreed, err := poll.run(ctx)
-	switch {
-	case err == nil:
-		return d.outcome(agreed, statements, need)
-	case mesh.KindOf(err) == mesh.Conflict && time.Now().After(end):
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the cell did not take the program before its time was over; nothing of it happened"), "run it again")
-	case decided(err):
+	o, height, err := d.Run(ctx, p.ID, p.Gas, Request{Statements: statements})
+	if err != nil {
 		return nil, err
-	case !x.reached.Load():
-		return nil, mesh.Errorf(mesh.Unavailable, "no replica was reached, and nothing happened: %w", err)
 	}
-	return nil, &UnknownError{ID: known, NotAfter: end, Err: err}
+	return outcomeOf(o, statements, height)
 }
 
 // An execution is a program on its way.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
-	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A poll asks members of a cell one question until they decide it: by so many equal answers, or so many equal refusals that one of
@@ -216,28 +215,4 @@ func (d *DB) agreed(question [32]byte, a *answer, honest bool) {
 	if honest {
 		d.judge(question, a)
 	}
-}
-
-// outcome turns answers that agree into what the caller gets: an Outcome, or an Error with the text that enough of them say.
-func (d *DB) outcome(agreed []*answer, all []*wirepb.Statement, need int) (*Outcome, error) {
-	o := agreed[0].outcome
-	if o.Code == "" {
-		return outcomeOf(o, agreed[0].body.Height), nil
-	}
-	e := &Error{Code: o.Code, Statement: int(o.Failed)}
-	if e.Statement < len(all) {
-		e.SQL = all[e.Statement].Sql
-	}
-	for _, a := range agreed { // texts are not signed with the outcome: what one says alone may be a lie
-		same := 0
-		for _, b := range agreed {
-			if a.outcome.Text == b.outcome.Text && a.outcome.Hint == b.outcome.Hint {
-				same++
-			}
-		}
-		if same >= need {
-			e.Text, e.Hint = a.outcome.Text, a.outcome.Hint
-		}
-	}
-	return nil, e
 }

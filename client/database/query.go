@@ -4,8 +4,9 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stratosmesh/stratos/mesh"
-	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -14,7 +15,8 @@ func (d *DB) query(q *wirepb.DatabaseQuery, question [32]byte) func(context.Cont
 	return func(ctx context.Context, i int, floor int64) (*answer, error) {
 		ctx, cancel := context.WithTimeout(ctx, attemptTime)
 		defer cancel()
-		m := &wirepb.DatabaseQuery{Database: q.Database, Statements: q.Statements, GasLimit: q.GasLimit, MinHeight: floor}
+		m := proto.Clone(q).(*wirepb.DatabaseQuery)
+		m.MinHeight = floor
 		r := new(wirepb.DatabaseReply)
 		if err := d.admitted(ctx, i, wirepb.CellQueryPath, m, r); err != nil {
 			return nil, err
@@ -50,7 +52,8 @@ func ParseLevel(s string) (Level, error) {
 	return 0, mesh.Errorf(mesh.Invalid, "there is no level %.20q: fast, default or ordered", s)
 }
 
-// Query asks for what statements give that only read, at a level. All see the same height. An error of SQL is an *Error.
+// Query asks for what statements give that only read, at a level. All see the same height, and the time that it is here. An error of
+// SQL is an *Error.
 func (d *DB) Query(ctx context.Context, l Level, all ...Statement) (*Outcome, error) {
 	if l == Ordered {
 		return d.Exec(ctx, Program{Statements: all})
@@ -59,20 +62,9 @@ func (d *DB) Query(ctx context.Context, l Level, all ...Statement) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.opts.QueryTime)
-		defer cancel()
-	}
-	q := &wirepb.DatabaseQuery{Database: d.id[:], Statements: statements, GasLimit: d.opts.QueryGas}
-	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1}
-	if l == Fast {
-		p.need = 1
-	}
-	p.start, p.ask = p.need, d.query(q, p.question)
-	agreed, err := p.run(ctx)
+	o, height, err := d.Ask(ctx, l, Request{Statements: statements, View: NewView()})
 	if err != nil {
 		return nil, err
 	}
-	return d.outcome(agreed, statements, p.need)
+	return outcomeOf(o, statements, height)
 }

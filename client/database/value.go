@@ -101,7 +101,15 @@ func decodeValue(v *wirepb.Value) any {
 	return nil
 }
 
-func outcomeOf(o *wirepb.Outcome, height int64) *Outcome {
+// outcomeOf is an outcome as callers get it, or the *Error that it says.
+func outcomeOf(o *wirepb.Outcome, all []*wirepb.Statement, height int64) (*Outcome, error) {
+	if o.Code != "" {
+		e := &Error{Code: o.Code, Text: o.Text, Hint: o.Hint, Statement: int(o.Failed)}
+		if e.Statement < len(all) {
+			e.SQL = all[e.Statement].Sql
+		}
+		return nil, e
+	}
 	out := &Outcome{Usage: usageOf(o.Usage), Height: height}
 	for _, r := range o.Results {
 		res := Result{Changed: r.Changed, LastRowID: r.LastRowId}
@@ -117,5 +125,5 @@ func outcomeOf(o *wirepb.Outcome, height int64) *Outcome {
 		}
 		out.Results = append(out.Results, res)
 	}
-	return out
+	return out, nil
 }

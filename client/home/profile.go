@@ -33,6 +33,8 @@ type Gateway struct {
 	Key  mesh.PublicKey `json:"key"`
 	S3   string         `json:"s3"`             // URL
 	HTTP string         `json:"http,omitempty"` // URL
+	// Postgres is a URL without a user: postgres://HOST:PORT.
+	Postgres string `json:"postgres,omitempty"`
 	// Domain is that whose sub-domains name buckets; "" none.
 	Domain string `json:"domain,omitempty"`
 }
@@ -61,6 +63,7 @@ func (g Gateway) Site(bucket string) string {
 type Endpoints struct {
 	S3       string `json:"s3,omitempty"`       // of the first gateway
 	HTTP     string `json:"http,omitempty"`     // of the first gateway, for browsers
+	Postgres string `json:"postgres,omitempty"` // of the first gateway, for databases
 	Status   string `json:"status,omitempty"`   // of the first authority: status pages
 	REST     string `json:"rest,omitempty"`     // Cosmos REST
 	Eth      string `json:"eth,omitempty"`      // Ethereum JSON-RPC

@@ -28,7 +28,7 @@ import (
 )
 
 func newGatewayCommand(e *env) *cobra.Command {
-	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 for tools that people have, HTTP for browsers", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 and Postgres for tools that people have, HTTP for browsers", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(newGatewayInitCommand(e), newGatewayRunCommand(e), newGatewayListCommand(e), newGatewayRemoveCommand(e))
 	return cmd
 }
@@ -86,8 +86,12 @@ func (e *env) showListening(c gateway.Config) error {
 		Name   string `json:"name"`
 		S3     string `json:"s3"`
 		HTTP   string `json:"http,omitempty"`
+		SQL    string `json:"postgres,omitempty"`
 		Status string `json:"status"`
-	}{c.Name, scheme(c) + c.S3, "", "http://" + c.Status}
+	}{c.Name, scheme(c) + c.S3, "", "", "http://" + c.Status}
+	if c.Postgres != "" {
+		v.SQL = "postgres://" + c.Postgres
+	}
 	if c.HTTP != "" {
 		v.HTTP = scheme(c) + c.HTTP
 	}
@@ -97,6 +101,9 @@ func (e *env) showListening(c gateway.Config) error {
 		fmt.Fprintf(t, "S3\t%s\n", v.S3)
 		if v.HTTP != "" {
 			fmt.Fprintf(t, "HTTP\t%s\n", v.HTTP)
+		}
+		if v.SQL != "" {
+			fmt.Fprintf(t, "Postgres\t%s\n", v.SQL)
 		}
 		fmt.Fprintf(t, "Status\t%s\n", v.Status)
 		t.Flush() // into memory
@@ -116,6 +123,7 @@ type newGateway struct {
 	acme      gateway.ACME
 	byACME    bool
 	s3, http  string // URLs to publish; "" as they come from the settings
+	postgres  string // HOST:PORT to publish
 	dir       string
 	acmeFlags bool // such were given
 }
@@ -146,6 +154,8 @@ must behind a proxy that speaks TLS.`,
 	f.StringVar(&c.Name, "name", "gateway", "what its logs and the profile call it")
 	f.StringVar(&c.S3, "s3", "127.0.0.1:26290", "HOST:PORT for S3")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:26291", "HOST:PORT for browsers: public buckets, sites and shares; empty for none")
+	f.StringVar(&c.Postgres, "postgres", "127.0.0.1:26293", "HOST:PORT for PostgreSQL's clients; empty for none")
+	f.StringVar(&n.postgres, "public-postgres", "", "HOST:PORT at which PostgreSQL's clients reach it")
 	f.StringVar(&n.s3, "public-s3", "", "URL at which clients reach it for S3")
 	f.StringVar(&n.http, "public-http", "", "URL at which browsers reach it")
 	f.StringVar(&c.Cert, "cert", "", "PEM file of a certificate chain, so that both speak TLS; it is read again when it changes")
@@ -219,6 +229,9 @@ func (e *env) initGateway(n newGateway) error {
 		if g.HTTP != "" {
 			fmt.Fprintf(t, "HTTP\t%s\n", g.HTTP)
 		}
+		if g.Postgres != "" {
+			fmt.Fprintf(t, "Postgres\t%s\n", g.Postgres)
+		}
 		if site := g.Site("BUCKET"); site != "" {
 			fmt.Fprintf(t, "Sites\t%s\n", site)
 		}
@@ -239,7 +252,22 @@ func (n newGateway) published(c gateway.Config) (g home.Gateway, err error) {
 	case n.http != "":
 		err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "--public-http is for a gateway that serves browsers"), "add --http HOST:PORT")
 	}
-	return g, err
+	if err != nil || c.Postgres == "" {
+		return g, err
+	}
+	at := n.postgres
+	if at == "" {
+		u, err := publish("--public-postgres", "", c.Postgres, c)
+		if err != nil {
+			return g, err
+		}
+		_, at, _ = strings.Cut(u, "://")
+	}
+	if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {
+		return g, mesh.WithHint(mesh.Errorf(mesh.Invalid, "--public-postgres %q is no HOST:PORT", at), "write it as db.example.org:5432")
+	}
+	g.Postgres = "postgres://" + at
+	return g, nil
 }
 
 // publish returns the URL at which clients reach what listens at an address.
@@ -345,7 +373,7 @@ func (e *env) removeGateway(name string) error {
 	}
 	p.Gateways = slices.DeleteFunc(p.Gateways, func(x home.Gateway) bool { return x.Key == g.Key })
 	if p.Endpoints.S3 == g.S3 {
-		p.Endpoints.S3, p.Endpoints.HTTP = "", ""
+		p.Endpoints.S3, p.Endpoints.HTTP, p.Endpoints.Postgres = "", "", ""
 	}
 	all, err := readGrants(h)
 	if err != nil {

@@ -222,7 +222,7 @@ func (e *env) summary(ctx context.Context, st *devnet.Status) error {
 		fmt.Fprintf(w, "Stratos is up (%s).\n\n", (time.Duration(st.TookMS) * time.Millisecond).Round(100*time.Millisecond))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, u := range []struct{ what, url string }{
-			{"S3", st.Endpoints.S3}, {"HTTP", st.Endpoints.HTTP}, {"Sites", home.Gateway{HTTP: st.Endpoints.HTTP}.Site("BUCKET")}, {"Status pages", st.Endpoints.Status}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
+			{"S3", st.Endpoints.S3}, {"HTTP", st.Endpoints.HTTP}, {"Sites", home.Gateway{HTTP: st.Endpoints.HTTP}.Site("BUCKET")}, {"Postgres", st.Endpoints.Postgres}, {"Status pages", st.Endpoints.Status}, {"Ethereum JSON-RPC", st.Endpoints.Eth}, {"Cosmos REST", st.Endpoints.REST}, {"CometBFT RPC", st.Endpoints.CometBFT},
 		} {
 			if u.url != "" {
 				fmt.Fprintf(t, "%s\t%s\n", u.what, u.url)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -63,20 +64,16 @@ var states = map[mesh.Kind]string{
 	mesh.Internal:    "XX000",
 }
 
-// An unknown outcome is one of which nobody could tell whether it happened.
-type unknown interface{ Unknown() bool }
-
 // errorOf tells an error of whatever kind.
 func errorOf(err error) *sqlError {
 	var e *sqlError
 	var value *sqlstate.Error
-	var who unknown
 	switch {
 	case errors.As(err, &e):
 		return e
 	case errors.As(err, &value):
 		return &sqlError{code: value.Code, text: value.Text, detail: value.Detail, note: value.Hint}
-	case errors.As(err, &who) && who.Unknown():
+	case database.Unknown(err):
 		return newError("08007", "%v", err).hint("%s", mesh.HintOf(err)) // transaction_resolution_unknown
 	case errors.Is(err, context.DeadlineExceeded):
 		return newError("57014", "canceling statement due to statement timeout")

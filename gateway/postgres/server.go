@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 )
@@ -25,7 +24,6 @@ import (
 type Key struct {
 	Name   string
 	Secret string
-	Access *client.Access
 }
 
 // Keys opens access keys by name. NotFound or Denied when there is none of a name for this gateway.

@@ -48,8 +48,8 @@ func (t *transaction) program(set *wirepb.Settings, more ...*wirepb.Statement) P
 func (t *transaction) run(ctx context.Context, db Database, level Level, set *wirepb.Settings, st *wirepb.Statement, reads bool) (*wirepb.Result, *sqlError) {
 	var o *wirepb.Outcome
 	var err error
-	wrote := !reads
-	if reads && !t.written {
+	wrote := !reads || level == Ordered // what is on the log when the transaction is
+	if !wrote && !t.written {
 		p := Program{Statements: []*wirepb.Statement{st}, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed}}
 		if t.steady {
 			p = t.program(set, st)
@@ -58,9 +58,10 @@ func (t *transaction) run(ctx context.Context, db Database, level Level, set *wi
 			o, err = db.Query(ctx, level, p)
 		}
 		wrote = err == nil && o.Code == readOnlyCode
+		reads = !wrote
 	}
 	if wrote || t.written {
-		if t.readOnly && wrote {
+		if t.readOnly && !reads {
 			return nil, newError(readOnlyCode, "cannot execute %s in a read-only transaction", verb(st.Sql))
 		}
 		o, err = db.Try(ctx, Fast, t.program(set, st)) // the log looks at what it says

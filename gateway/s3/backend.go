@@ -270,6 +270,15 @@ func (b *Backend) session(ctx context.Context, id string) (*session, error) {
 	return b.open(id, k.Access)
 }
 
+// Client returns the client of an access key, which others use too. Call leave when it is not needed any more.
+func (b *Backend) Client(ctx context.Context, id string) (c *client.Client, leave func(), err error) {
+	s, err := b.session(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.client, func() { b.leave(s) }, nil
+}
+
 // known is session for one that is at work; nil when it is not.
 func (b *Backend) known(id string) *session {
 	b.mu.Lock()

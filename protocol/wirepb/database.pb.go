@@ -1524,7 +1524,7 @@ type DatabaseQuery struct {
 	View          *View                  `protobuf:"bytes,10,opt,name=view,proto3" json:"view,omitempty"`                            // time and seed; default: of the newest block that touched the database
 	Tentative     bool                   `protobuf:"varint,11,opt,name=tentative,proto3" json:"tentative,omitempty"`                 // they may write, and all is undone. Results whose digests the view has are checked, and left out
 	Settings      *Settings              `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
-	Describe      bool                   `protobuf:"varint,6,opt,name=describe,proto3" json:"describe,omitempty"` // do not run: results have columns and the types of parameters only
+	Describe      bool                   `protobuf:"varint,6,opt,name=describe,proto3" json:"describe,omitempty"` // do not run the last: its result has columns and the types of parameters only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

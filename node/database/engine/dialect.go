@@ -99,7 +99,7 @@ func (a *attempt) translated(i int, readOnly bool) (ok bool, err error) {
 			c.translations[k] = t
 		}
 	}
-	if a.plan.p.Describe {
+	if a.described(i) {
 		a.result = append(a.result, &wirepb.Result{Columns: t.Columns, ParameterTypes: t.Parameters})
 		return true, nil
 	}

@@ -27,7 +27,7 @@ type Program struct {
 	View *wirepb.View
 	// Settings are of the session, for a dialect.
 	Settings *wirepb.Settings
-	// Describe asks for columns and types of parameters only; nothing runs. It is for questions.
+	// Describe asks for the columns and the types of parameters of the last statement, which does not run. It is for questions.
 	Describe bool
 }
 
@@ -309,11 +309,16 @@ func (a *attempt) sqlite(i int, sql string, sch *schema, cost uint64, readOnly b
 			return false, err
 		}
 	}
-	if a.plan.p.Describe {
+	if a.described(i) {
 		a.result = append(a.result, &wirepb.Result{Columns: s.columns(), ParameterTypes: make([]uint32, s.parameters())})
 		return true, nil
 	}
 	return a.execute(i, s, args, t)
+}
+
+// described tells whether a statement is not run, but described.
+func (a *attempt) described(i int) bool {
+	return a.plan.p.Describe && i == len(a.plan.p.Statements)-1
 }
 
 func (a *attempt) compileError(i int, s *statement, rc int) error {

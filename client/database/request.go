@@ -1,0 +1,132 @@
+package database
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/mesh"
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/wire"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A Request is statements as a cell is sent them, for who translates another protocol. See wirepb.DatabaseQuery and wirepb.Envelope.
+type Request struct {
+	Statements []*wirepb.Statement
+	Settings   *wirepb.Settings
+	View       *wirepb.View
+	Describe   bool // the last statement
+	Tentative  bool // it may write, and all is undone
+}
+
+// NewView begins a view: with the time that it is, and a seed of its own.
+func NewView() *wirepb.View {
+	v := &wirepb.View{TimeMs: time.Now().UnixMilli(), Seed: make([]byte, 32)}
+	rand.Read(v.Seed)
+	return v
+}
+
+// Ask asks for what a request gives of which nothing stays, at a level, and of which height that is. An error of SQL is an outcome with
+// a code. Ordered is Default here.
+func (d *DB) Ask(ctx context.Context, l Level, r Request) (*wirepb.Outcome, int64, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.opts.QueryTime)
+		defer cancel()
+	}
+	q := &wirepb.DatabaseQuery{Database: d.id[:], Statements: r.Statements, GasLimit: d.opts.QueryGas, Settings: r.Settings, View: r.View, Describe: r.Describe, Tentative: r.Tentative}
+	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1}
+	if l == Fast {
+		p.need = 1
+	}
+	p.start, p.ask = p.need, d.query(q, p.question)
+	agreed, err := p.run(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return said(agreed, p.need), agreed[0].body.Height, nil
+}
+
+// Run runs a request on the log, and tells in which block; see Exec. An error of SQL is an outcome with a code.
+func (d *DB) Run(ctx context.Context, id ID, gas uint64, r Request) (*wirepb.Outcome, int64, error) {
+	if id == (ID{}) {
+		rand.Read(id[:])
+	}
+	bytes := 0
+	for _, s := range r.Statements {
+		bytes += proto.Size(s)
+	}
+	for n, limit := range limits(gas, bytes, d.opts.ExecGas) {
+		o, height, err := d.attempt(ctx, id, id.attempt(n), limit, r)
+		if err != nil || o.Code != wiredatabase.CodeNoGas || limit == d.opts.ExecGas || gas > 0 {
+			return o, height, err
+		}
+	}
+	return nil, 0, mesh.Errorf(mesh.Internal, "a program without a limit") // there is a last one
+}
+
+// attempt runs a request under an id of its own, which follows from the one that the caller knows.
+func (d *DB) attempt(ctx context.Context, known, id ID, gas uint64, r Request) (*wirepb.Outcome, int64, error) {
+	end := time.Now().Add(d.opts.ExecTime)
+	e := &wirepb.Envelope{Database: d.id[:], Id: id[:], NotAfterMs: end.UnixMilli(), GasLimit: gas, Statements: r.Statements, Settings: r.Settings, View: r.View}
+	s := d.sign(sign.Envelope, e)
+	tx := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_ENVELOPE, Messages: []*wirepb.Signed{s}}
+	if n := len(wire.Encode(tx)); len(s.Body) > signed.MaxBody || n > wiredatabase.MaxTx {
+		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the program has %d bytes, at most %d", len(s.Body), signed.MaxBody), "divide it")
+	}
+	ctx, cancel := context.WithDeadline(ctx, end.Add(lastWait))
+	defer cancel()
+	x := &execution{db: d, tx: tx, end: end}
+	poll := &poll{db: d, question: wiredatabase.Question(s.Body), start: 1, need: d.cell.Faults() + 1}
+	poll.ask = func(ctx context.Context, i int, _ int64) (*answer, error) { return x.ask(ctx, i, poll.question) }
+	agreed, err := poll.run(ctx)
+	switch {
+	case err == nil:
+		return said(agreed, poll.need), agreed[0].body.Height, nil
+	case mesh.KindOf(err) == mesh.Conflict && time.Now().After(end):
+		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the cell did not take the program before its time was over; nothing of it happened"), "run it again")
+	case decided(err):
+		return nil, 0, err
+	case !x.reached.Load():
+		return nil, 0, mesh.Errorf(mesh.Unavailable, "no replica was reached, and nothing happened: %w", err)
+	}
+	return nil, 0, &UnknownError{ID: known, NotAfter: end, Err: err}
+}
+
+// said is the outcome that answers agree on. Texts are not signed with it, so that what one says alone may be a lie: there are those
+// that enough of them say.
+func said(agreed []*answer, need int) *wirepb.Outcome {
+	o := agreed[0].outcome
+	if o.Code == "" {
+		return o
+	}
+	texts := func(o *wirepb.Outcome) *wirepb.Outcome {
+		return &wirepb.Outcome{Text: o.Text, Hint: o.Hint, Position: o.Position, Detail: o.Detail, Table: o.Table, Column: o.Column, Constraint: o.Constraint}
+	}
+	out := &wirepb.Outcome{Code: o.Code, Failed: o.Failed, Usage: o.Usage}
+	for _, a := range agreed {
+		own, same := texts(a.outcome), 0
+		for _, b := range agreed {
+			if proto.Equal(own, texts(b.outcome)) {
+				same++
+			}
+		}
+		if same >= need {
+			proto.Merge(out, own)
+			break
+		}
+	}
+	return out
+}
+
+// Unknown tells whether err leaves open what became of a program.
+func Unknown(err error) bool {
+	var e *UnknownError
+	return errors.As(err, &e)
+}
