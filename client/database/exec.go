@@ -22,7 +22,8 @@ import (
 // A Program is statements that are run in order, all or none.
 type Program struct {
 	Statements []Statement
-	// ID names it: it is applied once, however often it is sent under one session. Zero: one is drawn.
+	// ID names it: it is applied once, however often it is sent under one session within ten minutes, after which the cell forgets it.
+	// Zero: one is drawn.
 	ID ID
 	// Gas is the most that it may take, which it takes of its block whether it needs it or not. Default: a little, and ten times as
 	// much again, up to Options.ExecGas, when that did not suffice: then nothing of it has happened.
@@ -78,14 +79,13 @@ func (d *DB) Exec(ctx context.Context, p Program) (*Outcome, error) {
 		bytes += proto.Size(s)
 	}
 	limits := p.limits(bytes, d.opts.ExecGas)
-	for n, gas := range limits {
-		o, err := d.attempt(ctx, p.ID, p.ID.attempt(n), gas, statements)
+	for n := 0; ; n++ {
+		o, err := d.attempt(ctx, p.ID, p.ID.attempt(n), limits[n], statements)
 		var failed *Error
 		if n == len(limits)-1 || !errors.As(err, &failed) || failed.Code != wiredatabase.CodeNoGas {
 			return o, err
 		}
 	}
-	return nil, nil // there is a last limit
 }
 
 // attempt runs a program under an id of its own, which follows from the one that the caller knows.
