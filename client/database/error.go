@@ -33,7 +33,7 @@ func (e *Error) Unwrap() error {
 }
 
 // An UnknownError says that nobody could tell whether a program was applied; its kind is Unavailable. Whoever runs the program again
-// with the same id, under the same session, learns it: a program is applied once.
+// with the same id, under the same session and within ten minutes, learns it: a program is applied once.
 type UnknownError struct {
 	ID       ID
 	NotAfter time.Time // it is not applied after that, in the time of the cell's blocks
@@ -46,7 +46,7 @@ func (e *UnknownError) Error() string {
 
 // Unwrap gives the error its kind and its hint.
 func (e *UnknownError) Unwrap() error {
-	hint := fmt.Sprintf("run it again with the same id, %s: it is applied once", e.ID)
+	hint := fmt.Sprintf("run it again within ten minutes, with the same id, %s: it is applied once", e.ID)
 	return &mesh.Error{Kind: mesh.Unavailable, Text: e.Error(), Hint: hint}
 }
 

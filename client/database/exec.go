@@ -14,7 +14,8 @@ import (
 // A Program is statements that are run in order, all or none.
 type Program struct {
 	Statements []Statement
-	// ID names it: it is applied once, however often it is sent under one session. Zero: one is drawn.
+	// ID names it: it is applied once, however often it is sent under one session within ten minutes, after which the cell forgets it.
+	// Zero: one is drawn.
 	ID ID
 	// Gas is the most that it may take, which it takes of its block whether it needs it or not. Default: a little, and ten times as
 	// much again, up to Options.ExecGas, when that did not suffice: then nothing of it has happened.

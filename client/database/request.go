@@ -62,13 +62,13 @@ func (d *DB) Run(ctx context.Context, id ID, gas uint64, r Request) (*wirepb.Out
 	for _, s := range r.Statements {
 		bytes += proto.Size(s)
 	}
-	for n, limit := range limits(gas, bytes, d.opts.ExecGas) {
-		o, height, err := d.attempt(ctx, id, id.attempt(n), limit, r)
-		if err != nil || o.Code != wiredatabase.CodeNoGas || limit == d.opts.ExecGas || gas > 0 {
+	all := limits(gas, bytes, d.opts.ExecGas)
+	for n := 0; ; n++ {
+		o, height, err := d.attempt(ctx, id, id.attempt(n), all[n], r)
+		if n == len(all)-1 || err != nil || o.Code != wiredatabase.CodeNoGas {
 			return o, height, err
 		}
 	}
-	return nil, 0, mesh.Errorf(mesh.Internal, "a program without a limit") // there is a last one
 }
 
 // attempt runs a request under an id of its own, which follows from the one that the caller knows.

@@ -88,7 +88,7 @@ what stands in single quotes, a text.`,
 	cmd.Flags().StringVar(&level, "level", "default", "of statements that only read: fast, default or ordered")
 	cmd.Flags().StringVar(&file, "file", "", "file with the statements")
 	cmd.Flags().StringArrayVar(&params, "param", nil, "parameter of the statement, in order; may be given more than once")
-	cmd.Flags().StringVar(&id, "id", "", "of a program that was sent before and of which nobody knows what became: it is run once")
+	cmd.Flags().StringVar(&id, "id", "", "of a program that was sent less than ten minutes ago and of which nobody knows what became: it is run once")
 	return cmd
 }
 
@@ -170,7 +170,7 @@ func explained(err error, statements int) error {
 	var failed *database.Error
 	var unknown *database.UnknownError
 	if errors.As(err, &unknown) {
-		return mesh.WithHint(err, "run the same again with --id %s: it is applied once", unknown.ID)
+		return mesh.WithHint(err, "run the same again within ten minutes, with --id %s: it is applied once", unknown.ID)
 	}
 	if !errors.As(err, &failed) || statements < 2 || failed.SQL == "" {
 		return err

@@ -159,7 +159,7 @@ func (s *step) draw(faults uint32, id []byte) ([]byte, *statepb.Cell, error) {
 	})
 	want := database.Replicas(faults)
 	if len(seen) < want {
-		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d operators have a node for databases online with room for a cell, %d are needed to stand %d faults", len(seen), want, faults),
+		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "%d operators have a node for databases online with room for a cell, %d are needed to stand %d faults", len(seen), want, faults),
 			"look at 'stratos node status'")
 	}
 	lots := &draw{seed: sha256.Sum256(append(append([]byte("stratos-cell-draw-v1\x00"), s.hash...), id...))}

@@ -79,7 +79,7 @@ func TestDatabases(t *testing.T) {
 	bobAccount := w.person("bob", oz)
 	bob := w.session(bobAccount, "bob")
 	w.online(w.nodes[:3]...)
-	w.refused(mesh.Unavailable, alice.createDatabase("shop", 1))
+	w.refused(mesh.Exhausted, alice.createDatabase("shop", 1))
 	w.online(w.nodes[3:]...)
 
 	poor := w.chain(newPerson(t, "poor"), "poor", nil)
@@ -88,7 +88,7 @@ func TestDatabases(t *testing.T) {
 	}
 	w.refused(mesh.Invalid, alice.createDatabase("shop", 0))
 	w.refused(mesh.Invalid, alice.createDatabase("shop", 5))
-	w.refused(mesh.Unavailable, alice.createDatabase("shop", 3)) // ten operators
+	w.refused(mesh.Exhausted, alice.createDatabase("shop", 3)) // ten operators
 	w.refused(mesh.Denied, poor.createDatabase("shop", 1))
 	w.ok(alice.createDatabase("shop", 1))
 	w.refused(mesh.Conflict, alice.createDatabase("shop", 1))
@@ -238,7 +238,7 @@ func TestCellsAreDrawn(t *testing.T) {
 		}
 		name := fmt.Sprint("db-", i)
 		r := w.blockOf(owner.createDatabase(name, 1))
-		if r.Kind == uint32(mesh.Unavailable)+1 {
+		if r.Kind == uint32(mesh.Exhausted)+1 {
 			break
 		}
 		if r.Kind != 0 {

@@ -232,3 +232,20 @@ func TestRevocation(t *testing.T) {
 	}
 	r.must(u.send(u.envelope(r.next(), "SELECT 1")))
 }
+
+// A question that finds a damaged file ends the replica; nothing else that a question meets does.
+func TestIntact(t *testing.T) {
+	r := newRig(newWorld(t, 4, 1), 0, Rules{})
+	s := &Replica{app: r.app}
+	for _, kind := range []mesh.Kind{mesh.NotFound, mesh.Exhausted, mesh.Unavailable, mesh.Internal} {
+		if err := s.intact(mesh.Errorf(kind, "no")); mesh.KindOf(err) != kind || r.app.failure() != nil {
+			t.Errorf("%s: %v ends it", kind, err)
+		}
+	}
+	if err := s.intact(nil); err != nil || r.app.failure() != nil {
+		t.Errorf("nothing: %v ends it", err)
+	}
+	if err := s.intact(mesh.Errorf(mesh.Corrupt, "damaged")); mesh.KindOf(err) != mesh.Corrupt || r.app.failure() == nil {
+		t.Errorf("damage: %v does not", err)
+	}
+}
