@@ -683,6 +683,9 @@ func (g *generator) wrong() string {
 	case 5:
 		return "SELECT nosuch FROM " + from
 	case 6:
+		if a == "numeric" || b == "numeric" { // of 10 and 10.00 either may be shown
+			a = "int4"
+		}
 		return "SELECT " + g.literal(a) + " UNION SELECT " + g.literal(b)
 	}
 	return "SELECT 1 FROM " + from + " WHERE " + g.expr(a, sc, 1) + " IN (" + g.expr(b, sc, 1) + ", " + g.literal(a) + ")"

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/protocol/postgres"
 )
@@ -37,6 +38,16 @@ type query struct {
 type output struct {
 	name string
 	e    *expr
+	node *pg.Node // in a select list, of what it is made; nil: a column of a table
+}
+
+// same tells whether two outputs are the same expression, as it was written.
+func (o output) same(p output) bool {
+	column := func(n *pg.Node) bool { return n == nil || n.GetColumnRef() != nil }
+	if o.e.sql != p.e.sql || column(o.node) != column(p.node) {
+		return false
+	}
+	return column(o.node) || proto.Equal(unplaced(o.node), unplaced(p.node))
 }
 
 func outputName(i int) string { return "k" + strconv.Itoa(i+1) }
@@ -191,7 +202,7 @@ func (c *compiler) around(q *query, i int, to oid, mod int32) error {
 			}
 			e = *x
 		}
-		out.columns = append(out.columns, output{o.name, &e})
+		out.columns = append(out.columns, output{name: o.name, e: &e})
 	}
 	*q = out
 	return nil
@@ -302,7 +313,7 @@ func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 		if allUnknown {
 			e.param = 0
 		}
-		q.columns = append(q.columns, output{"column" + strconv.Itoa(i+1), &e})
+		q.columns = append(q.columns, output{name: "column" + strconv.Itoa(i+1), e: &e})
 	}
 	q.one = len(q.values) == 1
 	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
@@ -358,7 +369,7 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 		if x.mod == y.mod && x.typ == y.typ {
 			mod = x.mod
 		}
-		q.columns = append(q.columns, output{l.columns[i].name, &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
+		q.columns = append(q.columns, output{name: l.columns[i].name, e: &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
 	}
 	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
 		return c.ordered(q, s, outer)
@@ -371,7 +382,7 @@ func (c *compiler) ordered(q *query, s *pg.SelectStmt, outer *scope) (*query, er
 	it := &item{alias: c.alias()}
 	out := &query{c: c, tables: c.subquery(q, it), uses: q.uses, volatile: q.volatile, one: q.one}
 	for i, o := range q.columns {
-		out.columns = append(out.columns, output{o.name, &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
+		out.columns = append(out.columns, output{name: o.name, e: &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
 	}
 	for _, n := range s.SortClause {
 		b := n.GetSortBy()
@@ -420,7 +431,7 @@ func (c *compiler) ordinal(n *pg.Node, columns []output, clause string) (int, er
 	name, found := names(r.Fields)[0], -1
 	for i, o := range columns {
 		if o.name == name {
-			if found >= 0 && columns[found].e.sql != o.e.sql {
+			if found >= 0 && !columns[found].same(o) {
 				return -1, c.fail(r.Location, "42702", "%s \"%s\" is ambiguous", clause, name)
 			}
 			if found < 0 {
