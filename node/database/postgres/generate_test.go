@@ -810,7 +810,7 @@ func (g *generator) write() string {
 		return sql
 	case 4:
 		u := g.table()
-		return "UPDATE " + t.name + " SET c1 = " + g.expr(t.columns[1].typ, append(sc, u.scope("u")...), 1) + " FROM (SELECT * FROM " + u.name + " ORDER BY c0 LIMIT 1) u WHERE " + g.condition(append(sc, u.scope("u")...), 1)
+		return "UPDATE " + t.name + " SET c1 = " + g.expr(t.columns[1].typ, append(sc, u.scope("u")...), 1) + " FROM (SELECT * FROM " + u.name + " ORDER BY 1, 2, 3 LIMIT 1) u WHERE " + g.condition(append(sc, u.scope("u")...), 1)
 	}
 	return "INSERT INTO " + t.name + " (c0, c1) SELECT " + g.expr("int4", sc, 1) + ", " + g.expr(t.columns[1].typ, sc, 1) + " FROM " + t.name + " WHERE " + g.condition(sc, 1)
 }
