@@ -572,7 +572,7 @@ func (g *generator) setOperation() string {
 	}
 	sql := leg()
 	for range 1 + g.r.IntN(3) {
-		sql += g.pick(" UNION ", " UNION ALL ", " INTERSECT ", " EXCEPT ", " UNION ALL ") + leg()
+		sql += g.pick(" UNION ", " UNION ALL ", " INTERSECT ", " EXCEPT ", " UNION ALL ", " INTERSECT ALL ", " EXCEPT ALL ") + leg()
 	}
 	if g.chance(60) {
 		sql += " ORDER BY 1, 2"

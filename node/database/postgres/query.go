@@ -27,6 +27,7 @@ type query struct {
 	values [][]*expr
 	// A set operation of two.
 	operator    string
+	all         bool // INTERSECT ALL and EXCEPT ALL: equal rows are told apart by numbers
 	left, right *query
 	limit       string
 	one         bool // it gives one row at most
@@ -76,6 +77,15 @@ func (q *query) render() string {
 	var b strings.Builder
 	b.WriteString(q.with)
 	switch {
+	case q.all:
+		b.WriteString("SELECT ")
+		for i := range q.columns {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString("q." + outputName(i) + " AS " + outputName(i))
+		}
+		b.WriteString(" FROM (" + q.leg(q.left, true) + " " + q.operator + " " + q.leg(q.right, false) + ") AS q")
 	case q.operator != "":
 		b.WriteString(q.leg(q.left, true) + " " + q.operator + " " + q.leg(q.right, false))
 	case q.values != nil:
@@ -149,6 +159,13 @@ func (q *query) leg(l *query, first bool) string {
 	}
 	if len(l.columns) == 0 {
 		b.WriteString("NULL AS k0")
+	}
+	if q.all {
+		var keys []string
+		for i, o := range l.columns {
+			keys = append(keys, "q."+outputName(i)+collate(o.e.typ))
+		}
+		b.WriteString(",row_number() OVER (PARTITION BY " + strings.Join(keys, ",") + ") AS n")
 	}
 	b.WriteString(" FROM (" + l.render() + ") AS q")
 	return b.String()
@@ -231,9 +248,6 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 	if c.aliases > 20_000 {
 		return nil, fail("54001", "statement too complex")
 	}
-	if len(s.LockingClause) > 0 {
-		return nil, c.refuse(-1, "FOR UPDATE and its like")
-	}
 	if s.IntoClause != nil {
 		return nil, c.refuse(-1, "SELECT INTO")
 	}
@@ -256,6 +270,11 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(s.LockingClause) > 0 {
+		if err := c.locking(s, q); err != nil {
+			return nil, err
+		}
+	}
 	if with != "" {
 		if q.with != "" {
 			return nil, c.refuse(-1, "WITH here")
@@ -263,6 +282,48 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 		q.with = with
 	}
 	return q, nil
+}
+
+// locking looks at FOR UPDATE and its like. A program is alone with the database, so that there is nothing to lock.
+func (c *compiler) locking(s *pg.SelectStmt, q *query) error {
+	word := map[pg.LockClauseStrength]string{pg.LockClauseStrength_LCS_FORUPDATE: "FOR UPDATE", pg.LockClauseStrength_LCS_FORNOKEYUPDATE: "FOR NO KEY UPDATE",
+		pg.LockClauseStrength_LCS_FORSHARE: "FOR SHARE", pg.LockClauseStrength_LCS_FORKEYSHARE: "FOR KEY SHARE"}[s.LockingClause[0].GetLockingClause().GetStrength()]
+	aggregated := false
+	for _, o := range q.columns {
+		aggregated = aggregated || o.e.aggs || o.e.windows || o.e.srf != nil
+	}
+	if s.Op != pg.SetOperation_SETOP_NONE || len(s.ValuesLists) > 0 || len(s.DistinctClause) > 0 || len(s.GroupClause) > 0 || s.HavingClause != nil || aggregated {
+		return fail("0A000", "%s is not allowed with set operations, VALUES, DISTINCT, GROUP BY, HAVING, aggregates, window functions and functions that give rows", word)
+	}
+	for _, n := range s.LockingClause {
+		for _, r := range n.GetLockingClause().LockedRels {
+			name := r.GetRangeVar().GetRelname()
+			found := false
+			for _, f := range s.FromClause {
+				found = found || fromNames(f, name)
+			}
+			if !found {
+				return c.fail(r.GetRangeVar().GetLocation(), "42P01", "relation \"%s\" in %s clause not found in FROM clause", name, word)
+			}
+		}
+	}
+	return nil
+}
+
+// fromNames tells whether a node of FROM has a name.
+func fromNames(n *pg.Node, name string) bool {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_RangeVar:
+		if x.RangeVar.Alias != nil {
+			return x.RangeVar.Alias.Aliasname == name
+		}
+		return x.RangeVar.Relname == name
+	case *pg.Node_RangeSubselect:
+		return x.RangeSubselect.Alias.GetAliasname() == name
+	case *pg.Node_JoinExpr:
+		return fromNames(x.JoinExpr.Larg, name) || fromNames(x.JoinExpr.Rarg, name)
+	}
+	return false
 }
 
 func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
@@ -343,8 +404,8 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 	}
 	q := &query{c: c, operator: word, left: l, right: r, uses: append(slices.Clone(l.uses), r.uses...), volatile: l.volatile || r.volatile}
 	if s.All {
-		if q.operator += " ALL"; word != "UNION" {
-			return nil, c.refuse(-1, "%s ALL", word)
+		if q.all = word != "UNION"; !q.all {
+			q.operator += " ALL"
 		}
 	}
 	for i := range l.columns {
@@ -362,7 +423,7 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 		if err := c.coerceColumn(r, i, typ, -1); err != nil {
 			return nil, err
 		}
-		if !s.All && !ordered(typ) {
+		if (!s.All || q.all) && !ordered(typ) {
 			return nil, c.fail(-1, "42883", "could not identify an equality operator for type %s", typeName(typ))
 		}
 		mod := int32(-1)
