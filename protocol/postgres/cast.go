@@ -94,11 +94,7 @@ func Convert(c *Call, from, to OID, typmod int32, explicit bool, v any) (any, er
 		}
 		return textOrError(fitText(s, to, typmod, explicit))
 	case isText(from):
-		s := v.(string)
-		if from == Bpchar {
-			s = strings.TrimRight(s, " ")
-		}
-		return Input(c, to, typmod, s)
+		return Input(c, to, typmod, v.(string)) // by char(n)'s output, blanks and all
 	case src.Elem != 0 && dst.Elem != 0:
 		if src.Elem == dst.Elem && typmod < 0 {
 			return v, nil

@@ -20,7 +20,7 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 	case *pg.Node_CreateStmt:
 		tag, err = "CREATE TABLE", c.createTable(e, x.CreateStmt)
 	case *pg.Node_CreateTableAsStmt:
-		err = c.refuse(-1, "CREATE TABLE AS")
+		tag, err = "SELECT %d", c.createAs(e, x.CreateTableAsStmt)
 	case *pg.Node_DropStmt:
 		tag, err = c.drop(e, x.DropStmt)
 	case *pg.Node_AlterTableStmt:
@@ -45,13 +45,13 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.params) > 0 {
+	if len(c.params) > 0 && n.GetCreateTableAsStmt() == nil {
 		return nil, fail("42P02", "there is no parameter $1")
 	}
 	c.sequences = false
 	if len(e.changed) == 0 && len(e.gone) == 0 && len(e.head.Schemas) == len(c.cat.head.Schemas) {
 		if len(e.steps) == 0 || tag != "TRUNCATE TABLE" {
-			return &engine.Translation{Tag: tag}, nil // it was there, or is not
+			return &engine.Translation{Tag: strings.Replace(tag, "SELECT %d", "CREATE TABLE AS", 1)}, nil // it was there, or is not
 		}
 		return &engine.Translation{Steps: e.steps, Tag: tag, Explain: (&explainer{cat: e.catalog, makes: true}).explain}, nil
 	}

@@ -26,16 +26,17 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 
 | Statement | Exact | Refused |
 |---|---|---|
-| SELECT | FROM, WHERE, GROUP BY, HAVING, WINDOW, DISTINCT, DISTINCT ON, ORDER BY, LIMIT, OFFSET, FETCH FIRST | FOR UPDATE, INTO, WITH TIES, GROUPING SETS, CUBE, ROLLUP, TABLESAMPLE |
+| SELECT | FROM, WHERE, GROUP BY, HAVING, WINDOW, DISTINCT, DISTINCT ON, ORDER BY, LIMIT, OFFSET, FETCH FIRST; FOR UPDATE and its like lock nothing, because a program is alone | INTO, WITH TIES, GROUPING SETS, CUBE, ROLLUP, TABLESAMPLE |
 | FROM | tables, views, subqueries, VALUES, JOIN (inner, LEFT, RIGHT, FULL, CROSS), ON, USING, NATURAL, functions that give rows, also of columns before them, WITH ORDINALITY | LATERAL subqueries, ROWS FROM, FULL JOIN by a condition with subqueries, sequences as tables |
-| UNION, INTERSECT, EXCEPT | with ALL for UNION; nested, ordered, limited | INTERSECT ALL, EXCEPT ALL |
+| UNION, INTERSECT, EXCEPT | with ALL; nested, ordered, limited | |
 | WITH | queries; RECURSIVE with UNION and UNION ALL | statements that write, SEARCH, CYCLE, columns of outer queries, recursive terms with aggregates, windows, DISTINCT, LIMIT |
 | VALUES | everywhere | ORDER BY an expression |
 | INSERT | VALUES, DEFAULT, DEFAULT VALUES, SELECT, OVERRIDING SYSTEM VALUE, RETURNING | OVERRIDING USER VALUE, subqueries in RETURNING, views |
 | ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target, subqueries; of several rows: when the key is set, or is of a type that is not compared by its bytes |
 | UPDATE | SET, FROM, WHERE, DEFAULT, row of expressions, WITH, RETURNING | SET by a subquery of several columns, RETURNING of other tables' columns, views, WHERE CURRENT OF |
 | DELETE | USING, WHERE, WITH, RETURNING | as UPDATE |
-| CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells, AS |
+| CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells |
+| CREATE TABLE AS | names of columns, IF NOT EXISTS | WITH NO DATA, SELECT INTO, sequences in it |
 | ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers, row security |
 | CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS | methods but btree, INCLUDE, operator classes, CONCURRENTLY (25001) |
 | CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |

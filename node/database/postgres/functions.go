@@ -116,25 +116,7 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	})
 	// any(operator, all, type, value, array)
 	scalar("any", 5, func(_ *engine.Call, a []any) (any, error) {
-		if a[4] == nil {
-			return nil, nil
-		}
-		all := a[1].(int64) != 0
-		t := oid(a[2].(int64))
-		unknown := false
-		for _, item := range postgres.Items(postgres.ArrayOf(t), a[4].(string)) {
-			if item == nil || a[3] == nil {
-				unknown = true
-				continue
-			}
-			if holds(a[0].(string), postgres.Compare(t, a[3], item)) != all {
-				return boolean(!all), nil
-			}
-		}
-		if unknown {
-			return nil, nil
-		}
-		return boolean(all), nil
+		return anyHolds(a[0].(string), a[1].(int64) != 0, oid(a[2].(int64)), a[3], a[4]), nil
 	})
 	// array(element type, item...)
 	scalar("array", -1, func(_ *engine.Call, a []any) (any, error) {
@@ -199,6 +181,27 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	scalar("check", 2, func(_ *engine.Call, a []any) (any, error) {
 		return nil, s.checkError(uint32(a[0].(int64)), uint32(a[1].(int64)))
 	})
+}
+
+// anyHolds is value op ANY (array), or ALL.
+func anyHolds(op string, all bool, t oid, value, array any) any {
+	if array == nil {
+		return nil
+	}
+	unknown := false
+	for _, item := range postgres.Items(postgres.ArrayOf(t), array.(string)) {
+		if item == nil || value == nil {
+			unknown = true
+			continue
+		}
+		if holds(op, postgres.Compare(t, value, item)) != all {
+			return boolean(!all)
+		}
+	}
+	if unknown {
+		return nil
+	}
+	return boolean(all)
 }
 
 func boolean(b bool) any {

@@ -572,7 +572,7 @@ func (g *generator) setOperation() string {
 	}
 	sql := leg()
 	for range 1 + g.r.IntN(3) {
-		sql += g.pick(" UNION ", " UNION ALL ", " INTERSECT ", " EXCEPT ", " UNION ALL ") + leg()
+		sql += g.pick(" UNION ", " UNION ALL ", " INTERSECT ", " EXCEPT ", " UNION ALL ", " INTERSECT ALL ", " EXCEPT ALL ") + leg()
 	}
 	if g.chance(60) {
 		sql += " ORDER BY 1, 2"
@@ -683,6 +683,9 @@ func (g *generator) wrong() string {
 	case 5:
 		return "SELECT nosuch FROM " + from
 	case 6:
+		if a == "numeric" || b == "numeric" { // of 10 and 10.00 either may be shown
+			a = "int4"
+		}
 		return "SELECT " + g.literal(a) + " UNION SELECT " + g.literal(b)
 	}
 	return "SELECT 1 FROM " + from + " WHERE " + g.expr(a, sc, 1) + " IN (" + g.expr(b, sc, 1) + ", " + g.literal(a) + ")"
@@ -807,7 +810,7 @@ func (g *generator) write() string {
 		return sql
 	case 4:
 		u := g.table()
-		return "UPDATE " + t.name + " SET c1 = " + g.expr(t.columns[1].typ, append(sc, u.scope("u")...), 1) + " FROM (SELECT * FROM " + u.name + " ORDER BY c0 LIMIT 1) u WHERE " + g.condition(append(sc, u.scope("u")...), 1)
+		return "UPDATE " + t.name + " SET c1 = " + g.expr(t.columns[1].typ, append(sc, u.scope("u")...), 1) + " FROM (SELECT * FROM " + u.name + " ORDER BY 1, 2, 3 LIMIT 1) u WHERE " + g.condition(append(sc, u.scope("u")...), 1)
 	}
 	return "INSERT INTO " + t.name + " (c0, c1) SELECT " + g.expr("int4", sc, 1) + ", " + g.expr(t.columns[1].typ, sc, 1) + " FROM " + t.name + " WHERE " + g.condition(sc, 1)
 }

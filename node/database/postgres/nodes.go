@@ -417,10 +417,12 @@ func (c *compiler) coalesce(k *pg.CoalesceExpr, s *scope) (*expr, error) {
 	}
 	var texts []string
 	var kept []*expr
-	for _, e := range list {
-		if e, err = c.coerce(e, typ, -1, postgres.Implicit); err != nil {
+	for i, e := range list {
+		if list[i], err = c.coerce(e, typ, -1, postgres.Implicit); err != nil {
 			return nil, err
 		}
+	}
+	for _, e := range list {
 		if e.con && e.val == nil {
 			continue
 		}

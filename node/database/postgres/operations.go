@@ -584,5 +584,8 @@ func (c *compiler) anyOf(a *pg.A_Expr, s *scope, name string) (*expr, error) {
 		return nil, err
 	}
 	all := a.Kind == pg.A_Expr_Kind_AEXPR_OP_ALL
+	if l.con && r.con {
+		return c.constant(a.Location, postgres.Bool, -1, anyHolds(name, all, rt, l.val, r.val)).after(l, r), nil
+	}
 	return c.combine(a.Location, postgres.Bool, `"any"(`+quoteText(name)+","+strconv.FormatInt(boolean(all).(int64), 10)+","+strconv.Itoa(int(rt))+","+l.sql+","+r.sql+")", l, r), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/protocol/postgres"
 )
@@ -26,6 +27,7 @@ type query struct {
 	values [][]*expr
 	// A set operation of two.
 	operator    string
+	all         bool // INTERSECT ALL and EXCEPT ALL: equal rows are told apart by numbers
 	left, right *query
 	limit       string
 	one         bool // it gives one row at most
@@ -37,6 +39,16 @@ type query struct {
 type output struct {
 	name string
 	e    *expr
+	node *pg.Node // in a select list, of what it is made; nil: a column of a table
+}
+
+// same tells whether two outputs are the same expression, as it was written.
+func (o output) same(p output) bool {
+	column := func(n *pg.Node) bool { return n == nil || n.GetColumnRef() != nil }
+	if o.e.sql != p.e.sql || column(o.node) != column(p.node) {
+		return false
+	}
+	return column(o.node) || proto.Equal(unplaced(o.node), unplaced(p.node))
 }
 
 func outputName(i int) string { return "k" + strconv.Itoa(i+1) }
@@ -65,6 +77,15 @@ func (q *query) render() string {
 	var b strings.Builder
 	b.WriteString(q.with)
 	switch {
+	case q.all:
+		b.WriteString("SELECT ")
+		for i := range q.columns {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString("q." + outputName(i) + " AS " + outputName(i))
+		}
+		b.WriteString(" FROM (" + q.leg(q.left, true) + " " + q.operator + " " + q.leg(q.right, false) + ") AS q")
 	case q.operator != "":
 		b.WriteString(q.leg(q.left, true) + " " + q.operator + " " + q.leg(q.right, false))
 	case q.values != nil:
@@ -139,6 +160,13 @@ func (q *query) leg(l *query, first bool) string {
 	if len(l.columns) == 0 {
 		b.WriteString("NULL AS k0")
 	}
+	if q.all {
+		var keys []string
+		for i, o := range l.columns {
+			keys = append(keys, "q."+outputName(i)+collate(o.e.typ))
+		}
+		b.WriteString(",row_number() OVER (PARTITION BY " + strings.Join(keys, ",") + ") AS n")
+	}
 	b.WriteString(" FROM (" + l.render() + ") AS q")
 	return b.String()
 }
@@ -191,7 +219,7 @@ func (c *compiler) around(q *query, i int, to oid, mod int32) error {
 			}
 			e = *x
 		}
-		out.columns = append(out.columns, output{o.name, &e})
+		out.columns = append(out.columns, output{name: o.name, e: &e})
 	}
 	*q = out
 	return nil
@@ -220,9 +248,6 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 	if c.aliases > 20_000 {
 		return nil, fail("54001", "statement too complex")
 	}
-	if len(s.LockingClause) > 0 {
-		return nil, c.refuse(-1, "FOR UPDATE and its like")
-	}
 	if s.IntoClause != nil {
 		return nil, c.refuse(-1, "SELECT INTO")
 	}
@@ -245,6 +270,11 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(s.LockingClause) > 0 {
+		if err := c.locking(s, q); err != nil {
+			return nil, err
+		}
+	}
 	if with != "" {
 		if q.with != "" {
 			return nil, c.refuse(-1, "WITH here")
@@ -252,6 +282,48 @@ func (c *compiler) query(s *pg.SelectStmt, outer *scope) (q *query, err error) {
 		q.with = with
 	}
 	return q, nil
+}
+
+// locking looks at FOR UPDATE and its like. A program is alone with the database, so that there is nothing to lock.
+func (c *compiler) locking(s *pg.SelectStmt, q *query) error {
+	word := map[pg.LockClauseStrength]string{pg.LockClauseStrength_LCS_FORUPDATE: "FOR UPDATE", pg.LockClauseStrength_LCS_FORNOKEYUPDATE: "FOR NO KEY UPDATE",
+		pg.LockClauseStrength_LCS_FORSHARE: "FOR SHARE", pg.LockClauseStrength_LCS_FORKEYSHARE: "FOR KEY SHARE"}[s.LockingClause[0].GetLockingClause().GetStrength()]
+	aggregated := false
+	for _, o := range q.columns {
+		aggregated = aggregated || o.e.aggs || o.e.windows || o.e.srf != nil
+	}
+	if s.Op != pg.SetOperation_SETOP_NONE || len(s.ValuesLists) > 0 || len(s.DistinctClause) > 0 || len(s.GroupClause) > 0 || s.HavingClause != nil || aggregated {
+		return fail("0A000", "%s is not allowed with set operations, VALUES, DISTINCT, GROUP BY, HAVING, aggregates, window functions and functions that give rows", word)
+	}
+	for _, n := range s.LockingClause {
+		for _, r := range n.GetLockingClause().LockedRels {
+			name := r.GetRangeVar().GetRelname()
+			found := false
+			for _, f := range s.FromClause {
+				found = found || fromNames(f, name)
+			}
+			if !found {
+				return c.fail(r.GetRangeVar().GetLocation(), "42P01", "relation \"%s\" in %s clause not found in FROM clause", name, word)
+			}
+		}
+	}
+	return nil
+}
+
+// fromNames tells whether a node of FROM has a name.
+func fromNames(n *pg.Node, name string) bool {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_RangeVar:
+		if x.RangeVar.Alias != nil {
+			return x.RangeVar.Alias.Aliasname == name
+		}
+		return x.RangeVar.Relname == name
+	case *pg.Node_RangeSubselect:
+		return x.RangeSubselect.Alias.GetAliasname() == name
+	case *pg.Node_JoinExpr:
+		return fromNames(x.JoinExpr.Larg, name) || fromNames(x.JoinExpr.Rarg, name)
+	}
+	return false
 }
 
 func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
@@ -302,7 +374,7 @@ func (c *compiler) valuesQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 		if allUnknown {
 			e.param = 0
 		}
-		q.columns = append(q.columns, output{"column" + strconv.Itoa(i+1), &e})
+		q.columns = append(q.columns, output{name: "column" + strconv.Itoa(i+1), e: &e})
 	}
 	q.one = len(q.values) == 1
 	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
@@ -332,8 +404,8 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 	}
 	q := &query{c: c, operator: word, left: l, right: r, uses: append(slices.Clone(l.uses), r.uses...), volatile: l.volatile || r.volatile}
 	if s.All {
-		if q.operator += " ALL"; word != "UNION" {
-			return nil, c.refuse(-1, "%s ALL", word)
+		if q.all = word != "UNION"; !q.all {
+			q.operator += " ALL"
 		}
 	}
 	for i := range l.columns {
@@ -351,14 +423,14 @@ func (c *compiler) setOperation(s *pg.SelectStmt, outer *scope) (*query, error) 
 		if err := c.coerceColumn(r, i, typ, -1); err != nil {
 			return nil, err
 		}
-		if !s.All && !ordered(typ) {
+		if (!s.All || q.all) && !ordered(typ) {
 			return nil, c.fail(-1, "42883", "could not identify an equality operator for type %s", typeName(typ))
 		}
 		mod := int32(-1)
 		if x.mod == y.mod && x.typ == y.typ {
 			mod = x.mod
 		}
-		q.columns = append(q.columns, output{l.columns[i].name, &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
+		q.columns = append(q.columns, output{name: l.columns[i].name, e: &expr{c: c, at: -1, sql: outputName(i), typ: typ, mod: mod, uses: []use{{}}}})
 	}
 	if len(s.SortClause) > 0 || s.LimitCount != nil || s.LimitOffset != nil {
 		return c.ordered(q, s, outer)
@@ -371,7 +443,7 @@ func (c *compiler) ordered(q *query, s *pg.SelectStmt, outer *scope) (*query, er
 	it := &item{alias: c.alias()}
 	out := &query{c: c, tables: c.subquery(q, it), uses: q.uses, volatile: q.volatile, one: q.one}
 	for i, o := range q.columns {
-		out.columns = append(out.columns, output{o.name, &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
+		out.columns = append(out.columns, output{name: o.name, e: &expr{c: c, at: -1, sql: it.alias + "." + outputName(i), typ: o.e.typ, mod: o.e.mod, uses: []use{{}}}})
 	}
 	for _, n := range s.SortClause {
 		b := n.GetSortBy()
@@ -420,7 +492,7 @@ func (c *compiler) ordinal(n *pg.Node, columns []output, clause string) (int, er
 	name, found := names(r.Fields)[0], -1
 	for i, o := range columns {
 		if o.name == name {
-			if found >= 0 && columns[found].e.sql != o.e.sql {
+			if found >= 0 && !columns[found].same(o) {
 				return -1, c.fail(r.Location, "42702", "%s \"%s\" is ambiguous", clause, name)
 			}
 			if found < 0 {

@@ -239,7 +239,7 @@ func (c *compiler) targets(list []*pg.Node, sc *scope) (out []output, err error)
 		if name == "" {
 			name = c.figureName(t.Val)
 		}
-		out = append(out, output{name, e})
+		out = append(out, output{name, e, t.Val})
 	}
 	if len(out) > 1600 {
 		return nil, fail("54011", "target lists can have at most 1664 entries")
@@ -427,15 +427,15 @@ func (c *compiler) distinctOn(q *query, s *pg.SelectStmt, sc *scope, orders []or
 		inner.columns[i].e = e
 	}
 	for _, o := range orders {
-		inner.columns = append(inner.columns, output{"", o.e})
+		inner.columns = append(inner.columns, output{e: o.e})
 	}
-	inner.columns = append(inner.columns, output{"", &expr{c: c, sql: "row_number() OVER (" + over + ")", typ: postgres.Int8, mod: -1}})
+	inner.columns = append(inner.columns, output{e: &expr{c: c, sql: "row_number() OVER (" + over + ")", typ: postgres.Int8, mod: -1}})
 	alias := c.alias()
 	out := &query{c: c, tables: "(" + inner.render() + ") AS " + alias, where: alias + "." + outputName(len(inner.columns)-1) + " = 1", uses: q.uses, volatile: q.volatile}
 	for i, o := range inner.columns[:n] {
 		e := *o.e
 		e.sql, e.con, e.val, e.aggs, e.windows = alias+"."+outputName(i), false, nil, false, false
-		out.columns = append(out.columns, output{o.name, &e})
+		out.columns = append(out.columns, output{name: o.name, e: &e})
 	}
 	for i, o := range orders {
 		out.orders = append(out.orders, alias+"."+outputName(n+i)+collate(o.e.typ)+suffixOf(o.text))

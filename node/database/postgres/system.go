@@ -111,7 +111,7 @@ var systemTables = map[string]systemTable{
 		}
 		return rows
 	}},
-	"information_schema.tables": {"table_schema:name table_name:name table_type:varchar is_insertable_into:varchar is_typed:varchar", func(c *catalog) (rows [][]any) {
+	"information_schema.tables": {"table_schema:name table_name:name table_type:varchar is_insertable_into:yes is_typed:yes", func(c *catalog) (rows [][]any) {
 		for _, r := range c.all() {
 			switch r.Kind {
 			case "r":
@@ -122,7 +122,7 @@ var systemTables = map[string]systemTable{
 		}
 		return rows
 	}},
-	"information_schema.columns": {"table_schema:name table_name:name column_name:name ordinal_position:int4 is_nullable:varchar data_type:varchar character_maximum_length:int4 numeric_precision:int4 numeric_scale:int4 udt_schema:name udt_name:name is_identity:varchar identity_generation:varchar is_generated:varchar", func(c *catalog) (rows [][]any) {
+	"information_schema.columns": {"table_schema:name table_name:name column_name:name ordinal_position:int4 is_nullable:yes data_type:varchar character_maximum_length:int4 numeric_precision:int4 numeric_scale:int4 udt_schema:name udt_name:name is_identity:yes identity_generation:varchar is_generated:varchar", func(c *catalog) (rows [][]any) {
 		for _, r := range c.all() {
 			if r.Kind != "r" && r.Kind != "v" {
 				continue
@@ -214,8 +214,12 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 	columns := strings.Fields(t.columns)
 	for i, col := range columns {
 		name, typ, _ := strings.Cut(col, ":")
+		mod := int32(-1)
+		if typ == "yes" { // yes_or_no is varchar(3)
+			typ, mod = "varchar", 7
+		}
 		x, _ := postgres.TypeNamed(typ)
-		it.columns = append(it.columns, &field{name: name, sql: it.alias + ".column" + strconv.Itoa(i+1), typ: x.OID, mod: -1})
+		it.columns = append(it.columns, &field{name: name, sql: it.alias + ".column" + strconv.Itoa(i+1), typ: x.OID, mod: mod})
 	}
 	var b strings.Builder
 	for i, row := range t.rows(c.cat) {

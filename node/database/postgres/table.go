@@ -65,6 +65,66 @@ func (c *compiler) createTable(e *edit, s *pg.CreateStmt) error {
 	return c.guard(e, r)
 }
 
+// createAs makes a table of a query's rows.
+func (c *compiler) createAs(e *edit, s *pg.CreateTableAsStmt) error {
+	into := s.Into
+	if s.Objtype != pg.ObjectType_OBJECT_TABLE || s.IsSelectInto || into.AccessMethod != "" || len(into.Options) > 0 || into.TableSpaceName != "" {
+		return c.refuse(-1, "a materialized view, SELECT INTO and options")
+	}
+	schema, err := c.schemaFor(into.Rel)
+	if err != nil {
+		return err
+	}
+	name := into.Rel.Relname
+	if e.relations[relationKey(schema, name)] != nil {
+		if s.IfNotExists {
+			return nil
+		}
+		return fail("42P07", "relation \"%s\" already exists", name)
+	}
+	q, err := c.query(s.Query.GetSelectStmt(), nil)
+	if err != nil {
+		return err
+	}
+	if err := c.settleUnknown(q); err != nil {
+		return err
+	}
+	if c.sequences {
+		return c.refuse(-1, "CREATE TABLE AS that draws from a sequence")
+	}
+	r := &relation{OID: e.oid(), Schema: schema, Name: name, Kind: "r"}
+	aliases := names(into.ColNames)
+	if len(aliases) > len(q.columns) {
+		return fail("42601", "too many column names were specified")
+	}
+	var columns, values []string
+	for i, o := range q.columns {
+		col := &column{Name: o.name, Number: i + 1, Stored: i + 1, Type: o.e.typ, Typmod: o.e.mod}
+		if i < len(aliases) {
+			col.Name = aliases[i]
+		}
+		if r.columnNamed(col.Name) != nil {
+			return fail("42701", "column \"%s\" specified more than once", col.Name)
+		}
+		r.Columns = append(r.Columns, col)
+		columns, values = append(columns, col.stored()), append(values, "q."+outputName(i))
+	}
+	if len(r.Columns) == 0 {
+		return c.refuse(-1, "a table without columns")
+	}
+	e.add(r)
+	if err := c.makeTable(e, r, r.table()); err != nil {
+		return err
+	}
+	if into.SkipData {
+		return c.refuse(-1, "WITH NO DATA")
+	}
+	step := c.stepWithArgs("INSERT INTO " + r.table() + "(" + strings.Join(columns, ",") + ") SELECT " + strings.Join(values, ",") + " FROM (" + q.render() + ") AS q")
+	step.Result = true
+	e.steps = append(e.steps, step)
+	return nil
+}
+
 // addColumn adds a column to a relation. It returns its constraints.
 func (c *compiler) addColumn(e *edit, r *relation, d *pg.ColumnDef) (list []pending, err error) {
 	if len(r.Columns) >= 900 {

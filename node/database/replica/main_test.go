@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -125,6 +126,7 @@ type user struct {
 	key      ed25519.PrivateKey // of the session
 	database mesh.DatabaseID
 	name     string
+	dialect  string // default SQLite
 }
 
 func (w *world) user(name string) *user {
@@ -134,12 +136,12 @@ func (w *world) user(name string) *user {
 		w.t.Fatal(err)
 	}
 	id := hashOf([]byte("database of " + name))
-	return &user{w, account.NewKey(k), keyOf("session of " + name), mesh.DatabaseID(id[:16]), name}
+	return &user{w: w, account: account.NewKey(k), key: keyOf("session of " + name), database: mesh.DatabaseID(id[:16]), name: name}
 }
 
 func (u *user) notice(sequence uint64, state uint32) *wirepb.Notice {
 	a := u.account.Account()
-	return &wirepb.Notice{Database: u.database[:], Cell: u.w.cell[:], Sequence: sequence, State: state, Name: u.name, Owner: a[:], Dialect: database.SQLite}
+	return &wirepb.Notice{Database: u.database[:], Cell: u.w.cell[:], Sequence: sequence, State: state, Name: u.name, Owner: a[:], Dialect: cmp.Or(u.dialect, database.SQLite)}
 }
 
 // opened is the notice that f+1 authorities sign when the database is made.
