@@ -173,6 +173,7 @@ func (c *Client) openIn(ctx context.Context, d Database, o database.Options) (*d
 		r.Address = m.Address
 		cell.Members = append(cell.Members, r)
 	}
+	o.Dialect = d.Dialect
 	return c.DatabaseAt(d.ID, d.Name, cell, o)
 }
 

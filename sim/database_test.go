@@ -31,14 +31,14 @@ func TestDatabase(t *testing.T) {
 			t.Errorf("stratos %s: exit %d, want %d with %q\n%s%s", strings.Join(args, " "), got, code.ExitCode(), say, out, errOut)
 		}
 	}
-	refused(mesh.Invalid, "postgres", "db", "create", name, "--dialect", "postgres")
+	refused(mesh.Invalid, "mysql", "db", "create", name, "--dialect", "mysql")
 	refused(mesh.Invalid, "faults", "db", "create", name, "--faults", "5")
 	refused(mesh.Invalid, "small letters", "db", "create", "Shop")
 	refused(mesh.Exhausted, "13 are needed to stand 4 faults", "db", "create", name, "--faults", "4")
 	refused(mesh.NotFound, "stratos db create "+name, "db", "sql", name, "SELECT 1")
 	early := strings.TrimSpace(mustCLI(t, "keys", "create", "db-early")) // revoked before there is a cell
 	mustCLI(t, "keys", "revoke", "db-early")
-	mustCLI(t, "db", "create", name)
+	mustCLI(t, "db", "create", name, "--dialect", "sqlite")
 	refused(mesh.Conflict, "exists already", "db", "create", name)
 	if out := mustCLI(t, "db", "list"); !strings.Contains(out, name+"  ") {
 		t.Errorf("db list shows\n%s", out)
@@ -77,7 +77,7 @@ func TestDatabase(t *testing.T) {
 	refused(mesh.Invalid, "--yes", "db", "drop", name)
 	mustCLI(t, "db", "drop", name, "--yes")
 	refused(mesh.NotFound, "no database", "db", "sql", name, "SELECT 1")
-	mustCLI(t, "db", "create", name)
+	mustCLI(t, "db", "create", name, "--dialect", "sqlite")
 	refused(mesh.Invalid, "no such table", "db", "sql", name, "SELECT * FROM t")
 	mustCLI(t, "db", "drop", name, "--yes")
 }

@@ -57,6 +57,9 @@ type Options struct {
 	// replicas allow.
 	QueryGas, ExecGas uint64
 
+	// Dialect of the database's SQL, which Client.OpenDatabase knows. Default SQLite's.
+	Dialect string
+
 	// Retry is the pause before a replica that failed is asked again; it doubles up to eight times as much. Default 250 ms.
 	Retry time.Duration
 }

@@ -59,7 +59,7 @@ const lastWait = 30 * time.Second
 // SQL is an *Error: nothing of the program happened. When nobody could tell in time what became of it, or ctx ended, the error is an
 // *UnknownError. With any other error nothing of it happened.
 func (d *DB) Exec(ctx context.Context, p Program) (*Outcome, error) {
-	statements, err := encode(p.Statements)
+	statements, err := d.prepare(ctx, p.Statements)
 	if err != nil {
 		return nil, err
 	}

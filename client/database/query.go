@@ -58,7 +58,7 @@ func (d *DB) Query(ctx context.Context, l Level, all ...Statement) (*Outcome, er
 	if l == Ordered {
 		return d.Exec(ctx, Program{Statements: all})
 	}
-	statements, err := encode(all)
+	statements, err := d.prepare(ctx, all)
 	if err != nil {
 		return nil, err
 	}

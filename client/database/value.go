@@ -4,10 +4,12 @@ import (
 	"math"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/postgres"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// A Statement is one statement of SQL and its parameters by position: nil, int64, float64 (no NaN), string or []byte.
+// A Statement is one statement of SQL and its parameters by position: nil, int64, float64 (no NaN), string or []byte. In a database of
+// dialect postgres also bool, and a string may be what PostgreSQL reads as a value of the parameter's type.
 type Statement struct {
 	SQL        string
 	Parameters []any
@@ -19,15 +21,17 @@ func SQL(text string, parameters ...any) Statement { return Statement{text, para
 // A Column describes a column of a result.
 type Column struct {
 	Name string `json:"name"`
-	Type string `json:"type,omitempty"` // as declared, of a column of a table; else empty
+	Type string `json:"type,omitempty"` // as declared, of a column of a table; else empty. Of dialect postgres always
 }
 
-// A Result is what one statement gave. Values are nil, int64, float64, string or []byte.
+// A Result is what one statement gave. Values are nil, int64, float64, string or []byte; of dialect postgres also bool, and values of
+// types that are none of these are texts as PostgreSQL writes them, in UTC.
 type Result struct {
 	Columns   []Column
 	Rows      [][]any
 	Changed   uint64 // rows that it inserted, updated or deleted itself
 	LastRowID int64  // of the row that it inserted last; 0: none
+	Tag       string // of dialect postgres: INSERT 0 3
 }
 
 // Usage is what a program or a question took.
@@ -101,18 +105,22 @@ func decodeValue(v *wirepb.Value) any {
 	return nil
 }
 
+func errorOf(o *wirepb.Outcome, all []*wirepb.Statement) *Error {
+	e := &Error{Code: o.Code, Text: o.Text, Hint: o.Hint, Statement: int(o.Failed)}
+	if e.Statement < len(all) {
+		e.SQL = all[e.Statement].Sql
+	}
+	return e
+}
+
 // outcomeOf is an outcome as callers get it, or the *Error that it says.
 func outcomeOf(o *wirepb.Outcome, all []*wirepb.Statement, height int64) (*Outcome, error) {
 	if o.Code != "" {
-		e := &Error{Code: o.Code, Text: o.Text, Hint: o.Hint, Statement: int(o.Failed)}
-		if e.Statement < len(all) {
-			e.SQL = all[e.Statement].Sql
-		}
-		return nil, e
+		return nil, errorOf(o, all)
 	}
 	out := &Outcome{Usage: usageOf(o.Usage), Height: height}
 	for _, r := range o.Results {
-		res := Result{Changed: r.Changed, LastRowID: r.LastRowId}
+		res := Result{Changed: r.Changed, LastRowID: r.LastRowId, Tag: r.Tag}
 		for _, c := range r.Columns {
 			res.Columns = append(res.Columns, Column{c.Name, c.Type})
 		}
@@ -120,6 +128,12 @@ func outcomeOf(o *wirepb.Outcome, all []*wirepb.Statement, height int64) (*Outco
 			row := make([]any, len(w.Values))
 			for i, v := range w.Values {
 				row[i] = decodeValue(v)
+				if i < len(r.Columns) && r.Columns[i].TypeOid != 0 {
+					var err error
+					if row[i], err = fromCell(postgres.OID(r.Columns[i].TypeOid), row[i]); err != nil {
+						return nil, err
+					}
+				}
 			}
 			res.Rows = append(res.Rows, row)
 		}

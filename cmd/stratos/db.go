@@ -74,7 +74,7 @@ seconds. Whoever interrupts the waiting has the database all the same; "stratos 
 					return err
 				}
 				return e.print(viewDatabase(d), func(w io.Writer) {
-					fmt.Fprintf(w, "created database %s on %s\nnext: stratos db sql %s 'CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT)'\n",
+					fmt.Fprintf(w, "created database %s on %s\nnext: stratos db sql %s 'CREATE TABLE t(id serial PRIMARY KEY, name text)'\n",
 						d.Name, count(wiredatabase.Replicas(uint32(d.Faults)), "replica"), d.Name)
 				})
 			})

@@ -37,10 +37,10 @@ Statements that only read are answered by the replicas at the level given: "fast
 of f+1 of 3f+1 replicas, "ordered" lets them take their turn on the log, so that they see everything that anybody has written before.
 Others go through the log in any case, and their outcome is what f+1 replicas have signed.
 
-Parameters stand for ?1, ?2 and so on of a single statement: 42 is an integer, 4.2 a real, null NULL, x'0aff' a blob, and all else, or
-what stands in single quotes, a text.`,
-		Example: `  stratos db sql shop "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t(name) VALUES('ink')"
-  stratos db sql shop "SELECT * FROM t WHERE name = ?1" --param ink
+Parameters stand for $1, $2 and so on of a single statement, in dialect sqlite for ?1 and ?2: 42 is an integer, 4.2 a real, null NULL,
+x'0aff' a blob, and all else, or what stands in single quotes, a text, which may be any value that PostgreSQL reads.`,
+		Example: `  stratos db sql shop "CREATE TABLE t(id serial PRIMARY KEY, name text); INSERT INTO t(name) VALUES('ink')"
+  stratos db sql shop 'SELECT * FROM t WHERE name = $1' --param ink
   stratos db sql shop --file schema.sql
   stratos db sql shop "SELECT count(*) FROM t" --level ordered --json`,
 		Args: cobra.RangeArgs(1, 2),
@@ -200,13 +200,14 @@ type resultView struct {
 	Rows      [][]any           `json:"rows"`
 	Changed   uint64            `json:"changed"`
 	LastRowID int64             `json:"last_row_id,omitempty"`
+	Tag       string            `json:"tag,omitempty"`
 }
 
 // viewOutcome is an outcome in JSON: a blob is {"blob": "hex"}, an infinite number a text.
 func viewOutcome(o *database.Outcome) outcomeView {
 	v := outcomeView{Results: []resultView{}, Height: o.Height, Usage: o.Usage}
 	for _, r := range o.Results {
-		out := resultView{Columns: append([]database.Column{}, r.Columns...), Rows: [][]any{}, Changed: r.Changed, LastRowID: r.LastRowID}
+		out := resultView{Columns: append([]database.Column{}, r.Columns...), Rows: [][]any{}, Changed: r.Changed, LastRowID: r.LastRowID, Tag: r.Tag}
 		for _, row := range r.Rows {
 			cells := slices.Clone(row)
 			for i, c := range cells {
@@ -234,6 +235,8 @@ func writeOutcome(w io.Writer, o *database.Outcome) {
 		}
 		if len(r.Columns) > 0 {
 			writeTable(w, r)
+		} else if r.Tag != "" {
+			fmt.Fprintln(w, r.Tag)
 		} else if r.Changed > 0 {
 			fmt.Fprintf(w, "%s changed\n", count(r.Changed, "row"))
 		} else {
@@ -295,6 +298,8 @@ func writeLine(w io.Writer, cells []string) {
 // cellText shows a value in a table; NULL is empty.
 func cellText(v any) string {
 	switch v := v.(type) {
+	case bool:
+		return map[bool]string{true: "t", false: "f"}[v]
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -64,7 +66,8 @@ type grantTerms struct {
 	readOnly       bool
 	bypass         bool // governance locks
 	expires        time.Duration
-	format         string   // grant, env, json or rclone
+	format         string   // grant, env, json, rclone or url
+	database       string   // that it is for
 	gateways       []string // names of the profile's; default all
 	share          bool     // for a link
 	serves         string   // the bucket that it is made to serve
@@ -83,7 +86,6 @@ func newKeysCommand(e *env) *cobra.Command {
 
 func newKeysCreateCommand(e *env) *cobra.Command {
 	var g grantTerms
-	var name string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a key with some of the account's rights, and show it once",
@@ -93,25 +95,25 @@ not photos/2026-private/a.jpg. It need not be there yet. With --database it is f
 --read-only, to ask. Without both it opens everything.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
-its secret and the grant are sealed to them.`,
+its secret and the grant are sealed to them. With --database it is one for PostgreSQL's clients, as a URL or in env's variables.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
   eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
   stratos keys create viewer --prefix photos/ --read-only
-  stratos keys create app --database shop`,
+  psql "$(stratos keys create app --database shop --format url)"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// Whoever leaves the slash out means a folder, and would open what lies beside it too.
 			if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
 			}
-			if name != "" {
-				if g.prefix != "" || g.format != "grant" {
-					return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a key for a database is none for objects"), "leave --prefix and --format away")
+			if g.database != "" {
+				if g.prefix != "" {
+					return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a key for a database is none for objects"), "leave --prefix away")
 				}
-				if err := mesh.CheckDatabase(name); err != nil {
+				if err := mesh.CheckDatabase(g.database); err != nil {
 					return err
 				}
-				g.prefix = grant.Database(name) + "/"
+				g.prefix = grant.Database(g.database) + "/"
 			}
 			operations := grant.Read | grant.List
 			if !g.readOnly {
@@ -123,10 +125,12 @@ its secret and the grant are sealed to them.`,
 			if g.bypass {
 				operations |= grant.Bypass
 			}
-			switch g.format {
-			case "grant", "env", "json", "rclone":
-			default:
-				return mesh.Errorf(mesh.Invalid, "there is no format %q: grant, env, json or rclone", g.format)
+			formats := []string{"grant", "env", "json", "rclone"}
+			if g.database != "" {
+				formats = []string{"grant", "url", "env", "json"}
+			}
+			if !slices.Contains(formats, g.format) {
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "there is no format %q for this key: %s", g.format, strings.Join(formats, ", ")), "url is for --database, rclone for objects")
 			}
 			m, err := e.makeGrant(cmd, args[0], g, operations)
 			if err != nil {
@@ -137,10 +141,10 @@ its secret and the grant are sealed to them.`,
 		},
 	}
 	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/, with the slash; default everything")
-	cmd.Flags().StringVar(&name, "database", "", "the database that it covers")
+	cmd.Flags().StringVar(&g.database, "database", "", "the database that it covers")
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
 	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
-	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key for S3 as env, json or rclone")
+	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key as env, json, rclone, or with --database url")
 	cmd.Flags().StringSliceVar(&g.gateways, "gateway", nil, "gateways of the profile that may use it; default all")
 	g.flags(cmd, 30*24*time.Hour)
 	return cmd
@@ -305,6 +309,22 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 	}
 	e.json = e.json || g.format == "json"
 	rec := m.rec
+	if g.database != "" {
+		at, err := m.postgres(g.gateways)
+		if err != nil {
+			return nil, err
+		}
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(rec.AccessKey, rec.Secret), Host: at, Path: g.database}
+		rec.Endpoint, rec.URL = "postgres://"+at, u.String()
+		return m, e.print(rec, func(w io.Writer) {
+			if g.format == "url" {
+				fmt.Fprintln(w, rec.URL)
+				return
+			}
+			host, port, _ := net.SplitHostPort(at)
+			fmt.Fprintf(w, "export DATABASE_URL=%s\nexport PGHOST=%s\nexport PGPORT=%s\nexport PGUSER=%s\nexport PGPASSWORD=%s\nexport PGDATABASE=%s\n", rec.URL, host, port, rec.AccessKey, rec.Secret, g.database)
+		})
+	}
 	return m, e.print(rec, func(w io.Writer) {
 		if g.format == "rclone" {
 			fmt.Fprintf(w, "[%s]\ntype = s3\nprovider = Other\naccess_key_id = %s\nsecret_access_key = %s\nendpoint = %s\nregion = us-east-1\nforce_path_style = true\n", rec.Name, rec.AccessKey, rec.Secret, rec.Endpoint)
@@ -312,6 +332,16 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 		}
 		fmt.Fprintf(w, "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_ENDPOINT_URL=%s\nexport AWS_DEFAULT_REGION=us-east-1\n", rec.AccessKey, rec.Secret, rec.Endpoint)
 	})
+}
+
+// postgres is HOST:PORT of the first of the named gateways, or of all, that serves databases.
+func (m *madeGrant) postgres(names []string) (string, error) {
+	for _, g := range m.profile.Gateways {
+		if at, ok := strings.CutPrefix(g.Postgres, "postgres://"); ok && (len(names) == 0 || slices.Contains(names, g.Name)) {
+			return at, nil
+		}
+	}
+	return "", mesh.WithHint(mesh.Errorf(mesh.NotFound, "none of these gateways serves databases; the key %s was made all the same", m.rec.Name), "run one with: stratos gateway init DIR --postgres HOST:PORT")
 }
 
 // A madeGrant is a grant that was just made.

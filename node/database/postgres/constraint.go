@@ -128,7 +128,7 @@ func (c *compiler) addUnique(e *edit, r *relation, p pending) error {
 		return c.refuse(k.Location, "a deferrable unique constraint")
 	case k.NullsNotDistinct:
 		return c.refuse(k.Location, "NULLS NOT DISTINCT")
-	case len(k.Including) > 0 || k.Indexname != "" || len(k.Options) > 0 || k.Indexspace != "":
+	case len(k.Including) > 0 || k.Indexname != "" || !ofStorage(k.Options) || k.Indexspace != "":
 		return c.refuse(k.Location, "INCLUDE, USING INDEX and options")
 	case primary && r.primary() != nil:
 		return c.fail(k.Location, "42P16", "multiple primary keys for table \"%s\" are not allowed", r.Name)

@@ -27,7 +27,7 @@ func (c *compiler) createIndex(e *edit, s *pg.IndexStmt) error {
 			return c.refuse(-1, "index method \"%s\"", s.AccessMethod)
 		}
 		return fail("42704", "access method \"%s\" does not exist", s.AccessMethod)
-	case len(s.IndexIncludingParams) > 0, s.NullsNotDistinct, s.TableSpace != "", len(s.Options) > 0:
+	case len(s.IndexIncludingParams) > 0, s.NullsNotDistinct, s.TableSpace != "", !ofStorage(s.Options):
 		return c.refuse(-1, "INCLUDE, NULLS NOT DISTINCT and options")
 	case s.Concurrent:
 		return c.fail(-1, "25001", "CREATE INDEX CONCURRENTLY cannot run inside a transaction block")

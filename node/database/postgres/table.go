@@ -18,6 +18,17 @@ type pending struct {
 	name string
 }
 
+// ofStorage tells whether options say only how PostgreSQL would lay rows out and tidy up, which means nothing for what statements give.
+func ofStorage(options []*pg.Node) bool {
+	for _, n := range options {
+		d := n.GetDefElem()
+		if name := d.GetDefname(); name != "fillfactor" && name != "parallel_workers" && name != "deduplicate_items" && !strings.HasPrefix(name, "autovacuum_") {
+			return false
+		}
+	}
+	return true
+}
+
 func (c *compiler) createTable(e *edit, s *pg.CreateStmt) error {
 	schema, err := c.schemaFor(s.Relation)
 	if err != nil {
@@ -26,7 +37,7 @@ func (c *compiler) createTable(e *edit, s *pg.CreateStmt) error {
 	switch {
 	case len(s.InhRelations) > 0 || s.Partspec != nil || s.Partbound != nil:
 		return c.refuse(-1, "inheritance and partitions")
-	case s.OfTypename != nil, s.AccessMethod != "", s.Tablespacename != "", len(s.Options) > 0:
+	case s.OfTypename != nil, s.AccessMethod != "", s.Tablespacename != "", !ofStorage(s.Options):
 		return c.refuse(-1, "a table's options, types and methods")
 	}
 	name := s.Relation.Relname

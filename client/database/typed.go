@@ -1,0 +1,118 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/stratosmesh/stratos/mesh"
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/postgres"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// fromCell makes of a cell of protocol/postgres what callers get.
+func fromCell(oid postgres.OID, v any) (any, error) {
+	switch oid {
+	case postgres.Bool:
+		if n, ok := v.(int64); ok {
+			return n != 0, nil
+		}
+		return v, nil
+	case postgres.Int2, postgres.Int4, postgres.Int8, postgres.OIDType, postgres.Bytea, postgres.Text, postgres.Varchar:
+		return v, nil
+	case postgres.Float4, postgres.Float8:
+		if f, ok := v.(float64); ok {
+			return f, nil
+		}
+	}
+	if v == nil {
+		return nil, nil
+	}
+	s, err := text(oid, v)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// text is a cell as PostgreSQL writes it. A replica may have sent what is none.
+func text(oid postgres.OID, v any) (s string, err error) {
+	defer func() {
+		if recover() != nil {
+			err = mesh.Errorf(mesh.Corrupt, "a replica sent a value that is none of type %s", postgres.FormatType(oid, -1))
+		}
+	}()
+	return postgres.Output(&postgres.Call{}, oid, v)
+}
+
+// prepare makes statements of what callers give. Where they are PostgreSQL's and have parameters, a replica says of which types these
+// are: it holds the statement against them when it runs.
+func (d *DB) prepare(ctx context.Context, all []Statement) ([]*wirepb.Statement, error) {
+	if d.opts.Dialect != wiredatabase.Postgres {
+		return encode(all)
+	}
+	if len(all) == 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "there is no statement to run")
+	}
+	var out []*wirepb.Statement
+	for i, s := range all {
+		w := &wirepb.Statement{Sql: s.SQL}
+		out = append(out, w)
+		if len(s.Parameters) == 0 {
+			continue
+		}
+		r := Request{Statements: out, Describe: true}
+		if i > 0 { // it may be about what those before it make
+			r.View, r.Tentative = NewView(), true
+		}
+		o, _, err := d.Ask(ctx, Fast, r)
+		if err != nil {
+			return nil, err
+		}
+		if o.Code != "" {
+			return nil, errorOf(o, out)
+		}
+		if n := len(o.Results); n == 0 || len(o.Results[n-1].ParameterTypes) != len(s.Parameters) {
+			return nil, mesh.Errorf(mesh.Invalid, "statement %d has %d parameters, and was given %d", i+1, len(o.GetResults()[max(n-1, 0)].GetParameterTypes()), len(s.Parameters))
+		}
+		w.ParameterTypes = o.Results[len(o.Results)-1].ParameterTypes
+		for j, p := range s.Parameters {
+			v, err := toCell(postgres.OID(w.ParameterTypes[j]), p)
+			if err == nil {
+				var e *wirepb.Value
+				if e, err = encodeValue(v); err == nil {
+					w.Parameters = append(w.Parameters, e)
+					continue
+				}
+			}
+			return nil, mesh.Errorf(mesh.Invalid, "parameter %d of statement %d: %w", j+1, i+1, err)
+		}
+	}
+	return out, nil
+}
+
+// toCell makes a cell of what a caller gives for a parameter of a type.
+func toCell(oid postgres.OID, v any) (any, error) {
+	s := ""
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case bool:
+		s = strconv.FormatBool(v)
+	case int64:
+		s = strconv.FormatInt(v, 10)
+	case float64:
+		s = strconv.FormatFloat(v, 'g', -1, 64)
+	case string:
+		s = v
+	case []byte:
+		if oid == postgres.Bytea {
+			return v, nil
+		}
+		return nil, mesh.Errorf(mesh.Invalid, "bytes are none of type %s", postgres.FormatType(oid, -1))
+	default:
+		return nil, mesh.Errorf(mesh.Invalid, "a %s is no value: nil, bool, int64, float64, string or []byte", fmt.Sprintf("%T", v))
+	}
+	return postgres.Input(&postgres.Call{}, oid, -1, s)
+}
