@@ -40,7 +40,8 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers, row security |
 | CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS | methods but btree, INCLUDE, operator classes, CONCURRENTLY (25001) |
 | CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |
-| CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY, ALTER SEQUENCE |
+| CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY |
+| ALTER SEQUENCE | RESTART, INCREMENT, CYCLE, OWNED BY | AS, MINVALUE, MAXVALUE, START, CACHE |
 | DROP TABLE, VIEW, INDEX, SEQUENCE, SCHEMA | IF EXISTS, CASCADE, RESTRICT | public; keys that are referenced by CASCADE |
 | TRUNCATE | several tables, CASCADE, RESTART IDENTITY | tables that reference each other in a circle |
 | CREATE SCHEMA | IF NOT EXISTS | AUTHORIZATION, elements |
