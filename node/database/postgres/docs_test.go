@@ -32,8 +32,8 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | WITH | queries; RECURSIVE with UNION and UNION ALL | statements that write, SEARCH, CYCLE, columns of outer queries, recursive terms with aggregates, windows, DISTINCT, LIMIT |
 | VALUES | everywhere | ORDER BY an expression |
 | INSERT | VALUES, DEFAULT, DEFAULT VALUES, SELECT, OVERRIDING SYSTEM VALUE, RETURNING | OVERRIDING USER VALUE, subqueries in RETURNING, views |
-| ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target, subqueries; of several rows: when the key is set, or is of a type that is not compared by its bytes |
-| UPDATE | SET, FROM, WHERE, DEFAULT, row of expressions, WITH, RETURNING | SET by a subquery of several columns, RETURNING of other tables' columns, views, WHERE CURRENT OF |
+| ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target; of several rows: subqueries, and when the key is set, or is of a type that is not compared by its bytes |
+| UPDATE | SET, FROM, WHERE, DEFAULT, rows of expressions and of subqueries, WITH, RETURNING | RETURNING of other tables' columns, views, WHERE CURRENT OF |
 | DELETE | USING, WHERE, WITH, RETURNING | as UPDATE |
 | CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells |
 | CREATE TABLE AS | names of columns, IF NOT EXISTS | WITH NO DATA, SELECT INTO, sequences in it |
