@@ -28,6 +28,11 @@ func (s *Snapshot) Content(ctx context.Context) (sum [32]byte, err error) {
 }
 
 func content(ctx context.Context, c *conn) (sum [32]byte, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil { // which SQLite calls an interrupt, wherever it stood
+			err = ctx.Err()
+		}
+	}()
 	all, err := userTables(c)
 	if err != nil {
 		return sum, err
