@@ -29,8 +29,8 @@ func (s *Snapshot) Content(ctx context.Context) (sum [32]byte, err error) {
 
 func content(ctx context.Context, c *conn) (sum [32]byte, err error) {
 	defer func() {
-		if err != nil && ctx.Err() != nil {
-			err = ctx.Err() // which SQLite calls an interrupt
+		if err != nil && ctx.Err() != nil { // which SQLite calls an interrupt, wherever it stood
+			err = ctx.Err()
 		}
 	}()
 	all, err := userTables(c)

@@ -26,7 +26,7 @@ func (c *compiler) findFor(e *edit, r *pg.RangeVar, missingOk bool) (*relation, 
 	if r.Schemaname != "" {
 		full = r.Schemaname + "." + full
 	}
-	return nil, c.fail(r.Location, "42P01", "relation \"%s\" does not exist", full)
+	return nil, fail("42P01", "relation \"%s\" does not exist", full) // told without a place
 }
 
 func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {

@@ -47,8 +47,8 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		return "", "", nil, err
 	}
 	for _, e := range of {
-		if e.sub {
-			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT")
+		if e.sub && many { // it would see what the rows before it did
+			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT for several rows")
 		}
 	}
 	clause = on + " DO UPDATE SET " + strings.Join(set, ",")
@@ -61,8 +61,8 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		if e, err = c.toBool(e, "WHERE"); err != nil {
 			return "", "", nil, err
 		}
-		if e.sub {
-			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT")
+		if e.sub && many {
+			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT for several rows")
 		}
 		clause += " WHERE " + e.sql
 	}

@@ -208,7 +208,7 @@ func (c *compiler) addForeign(e *edit, r *relation, p pending, taken func(string
 			schema = publicSchema
 		}
 		if parent = e.relations[relationKey(schema, k.Pktable.Relname)]; parent == nil {
-			return c.fail(k.Pktable.Location, "42P01", "relation \"%s\" does not exist", k.Pktable.Relname)
+			return fail("42P01", "relation \"%s\" does not exist", k.Pktable.Relname)
 		}
 		if parent.Kind != "r" {
 			return fail("42809", "referenced relation \"%s\" is not a table", parent.Name)

@@ -33,6 +33,8 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		tag, err = "CREATE VIEW", c.createView(e, x.ViewStmt)
 	case *pg.Node_CreateSeqStmt:
 		tag, err = "CREATE SEQUENCE", c.createSequence(e, x.CreateSeqStmt)
+	case *pg.Node_AlterSeqStmt:
+		tag, err = "ALTER SEQUENCE", c.alterSequence(e, x.AlterSeqStmt)
 	case *pg.Node_TruncateStmt:
 		tag, err = "TRUNCATE TABLE", c.truncate(e, x.TruncateStmt)
 	case *pg.Node_CommentStmt:

@@ -32,15 +32,16 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | WITH | queries; RECURSIVE with UNION and UNION ALL | statements that write, SEARCH, CYCLE, columns of outer queries, recursive terms with aggregates, windows, DISTINCT, LIMIT |
 | VALUES | everywhere | ORDER BY an expression |
 | INSERT | VALUES, DEFAULT, DEFAULT VALUES, SELECT, OVERRIDING SYSTEM VALUE, RETURNING | OVERRIDING USER VALUE, subqueries in RETURNING, views |
-| ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target, subqueries; of several rows: when the key is set, or is of a type that is not compared by its bytes |
-| UPDATE | SET, FROM, WHERE, DEFAULT, row of expressions, WITH, RETURNING | SET by a subquery of several columns, RETURNING of other tables' columns, views, WHERE CURRENT OF |
+| ON CONFLICT | DO NOTHING; DO UPDATE with excluded, WHERE, by columns or constraint | partial or expression indexes as the target; of several rows: subqueries, and when the key is set, or is of a type that is not compared by its bytes |
+| UPDATE | SET, FROM, WHERE, DEFAULT, rows of expressions and of subqueries, WITH, RETURNING | RETURNING of other tables' columns, views, WHERE CURRENT OF |
 | DELETE | USING, WHERE, WITH, RETURNING | as UPDATE |
 | CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells |
 | CREATE TABLE AS | names of columns, IF NOT EXISTS | WITH NO DATA, SELECT INTO, sequences in it |
 | ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers, row security |
 | CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS | methods but btree, INCLUDE, operator classes, CONCURRENTLY (25001) |
 | CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |
-| CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY, ALTER SEQUENCE |
+| CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY |
+| ALTER SEQUENCE | RESTART, INCREMENT, CYCLE, OWNED BY | AS, MINVALUE, MAXVALUE, START, CACHE |
 | DROP TABLE, VIEW, INDEX, SEQUENCE, SCHEMA | IF EXISTS, CASCADE, RESTRICT | public; keys that are referenced by CASCADE |
 | TRUNCATE | several tables, CASCADE, RESTART IDENTITY | tables that reference each other in a circle |
 | CREATE SCHEMA | IF NOT EXISTS | AUTHORIZATION, elements |

@@ -154,8 +154,8 @@ func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*re
 		for _, i := range e.indexes(r.OID) {
 			e.drop(i)
 		}
-		for _, col := range r.Columns {
-			if q := e.byOID[col.Sequence]; q != nil {
+		for _, q := range e.all() {
+			if q.Sequence != nil && q.Sequence.OwnerTable == r.OID {
 				e.do("DELETE FROM pg_sequence WHERE oid=?", int64(q.OID))
 				e.drop(q)
 			}

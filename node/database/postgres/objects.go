@@ -256,6 +256,88 @@ func (c *compiler) createSequence(e *edit, s *pg.CreateSeqStmt) error {
 	return nil
 }
 
+// alterSequence restarts a sequence, gives it an owner, or another step.
+func (c *compiler) alterSequence(e *edit, s *pg.AlterSeqStmt) error {
+	r, err := c.findFor(e, s.Sequence, s.MissingOk)
+	if err != nil || r == nil {
+		return err
+	}
+	if r.Kind != "S" {
+		return fail("42809", "\"%s\" is not a sequence", r.Name)
+	}
+	r = e.change(r)
+	q := r.Sequence
+	for _, n := range s.Options {
+		d := n.GetDefElem()
+		switch d.Defname {
+		case "restart":
+			start := q.Start
+			if d.Arg != nil {
+				if start, err = wholeNumber(d.Arg); err != nil {
+					return c.refuse(d.Location, "such a number of a sequence")
+				}
+			}
+			if start < q.Min {
+				return fail("22023", "RESTART value (%d) cannot be less than MINVALUE (%d)", start, q.Min)
+			}
+			if start > q.Max {
+				return fail("22023", "RESTART value (%d) cannot be greater than MAXVALUE (%d)", start, q.Max)
+			}
+			e.do("UPDATE pg_sequence SET last=?, called=0 WHERE oid=?", start, int64(r.OID))
+		case "increment":
+			if q.Increment, err = wholeNumber(d.Arg); err != nil {
+				return c.refuse(d.Location, "such a number of a sequence")
+			}
+			if q.Increment == 0 {
+				return fail("22023", "INCREMENT must not be zero")
+			}
+		case "cycle":
+			q.Cycle = d.Arg.GetBoolean().GetBoolval()
+		case "owned_by":
+			parts := names(d.Arg.GetList().GetItems())
+			if q.OwnerTable != 0 && e.byOID[q.OwnerTable] != nil && e.byOID[q.OwnerTable].column(q.OwnerColumn).Identity != "" {
+				return fail("0A000", "cannot change ownership of identity sequence")
+			}
+			if len(parts) == 1 && parts[0] == "none" {
+				q.OwnerTable, q.OwnerColumn = 0, 0
+				continue
+			}
+			if len(parts) < 2 {
+				return fail("42601", "invalid OWNED BY option")
+			}
+			v := &pg.RangeVar{Relname: parts[len(parts)-2], Location: -1}
+			if len(parts) > 2 {
+				v.Schemaname = parts[len(parts)-3]
+			}
+			t, err := c.findFor(e, v, false)
+			if err != nil {
+				return err
+			}
+			if t.Kind != "r" {
+				return fail("42809", "sequence cannot be owned by relation \"%s\"", t.Name)
+			}
+			if t.Schema != r.Schema {
+				return fail("55000", "sequence must be in same schema as table it is linked to")
+			}
+			col := t.columnNamed(parts[len(parts)-1])
+			if col == nil {
+				return fail("42703", "column \"%s\" of relation \"%s\" does not exist", parts[len(parts)-1], t.Name)
+			}
+			q.OwnerTable, q.OwnerColumn = t.OID, col.Number
+		default:
+			return c.refuse(d.Location, "ALTER SEQUENCE %s", strings.ToUpper(d.Defname))
+		}
+	}
+	return nil
+}
+
+func wholeNumber(n *pg.Node) (int64, error) {
+	if i := n.GetInteger(); i != nil {
+		return int64(i.Ival), nil
+	}
+	return strconv.ParseInt(n.GetFloat().GetFval(), 10, 64)
+}
+
 func (c *compiler) sequenceOptions(q *sequence, list []*pg.Node) error {
 	var start, low, high *int64
 	for _, n := range list {
@@ -264,11 +346,7 @@ func (c *compiler) sequenceOptions(q *sequence, list []*pg.Node) error {
 			if d.Arg == nil {
 				return nil, nil
 			}
-			if i := d.Arg.GetInteger(); i != nil {
-				v := int64(i.Ival)
-				return &v, nil
-			}
-			v, err := strconv.ParseInt(d.Arg.GetFloat().GetFval(), 10, 64)
+			v, err := wholeNumber(d.Arg)
 			if err != nil {
 				return nil, c.refuse(d.Location, "such a number of a sequence")
 			}

@@ -132,6 +132,28 @@ func (c *compiler) subLink(l *pg.SubLink, s *scope) (*expr, error) {
 	return nil, c.refuse(l.Location, "this subquery")
 }
 
+// fieldOf is one column of a subquery that gives one row.
+func (c *compiler) fieldOf(l *pg.SubLink, column, columns int, s *scope) (*expr, error) {
+	q, err := c.query(l.Subselect.GetSelectStmt(), s)
+	if err != nil {
+		return nil, err
+	}
+	if len(q.columns) != columns {
+		return nil, c.fail(l.Location, "42601", "number of columns does not match number of values")
+	}
+	if err := c.settleUnknown(q); err != nil {
+		return nil, err
+	}
+	if q.volatile {
+		return nil, c.refuse(l.Location, "setting several columns by what is not the same each time")
+	}
+	o := q.columns[column-1].e
+	e := c.combine(l.Location, o.typ, `(SELECT "single"(q.`+outputName(column-1)+") FROM ("+q.render()+") AS q)")
+	e.mod, e.sub, e.stable = o.mod, true, true
+	e.uses = inherited(q.uses, s)
+	return e, nil
+}
+
 // A source is rows of a function.
 type source struct {
 	sql     string

@@ -282,14 +282,27 @@ func (c *compiler) assignments(list []*pg.Node, t *target, sc *scope) (set []str
 		}
 		value := r.Val
 		if m := value.GetMultiAssignRef(); m != nil {
-			row := m.Source.GetRowExpr()
-			if row == nil {
-				return nil, nil, nil, c.refuse(r.Location, "setting several columns by a subquery")
+			switch x := m.Source.GetNode().(type) {
+			case *pg.Node_RowExpr:
+				if len(x.RowExpr.Args) != int(m.Ncolumns) {
+					return nil, nil, nil, c.fail(r.Location, "42601", "number of columns does not match number of values")
+				}
+				value = x.RowExpr.Args[m.Colno-1]
+			case *pg.Node_SubLink:
+				// Once for each column, which gives the same unless it is random.
+				e, err := c.fieldOf(x.SubLink, int(m.Colno), int(m.Ncolumns), sc)
+				if err == nil {
+					e, err = c.assign(e, t.rel, col)
+				}
+				if err != nil {
+					return nil, nil, nil, err
+				}
+				columns, of = append(columns, col.Number), append(of, e)
+				set = append(set, col.stored()+"="+e.sql)
+				continue
+			default:
+				return nil, nil, nil, c.refuse(r.Location, "setting several columns by this")
 			}
-			if len(row.Args) != int(m.Ncolumns) {
-				return nil, nil, nil, c.fail(r.Location, "42601", "number of columns does not match number of values")
-			}
-			value = row.Args[m.Colno-1]
 		}
 		var e *expr
 		if value.GetSetToDefault() != nil {
