@@ -50,7 +50,7 @@ func (t *transaction) run(ctx context.Context, db Database, level Level, set *wi
 	var err error
 	wrote := !reads || level == Ordered // what is on the log when the transaction is
 	if !wrote && !t.written {
-		p := Program{Statements: []*wirepb.Statement{st}, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed}}
+		p := Program{Statements: []*wirepb.Statement{st}, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed, First: uint32(len(t.statements))}}
 		if t.steady {
 			p = t.program(set, st)
 			o, err = db.Try(ctx, level, p)

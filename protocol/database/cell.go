@@ -40,6 +40,9 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 	if err := checkSettings(e.Settings); err != nil {
 		return err
 	}
+	if e.View.GetFirst() > 0 {
+		return mesh.Errorf(mesh.Invalid, "an envelope's view begins with the first statement")
+	}
 	return checkView(e.View, len(e.Statements))
 }
 

@@ -704,6 +704,7 @@ type View struct {
 	TimeMs        int64                  `protobuf:"varint,1,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // at most 10 minutes before the block's, 1 minute after it
 	Seed          []byte                 `protobuf:"bytes,2,opt,name=seed,proto3" json:"seed,omitempty"`                    // 32 bytes
 	Results       [][]byte               `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`              // digest of each statement's Result, in order
+	First         uint32                 `protobuf:"varint,4,opt,name=first,proto3" json:"first,omitempty"`                 // statements of the transaction before the first of a query; 0 in envelopes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -757,6 +758,13 @@ func (x *View) GetResults() [][]byte {
 		return x.Results
 	}
 	return nil
+}
+
+func (x *View) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
 }
 
 // Column describes a column of a result.
@@ -2027,11 +2035,12 @@ const file_database_proto_rawDesc = "" +
 	"statements\x18\x05 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
 	"statements\x12)\n" +
 	"\x04view\x18\x06 \x01(\v2\x15.stratos.wire.v1.ViewR\x04view\x125\n" +
-	"\bsettings\x18\a \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\"M\n" +
+	"\bsettings\x18\a \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\"c\n" +
 	"\x04View\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04seed\x18\x02 \x01(\fR\x04seed\x12\x18\n" +
-	"\aresults\x18\x03 \x03(\fR\aresults\"\x97\x01\n" +
+	"\aresults\x18\x03 \x03(\fR\aresults\x12\x14\n" +
+	"\x05first\x18\x04 \x01(\rR\x05first\"\x97\x01\n" +
 	"\x06Column\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x19\n" +

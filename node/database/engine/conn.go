@@ -330,6 +330,9 @@ func (c *conn) begin(timeMs int64, seed *[32]byte) {
 	c.c.guarded = 1
 }
 
+// statement begins the nth statement of a program, or of the transaction that it is a part of.
+func (c *conn) statement(n int) { C.st_statement(c.c, C.uint32_t(n)) }
+
 func (c *conn) end() {
 	c.c.guarded = 0
 	c.length(ownLength)

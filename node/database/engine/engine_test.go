@@ -283,20 +283,24 @@ func TestRandomIsChaCha20(t *testing.T) {
 	seed := sha256.Sum256([]byte("seed"))
 	p.View = &wirepb.View{Seed: seed[:]}
 	o := r.block(p)[0]
-	c, err := chacha20.NewUnauthenticatedCipher(seed[:], make([]byte, 12))
-	if err != nil {
-		t.Fatal(err)
+	stream := func(statement byte, n int) []byte { // the statement is the upper half of the counter
+		c, err := chacha20.NewUnauthenticatedCipher(seed[:], append([]byte{statement}, make([]byte, 11)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, n)
+		c.XORKeyStream(b, b)
+		return b
 	}
-	b := make([]byte, 8+151)
-	c.XORKeyStream(b, b)
-	first := int64(binary.LittleEndian.Uint64(b))
+	first := int64(binary.LittleEndian.Uint64(stream(0, 8)))
 	if first < 0 {
 		first = -(first & (1<<63 - 1))
 	}
 	if got := show(o.Results[0]); got != fmt.Sprint(first) {
 		t.Errorf("got %s, want %d", got, first)
 	}
-	if got, want := show(o.Results[1]), fmt.Sprintf("x'%x' x'%x'", b[8:158], b[158:]); got != want {
+	b := stream(1, 151)
+	if got, want := show(o.Results[1]), fmt.Sprintf("x'%x' x'%x'", b[:150], b[150:]); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -477,5 +481,24 @@ func TestInterrupted(t *testing.T) {
 		if err := r.db.Err(); err != nil {
 			t.Fatalf("after %d: %v", i, err)
 		}
+	}
+}
+
+// A statement has the same random numbers by itself and within its transaction.
+func TestRandomOfStatements(t *testing.T) {
+	r := newRig(t, Options{})
+	r.must("CREATE TABLE t(v)")
+	p := r.program("SELECT random()", "SELECT random(), random()")
+	p.View = &wirepb.View{TimeMs: genesisMs, Seed: make([]byte, 32)}
+	both, _, err := r.db.View(t.Context(), p)
+	if err != nil || show(both.Results[0]) == strings.Fields(show(both.Results[1]))[0] {
+		t.Fatalf("got %v, %v", both, err)
+	}
+	p.Statements, p.View.First = p.Statements[1:], 1
+	s := r.snapshot()
+	defer s.Close()
+	alone, err := s.Query(t.Context(), p)
+	if err != nil || ResultDigest(alone.Results[0]) != ResultDigest(both.Results[1]) {
+		t.Errorf("by itself %v, in its transaction %v, %v", alone, both, err)
 	}
 }

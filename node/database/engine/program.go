@@ -224,6 +224,7 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 			a.fail(i, codeCancelled, "the time for the question is over")
 			return nil
 		}
+		c.statement(int(a.plan.p.View.GetFirst()) + i)
 		if ok, err := a.statement(i, readOnly); !ok || err != nil {
 			return err
 		}

@@ -270,6 +270,12 @@ void st_program(st_conn *c, sqlite3_int64 now_ms, const uint8_t *seed) {
   c->total_before = sqlite3_total_changes64(c->db);
 }
 
+// st_statement begins the nth statement's own part of the random numbers, so that they do not depend on the statements before it.
+void st_statement(st_conn *c, uint32_t n) {
+  c->block = (uint64_t)n << 32;
+  c->used = sizeof c->stream;
+}
+
 // st_deferred tells whether a foreign key that is checked at the end is violated.
 int st_deferred(st_conn *c) {
   int now = 0, high = 0;

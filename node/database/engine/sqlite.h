@@ -185,6 +185,7 @@ int st_functions(st_conn *);
 int st_close(st_conn *);
 int st_exec(st_conn *, const char *sql);
 void st_program(st_conn *, sqlite3_int64 now_ms, const uint8_t *seed);
+void st_statement(st_conn *c, uint32_t n);
 int st_prepare(st_conn *, const char *sql, int n, int effort, sqlite3_stmt **out, int *tail);
 void st_run(st_conn *, sqlite3_stmt *, const uint8_t *args, size_t n, uint64_t steps, uint64_t charges, uint64_t max_rows, size_t max_size, st_result *);
 void st_rows(sqlite3_stmt *, size_t enough, st_result *);

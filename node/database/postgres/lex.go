@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/protocol/postgres/lex"
 )
 
 // The parser is C and recursive where it writes its tree, on a stack whose size is the machine's. So a statement is measured before
@@ -19,23 +20,23 @@ func measure(sql string) (words int, err *engine.Error) {
 	type level struct{ soft, hard int }
 	levels := []level{{}}
 	below := 0 // the depth of the levels around
-	scan(sql, func(kind byte, text string) bool {
+	lex.Scan(sql, func(t lex.Token) bool {
 		words++
 		top := &levels[len(levels)-1]
 		switch {
-		case kind == '(':
+		case t.Kind == lex.Open:
 			below += top.soft + top.hard + 1
 			levels = append(levels, level{})
-		case kind == ')':
+		case t.Kind == lex.Close:
 			if len(levels) > 1 {
 				levels = levels[:len(levels)-1]
 				top = &levels[len(levels)-1]
 				below -= top.soft + top.hard + 1
 				top.soft++
 			}
-		case kind == ',' || kind == 'w' && (text == "and" || text == "or"):
+		case t.Kind == lex.Comma || t.Kind == lex.Word && (t.Word == "and" || t.Word == "or"):
 			top.soft = 0
-		case kind == 'w' && joins[text]:
+		case t.Kind == lex.Word && joins[t.Word]:
 			top.hard++
 			top.soft++
 		default:
@@ -53,129 +54,6 @@ func measure(sql string) (words int, err *engine.Error) {
 var joins = map[string]bool{"union": true, "intersect": true, "except": true, "join": true, "case": true, "select": true, "not": true, "with": true,
 	"when": true, "else": true, "on": true, "then": true}
 
-// scan calls f with each token: w a word (in lower case), q a quoted name, s a text, n a number, p a parameter, o an operator or sign, and
-// parentheses, brackets and commas as themselves. It divides as PostgreSQL does where that decides what is a token.
-func scan(sql string, f func(kind byte, text string) bool) {
-	for i := 0; i < len(sql); {
-		from, c := i, sql[i]
-		kind, text := byte('o'), ""
-		switch {
-		case c == ' ' || c >= '\t' && c <= '\r':
-			i++
-			continue
-		case strings.HasPrefix(sql[i:], "--"):
-			if n := strings.IndexAny(sql[i:], "\n\r"); n >= 0 {
-				i += n + 1
-			} else {
-				i = len(sql)
-			}
-			continue
-		case strings.HasPrefix(sql[i:], "/*"):
-			i = comment(sql, i)
-			continue
-		case c == '\'':
-			kind, i = 's', endOfText(sql, i+1, false)
-		case (c == 'e' || c == 'E') && strings.HasPrefix(sql[i+1:], "'"):
-			kind, i = 's', endOfText(sql, i+2, true)
-		case strings.IndexByte("bBxXnN", c) >= 0 && strings.HasPrefix(sql[i+1:], "'"):
-			kind, i = 's', endOfText(sql, i+2, false)
-		case c == '"':
-			kind, i = 'q', i+1
-			for i < len(sql) && sql[i] != '"' {
-				i++
-			}
-			i++
-		case c == '$':
-			kind, i = dollar(sql, i)
-		case letter(c):
-			for i < len(sql) && (letter(sql[i]) || sql[i] >= '0' && sql[i] <= '9' || sql[i] == '$') {
-				i++
-			}
-			if kind = 'w'; i-from <= 16 {
-				text = strings.ToLower(sql[from:i])
-			}
-		case c >= '0' && c <= '9' || c == '.' && i+1 < len(sql) && sql[i+1] >= '0' && sql[i+1] <= '9':
-			kind = 'n'
-			for i < len(sql) && (letter(sql[i]) || sql[i] >= '0' && sql[i] <= '9' || sql[i] == '.') {
-				i++
-			}
-		case c == '(' || c == '[':
-			kind = '('
-			i++
-		case c == ')' || c == ']':
-			kind = ')'
-			i++
-		case c == ',':
-			kind = ','
-			i++
-		default:
-			i++
-		}
-		i = min(i, len(sql))
-		if !f(kind, text) {
-			return
-		}
-	}
-}
-
 func letter(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
-}
-
-func comment(sql string, i int) int {
-	depth := 0
-	for i < len(sql) {
-		switch {
-		case strings.HasPrefix(sql[i:], "/*"):
-			depth++
-			i += 2
-		case strings.HasPrefix(sql[i:], "*/"):
-			i += 2
-			if depth--; depth == 0 {
-				return i
-			}
-		default:
-			i++
-		}
-	}
-	return i
-}
-
-// endOfText returns where the text ends whose first byte is at i.
-func endOfText(sql string, i int, escapes bool) int {
-	for i < len(sql) {
-		switch {
-		case escapes && sql[i] == '\\':
-			i += 2
-		case sql[i] != '\'':
-			i++
-		case strings.HasPrefix(sql[i:], "''"):
-			i += 2
-		default:
-			return i + 1
-		}
-	}
-	return i
-}
-
-// dollar reads $1 or $tag$text$tag$.
-func dollar(sql string, i int) (kind byte, end int) {
-	j := i + 1
-	if j < len(sql) && sql[j] >= '0' && sql[j] <= '9' {
-		for j < len(sql) && sql[j] >= '0' && sql[j] <= '9' {
-			j++
-		}
-		return 'p', j
-	}
-	for j < len(sql) && (letter(sql[j]) || j > i+1 && sql[j] >= '0' && sql[j] <= '9') {
-		j++
-	}
-	if j >= len(sql) || sql[j] != '$' {
-		return 'o', i + 1
-	}
-	tag := sql[i : j+1]
-	if n := strings.Index(sql[j+1:], tag); n >= 0 {
-		return 's', j + 1 + n + len(tag)
-	}
-	return 's', len(sql)
 }
