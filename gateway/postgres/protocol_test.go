@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,25 +130,30 @@ func TestExtended(t *testing.T) {
 
 // Whatever comes before the protocol, the server goes on.
 func TestStrangers(t *testing.T) {
-	w := newWorld(t, Options{StartupTime: 500 * time.Millisecond})
+	w := newWorld(t, Options{StartupTime: 5 * time.Second})
+	var all sync.WaitGroup
 	for _, s := range []string{"", "GET / HTTP/1.1\r\n\r\n", "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x00\x00\x00\x08\x04\xd2\x16\x2f\x00\x00\x00\x08\x04\xd2\x16\x2f", "\xff\xff\xff\xff\x00\x03\x00\x00",
 		"\x00\x00\x00\x10\x04\xd2\x16\x2e\x00\x00\x00\x01\x00\x00\x00\x01", "\x16\x03\x01\x00\x00", "\x00\x00\x00\x09\x00\x03\x00\x00\x00", "\x00\x00\x00\x0c\x00\x03\x00\x00user", "\x00\x00\x00\x04\x00\x00\x00\x00"} {
-		c, err := net.Dial("tcp", w.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Write([]byte(s)); err != nil {
-			t.Errorf("%q: %v", s, err)
-		}
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		for b := make([]byte, 100); err == nil; {
-			_, err = c.Read(b)
-		}
-		if e, ok := err.(net.Error); ok && e.Timeout() {
-			t.Errorf("%q: the connection stays", s)
-		}
-		c.Close()
+		all.Go(func() {
+			c, err := net.Dial("tcp", w.addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			if _, err := c.Write([]byte(s)); err != nil {
+				t.Errorf("%q: %v", s, err)
+			}
+			c.SetReadDeadline(time.Now().Add(60 * time.Second))
+			for b := make([]byte, 100); err == nil; {
+				_, err = c.Read(b)
+			}
+			if e, ok := err.(net.Error); ok && e.Timeout() {
+				t.Errorf("%q: the connection stays", s)
+			}
+		})
 	}
+	all.Wait()
 	if got := w.list(w.connect("")); got != "" {
 		t.Errorf("afterwards: %s", got)
 	}
