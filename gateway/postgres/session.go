@@ -137,18 +137,12 @@ func (x *session) fatal(e *sqlError) {
 
 // handle answers one message.
 func (x *session) handle(m pgproto3.FrontendMessage) {
-	switch m := m.(type) {
+	switch m.(type) {
 	case *pgproto3.Terminate:
 		x.over = true
 		return
 	case *pgproto3.Sync:
 		x.sync()
-		return
-	case *pgproto3.Query:
-		x.skipping, x.inText = false, true
-		x.simple(m.String)
-		x.inText = false
-		x.ready()
 		return
 	}
 	if x.skipping {
@@ -156,6 +150,11 @@ func (x *session) handle(m pgproto3.FrontendMessage) {
 	}
 	var refused *sqlError
 	switch m := m.(type) {
+	case *pgproto3.Query:
+		x.inText = true
+		x.simple(m.String)
+		x.inText = false
+		x.ready()
 	case *pgproto3.Parse:
 		refused = x.parse(m)
 	case *pgproto3.Bind:
@@ -191,8 +190,9 @@ func (x *session) send(m pgproto3.BackendMessage) {
 	x.be.Send(m)
 }
 
+// flush sends what is to be sent. Whoever does not read it for as long as a statement may take is gone.
 func (x *session) flush() {
-	if err := x.be.Flush(); err != nil {
+	if err := errors.Join(x.conn.SetWriteDeadline(time.Now().Add(x.server.opts.StatementTime)), x.be.Flush()); err != nil {
 		x.over = true
 	}
 }

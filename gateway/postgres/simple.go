@@ -8,6 +8,10 @@ import (
 
 // simple carries out a text of statements. Several of them without a BEGIN are one transaction.
 func (x *session) simple(text string) {
+	if refused := x.finish(); refused != nil { // what a pipeline left without its Sync
+		x.fail(refused)
+		return
+	}
 	all := split(text)
 	if len(all) == 0 {
 		x.be.Send(&pgproto3.EmptyQueryResponse{})
