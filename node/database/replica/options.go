@@ -37,7 +37,7 @@ type Options struct {
 	Overtaken time.Duration
 
 	// Pending bounds how many envelopes of one database wait for their block, and sessions and revocations of one account,
-	// PendingBytes how large they are together, so that nobody can fill the mempool. Defaults 256 and 4 MiB.
+	// PendingBytes how large they are together, so that nobody can fill the mempool. Defaults 1,024 and 4 MiB.
 	Pending      int
 	PendingBytes int
 	// IdleBlock is how long an idle cell waits for its next block, so that its clock goes on, and that a transaction which only one
@@ -93,7 +93,7 @@ func (o Options) withDefaults() Options {
 	o.JoinTime = cmp.Or(o.JoinTime, 30*time.Minute)
 	o.JoinPoll = cmp.Or(o.JoinPoll, 5*time.Second)
 	o.Overtaken = cmp.Or(o.Overtaken, 30*time.Second)
-	o.Pending = cmp.Or(o.Pending, 256)
+	o.Pending = cmp.Or(o.Pending, 1024)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 4<<20)
 	o.IdleBlock = cmp.Or(o.IdleBlock, 10*time.Second)
 	o.Stale = cmp.Or(o.Stale, 2*time.Second)
