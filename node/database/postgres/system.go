@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -89,16 +90,12 @@ func referencedIndex(c *catalog, k *constraint) int64 {
 	return 0
 }
 
-// systemTables are all of them, by schema and name.
-var systemTables map[string]systemTable
-
-func init() { // they ask what uses them
-	systemTables = map[string]systemTable{}
-	for _, tables := range []map[string]systemTable{catalogTables, informationTables} {
-		for name, t := range tables {
-			systemTables[name] = t
-		}
-	}
+// systemTables are all of them, by schema and name. They are made when they are asked for, because they compile expressions, which
+// may ask for them.
+func systemTables() map[string]systemTable {
+	all := catalogTables()
+	maps.Copy(all, informationTables())
+	return all
 }
 
 // systemRelation finds one of them. ok tells whether the name is PostgreSQL's.
@@ -107,7 +104,7 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 	if schema == "" {
 		schema = catalogSchema
 	}
-	t, ok := systemTables[schema+"."+r.Relname]
+	t, ok := systemTables()[schema+"."+r.Relname]
 	if !ok {
 		if schema == informationSchema || schema == catalogSchema && strings.HasPrefix(r.Relname, "pg_") && slices.Contains(systemNames, r.Relname) {
 			return "", true, c.refuse(r.Location, "%s.%s", schema, r.Relname)

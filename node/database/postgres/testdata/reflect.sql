@@ -848,3 +848,40 @@ SELECT conname
   WHERE r.conrelid = :oid(shop.items) AND r.contype = 'p'
   ORDER BY 1;
 SELECT pg_get_viewdef(c.oid) view_def FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relname = 'rich' AND c.relkind IN ('v', 'm');
+-- What frameworks ask information_schema.
+SELECT schema_name, schema_owner FROM information_schema.schemata WHERE schema_name NOT LIKE 'pg\_%' ORDER BY 1;
+SELECT constraint_schema, constraint_name, table_schema, table_name, constraint_type, is_deferrable, initially_deferred, enforced FROM information_schema.table_constraints WHERE constraint_schema IN ('public', 'shop') AND constraint_name NOT LIKE '%not\_null' ORDER BY 1, 2;
+SELECT count(*) FROM information_schema.table_constraints WHERE constraint_schema IN ('public', 'shop') AND constraint_name LIKE '%not\_null' AND constraint_type = 'CHECK';
+SELECT constraint_schema, constraint_name, table_schema, table_name, column_name, ordinal_position, position_in_unique_constraint FROM information_schema.key_column_usage WHERE constraint_schema IN ('public', 'shop') ORDER BY 1, 2, ordinal_position;
+SELECT table_schema, table_name, column_name, constraint_schema, constraint_name FROM information_schema.constraint_column_usage WHERE constraint_schema IN ('public', 'shop') ORDER BY 5, 3;
+SELECT constraint_schema, constraint_name, unique_constraint_schema, unique_constraint_name, match_option, update_rule, delete_rule FROM information_schema.referential_constraints;
+SELECT constraint_schema, constraint_name, check_clause FROM information_schema.check_constraints WHERE constraint_schema = 'public' AND constraint_name NOT LIKE '%not\_null' ORDER BY 2;
+SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = 'public' AND constraint_name LIKE '%not\_null' ORDER BY 1;
+SELECT table_schema, table_name, view_definition AS view_def, check_option FROM information_schema.views WHERE table_schema NOT IN ('pg_catalog', 'information_schema');
+SELECT sequence_schema, sequence_name, data_type, numeric_precision, numeric_precision_radix, numeric_scale, start_value, minimum_value, maximum_value, increment, cycle_option FROM information_schema.sequences ORDER BY 2;
+SELECT tc.table_schema, tc.constraint_name, tc.table_name, kcu.column_name, ccu.table_schema AS foreign_table_schema, ccu.table_name AS foreign_table_name, ccu.column_name AS foreign_column_name FROM information_schema.table_constraints AS tc JOIN information_schema.key_column_usage AS kcu ON tc.constraint_name = kcu.constraint_name AND tc.table_schema = kcu.table_schema JOIN information_schema.constraint_column_usage AS ccu ON ccu.constraint_name = tc.constraint_name AND ccu.table_schema = tc.table_schema WHERE tc.constraint_type = 'FOREIGN KEY';
+SELECT column_name, column_default, is_nullable, data_type, character_maximum_length, numeric_precision, numeric_precision_radix, numeric_scale, datetime_precision, udt_schema, udt_name, is_identity, identity_generation, is_generated FROM information_schema.columns WHERE table_schema = 'public' AND table_name IN ('users', 'orders') ORDER BY table_name, ordinal_position;
+-- Other relations, casts and functions.
+SELECT schemaname, tablename, tablespace, hasindexes, hasrules, hastriggers, rowsecurity FROM pg_tables WHERE schemaname IN ('public', 'shop') ORDER BY 2;
+SELECT schemaname, tablename, indexname, indexdef FROM pg_indexes WHERE schemaname IN ('public', 'shop') ORDER BY 3;
+SELECT schemaname, viewname, definition AS view_def FROM pg_views WHERE schemaname = 'public';
+SELECT schemaname, sequencename, data_type, start_value, min_value, max_value, increment_by, cycle, cache_size FROM pg_sequences ORDER BY 2;
+SELECT c.oid::regclass, c.relnamespace::regnamespace, c.oid::regclass::text FROM pg_class c WHERE c.relname IN ('items', 'users') ORDER BY 3;
+SELECT 'users'::regclass, 'shop.items'::regclass, 'pg_class'::regclass, 'shop'::regnamespace, 0::regclass, 1::regclass, to_regclass('users'), to_regclass('nosuch');
+SELECT x::regclass::oid = 'users'::regclass FROM (SELECT 'us' || 'ers' AS x) q;
+SELECT x::regclass FROM (VALUES ('nosuch')) q (x);
+SELECT 'nosuch'::regnamespace;
+SELECT unnest(ARRAY[5, 6, 7]) AS a, generate_subscripts(ARRAY['x', 'y'], 1) AS b;
+SELECT unnest(ARRAY['a', NULL]) AS a, unnest(ARRAY[1.5, 2, 3]) AS b;
+SELECT indkey[0], indkey[1], indkey::int2[], array_length(indkey, 1), indoption FROM pg_index WHERE indexrelid = 'orders_total'::regclass;
+SELECT current_schemas(true), current_schemas(false), pg_encoding_to_char(6), pg_get_userbyid(10), pg_get_userbyid(99), pg_type_is_visible(23), pg_get_indexdef(1), pg_get_constraintdef(1);
+SELECT pg_get_serial_sequence('users', 'id'), pg_get_serial_sequence('orders', 'id'), pg_get_serial_sequence('users', 'name');
+SELECT pg_get_serial_sequence('users', 'nosuch');
+SELECT obj_description('users'::regclass, 'pg_class'), obj_description(2200, 'pg_namespace'), obj_description('orders'::regclass, 'pg_class');
+SELECT json_build_object('a', 1, 2, 'x"y', 'n', NULL, 'f', 1.50, 'j', '{"b":  [1]}'::json, 'k', '{"b":  [1]}'::jsonb, true, 1e20::float8);
+SELECT json_build_object('a');
+SELECT json_build_object(NULL, 1);
+SELECT collname, collcollate FROM pg_collation WHERE oid IN (100, 950, 951) ORDER BY 1;
+SELECT amname, amtype FROM pg_am WHERE amname IN ('heap', 'btree') ORDER BY 1;
+SELECT rolname, rolsuper, rolcanlogin, rolconnlimit, rolvaliduntil FROM pg_roles WHERE oid IN (10, 6171) ORDER BY 1;
+SELECT count(*) FROM pg_extension WHERE extname = 'hstore';
