@@ -29,7 +29,7 @@ type Cast struct {
 const (
 	implicitCasts = `int8:float4,float8,numeric,oid,regclass,regtype,regnamespace int2:int4,int8,float4,float8,numeric,oid,regclass,regtype,regnamespace
 		int4:int8,float4,float8,numeric,oid,regclass,regtype,regnamespace float4:float8
-		numeric:float4,float8 text:bpchar,varchar,name bpchar:text,varchar,name varchar:text,bpchar,name name:text date:timestamp,timestamptz
+		numeric:float4,float8 text:bpchar,varchar,name,regclass bpchar:text,varchar,name varchar:text,bpchar,name,regclass name:text date:timestamp,timestamptz
 		time:interval,timetz timestamp:timestamptz regclass:oid regtype:oid regnamespace:oid oid:regclass,regtype,regnamespace`
 	assignmentCasts = `int8:int2,int4 int4:int2 float4:int2,int4,int8,numeric float8:int2,int4,int8,float4,numeric numeric:int2,int4,int8
 		bool:text,bpchar,varchar name:bpchar,varchar timestamp:date,time timestamptz:date,time,timestamp interval:time timetz:time

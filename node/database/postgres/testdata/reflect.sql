@@ -877,6 +877,7 @@ SELECT indkey[0], indkey[1], indkey::int2[], array_length(indkey, 1), indoption 
 SELECT current_schemas(true), current_schemas(false), pg_encoding_to_char(6), pg_get_userbyid(10), pg_get_userbyid(99), pg_type_is_visible(23), pg_get_indexdef(1), pg_get_constraintdef(1);
 SELECT pg_get_serial_sequence('users', 'id'), pg_get_serial_sequence('orders', 'id'), pg_get_serial_sequence('users', 'name');
 SELECT pg_get_serial_sequence('users', 'nosuch');
+SELECT nextval(pg_get_serial_sequence('users', 'id')) > 0;
 SELECT obj_description('users'::regclass, 'pg_class'), obj_description(2200, 'pg_namespace'), obj_description('orders'::regclass, 'pg_class');
 SELECT json_build_object('a', 1, 2, 'x"y', 'n', NULL, 'f', 1.50, 'j', '{"b":  [1]}'::json, 'k', '{"b":  [1]}'::jsonb, true, 1e20::float8);
 SELECT json_build_object('a');
