@@ -18,14 +18,29 @@ func wrapped(text string) string {
 	return text
 }
 
-// unwrapped is an expression without the parentheses that wrapped gave it.
+// unwrapped is an expression without the parentheses that wrapped gave it. Its text may be anyone's, so it is not parsed.
 func unwrapped(text string, pretty bool) string {
-	if inner, ok := strings.CutPrefix(text, "("); pretty && ok {
-		if inner, ok = strings.CutSuffix(inner, ")"); ok && compound(inner) && wrapped(inner) == text {
-			return inner
+	if !pretty || !strings.HasPrefix(text, "(") || !strings.HasSuffix(text, ")") {
+		return text
+	}
+	depth, quote := 0, byte(0)
+	for i := 0; i < len(text)-1; i++ {
+		switch ch := text[i]; {
+		case quote != 0:
+			if ch == quote {
+				quote = 0
+			}
+		case ch == '\'' || ch == '"':
+			quote = ch
+		case ch == '(':
+			depth++
+		case ch == ')':
+			if depth--; depth == 0 {
+				return text // the first does not end at the last
+			}
 		}
 	}
-	return text
+	return text[1 : len(text)-1]
 }
 
 // compound tells whether PostgreSQL would write parentheses around an expression. It was parsed before.

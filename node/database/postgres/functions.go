@@ -176,11 +176,18 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	})
 	for i := range catalogFunctions {
 		f := &catalogFunctions[i]
-		scalar(unquoted(f.sqlite()), len(f.args), func(_ *engine.Call, a []any) (any, error) {
+		scalar(unquoted(f.sqlite()), len(f.args), func(c *engine.Call, a []any) (any, error) {
 			if s.cat == nil || slices.Contains(a, nil) {
 				return nil, nil
 			}
-			return f.do(s, a)
+			if !c.Charge(uint64(len(s.cat.byOID))) { // what it may look through
+				return nil, fail("53400", "the gas limit is reached")
+			}
+			v, err := f.do(s, a)
+			if text, ok := v.(string); ok && !c.Charge(uint64(len(text))) {
+				return nil, fail("53400", "the gas limit is reached")
+			}
+			return v, err
 		})
 	}
 	// violated(table, constraint), contains(table, column): rows that are there do not keep what is added

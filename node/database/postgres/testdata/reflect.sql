@@ -886,3 +886,4 @@ SELECT collname, collcollate FROM pg_collation WHERE oid IN (100, 950, 951) ORDE
 SELECT amname, amtype FROM pg_am WHERE amname IN ('heap', 'btree') ORDER BY 1;
 SELECT rolname, rolsuper, rolcanlogin, rolconnlimit, rolvaliduntil FROM pg_roles WHERE oid IN (10, 6171) ORDER BY 1;
 SELECT count(*) FROM pg_extension WHERE extname = 'hstore';
+SELECT conname, pg_get_expr(conbin, conrelid, true) FROM pg_constraint WHERE contype = 'c' AND conrelid IN ('users'::regclass, 'orders'::regclass) ORDER BY 1;
