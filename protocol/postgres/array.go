@@ -411,3 +411,25 @@ func compareArrays(elem OID, x, y string) int {
 	}
 	return 0
 }
+
+// parseVector reads an int2vector: numbers between blanks.
+func parseVector(c *Call, s string) (any, error) {
+	a := array{lower: []int{0}}
+	for _, f := range strings.Fields(s) {
+		n, err := Input(c, Int2, -1, f)
+		if err != nil {
+			return nil, err
+		}
+		a.items = append(a.items, n)
+	}
+	a.lengths = []int{len(a.items)}
+	return a.cell(Int2), nil
+}
+
+func formatVector(cell string) string {
+	var list []string
+	for _, n := range arrayOf(Int2, cell).items {
+		list = append(list, strconv.FormatInt(n.(int64), 10))
+	}
+	return strings.Join(list, " ")
+}

@@ -341,6 +341,16 @@ func arrayFunctions() []Routine {
 // Items are the items of an array's cell, as unnest gives them; subscripts count from Lower.
 func Items(oid OID, cell string) []any { return arrayOf(types[oid].Elem, cell).items }
 
+// Bounds are the first and the last number of the items of a dimension, from 1; false when there is none.
+func Bounds(oid OID, cell string, dimension int64) (low, high int64, ok bool) {
+	a := arrayOf(types[oid].Elem, cell)
+	if dimension < 1 || dimension > int64(len(a.lengths)) {
+		return 0, 0, false
+	}
+	d := dimension - 1
+	return int64(a.lower[d]), int64(a.lower[d] + a.lengths[d] - 1), true
+}
+
 // MakeArray makes the cell of an array of one dimension.
 func MakeArray(elem OID, items []any) (any, error) {
 	out := array{items: items, lower: []int{1}, lengths: []int{len(items)}}.cell(elem)

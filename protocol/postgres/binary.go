@@ -37,7 +37,7 @@ func Encode(oid OID, v any) ([]byte, error) {
 		return []byte{byte(v.(int64))}, nil
 	case Int2:
 		return be.AppendUint16(nil, uint16(v.(int64))), nil
-	case Int4, Date, OIDType, Regproc, Regclass, Regtype:
+	case Int4, Date, OIDType, Regproc, Regclass, Regtype, Regnamespace:
 		return be.AppendUint32(nil, uint32(v.(int64))), nil
 	case Int8, Time, Timestamp, TimestampTZ:
 		return be.AppendUint64(nil, uint64(v.(int64))), nil
@@ -314,7 +314,7 @@ func Decode(c *Call, oid OID, typmod int32, b []byte) (any, error) {
 		return int64(int16(be.Uint16(b))), nil
 	case Int4:
 		return int64(int32(be.Uint32(b))), nil
-	case OIDType, Regproc, Regclass, Regtype:
+	case OIDType, Regproc, Regclass, Regtype, Regnamespace:
 		return int64(be.Uint32(b)), nil
 	case Int8:
 		return int64(be.Uint64(b)), nil

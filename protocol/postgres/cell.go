@@ -246,6 +246,9 @@ func Input(c *Call, oid OID, typmod int32, s string) (any, error) {
 	if err := checkText(s); err != nil {
 		return nil, err
 	}
+	if oid == Int2Vector {
+		return parseVector(c, s)
+	}
 	if t.Elem != 0 {
 		return parseArray(c, t, typmod, s)
 	}
@@ -347,6 +350,9 @@ func Output(c *Call, oid OID, v any) (string, error) {
 	if !ok {
 		return "", sqlstate.New(sqlstate.UndefinedObject, "type with OID %d does not exist", oid)
 	}
+	if oid == Int2Vector {
+		return formatVector(v.(string)), nil
+	}
 	if t.Elem != 0 {
 		return formatArray(c, t, v.(string))
 	}
@@ -358,7 +364,7 @@ func Output(c *Call, oid OID, v any) (string, error) {
 		return "f", nil
 	case Int2, Int4, Int8, OIDType:
 		return strconv.FormatInt(v.(int64), 10), nil
-	case Regproc, Regclass:
+	case Regproc, Regclass, Regnamespace:
 		return strconv.FormatInt(v.(int64), 10), nil // names are the catalog's to know
 	case Regtype:
 		if _, ok := types[OID(v.(int64))]; ok {

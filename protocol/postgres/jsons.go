@@ -240,6 +240,58 @@ func buildArray(c *Call, a []any) (any, error) {
 	return out.String(), nil
 }
 
+// buildText is json_build_object: members in their order, as they were written.
+func buildText(c *Call, a []any) (any, error) {
+	if len(a)%2 != 0 {
+		e := sqlstate.New(sqlstate.BadParameter, "argument list must have even number of elements")
+		e.Hint = "The arguments of json_build_object() must consist of alternating keys and values."
+		return nil, e
+	}
+	b := []byte{'{'}
+	for i, v := range a {
+		switch {
+		case i%2 == 1:
+			b = append(b, " : "...)
+		case v == nil:
+			e := sqlstate.New(sqlstate.BadParameter, "argument %d cannot be null", i+1)
+			e.Hint = "Object keys should be text."
+			return nil, e
+		case i > 0:
+			b = append(b, ", "...)
+		}
+		t := types[c.typeOf(i)]
+		text, kind := "null", jsonb.Null
+		if v != nil {
+			if t.Elem != 0 {
+				return nil, sqlstate.New(sqlstate.Unsupported, "json_build_object of arrays is not supported")
+			}
+			x, err := ToJSON(c, t.OID, v)
+			if err != nil {
+				return nil, err
+			}
+			text, kind = x.String(), x.Kind
+			switch {
+			case t.OID == JSON:
+				text = v.(string)
+			case kind == jsonb.Number && t.OID != JSONB:
+				if text, err = Output(c, t.OID, v); err != nil {
+					return nil, err
+				}
+			}
+			if i%2 == 0 {
+				if t.OID == JSON || t.OID == JSONB {
+					return nil, sqlstate.New(sqlstate.BadParameter, "key value must be scalar, not array, composite, or json")
+				}
+				if kind != jsonb.String {
+					text = "\"" + text + "\""
+				}
+			}
+		}
+		b = append(b, text...)
+	}
+	return string(append(b, '}')), nil
+}
+
 func buildObject(c *Call, a []any) (any, error) {
 	if len(a)%2 != 0 {
 		e := sqlstate.New(sqlstate.BadParameter, "argument list must have even number of elements")
@@ -338,6 +390,7 @@ func jsonFunctions() []Routine {
 	add("to_jsonb(anyelement) jsonb", func(c *Call, a []any) (any, error) { return jsonbCell(ToJSON(c, c.typeOf(0), a[0])) })
 	add("lax jsonb_build_array(...any) jsonb", buildArray)
 	add("lax jsonb_build_object(...any) jsonb", buildObject)
+	add("lax json_build_object(...any) json", buildText)
 	add("jsonb_object(text[]) jsonb", func(_ *Call, a []any) (any, error) {
 		list := arrayOf(Text, a[0])
 		if len(list.lengths) > 2 || len(list.lengths) == 2 && list.lengths[1] != 2 {

@@ -29,37 +29,39 @@ type OID uint32
 
 // The types.
 const (
-	Bool        OID = 16
-	Bytea       OID = 17
-	Name        OID = 19
-	Int8        OID = 20
-	Int2        OID = 21
-	Int4        OID = 23
-	Regproc     OID = 24
-	Text        OID = 25
-	OIDType     OID = 26
-	JSON        OID = 114
-	Float4      OID = 700
-	Float8      OID = 701
-	Unknown     OID = 705
-	Bpchar      OID = 1042
-	Varchar     OID = 1043
-	Date        OID = 1082
-	Time        OID = 1083
-	Timestamp   OID = 1114
-	TimestampTZ OID = 1184
-	Interval    OID = 1186
-	TimeTZ      OID = 1266
-	Numeric     OID = 1700
-	Regclass    OID = 2205
-	Regtype     OID = 2206
-	Record      OID = 2249
-	AnyType     OID = 2276 // "any"
-	AnyArray    OID = 2277
-	Void        OID = 2278
-	AnyElement  OID = 2283
-	UUID        OID = 2950
-	JSONB       OID = 3802
+	Bool         OID = 16
+	Bytea        OID = 17
+	Name         OID = 19
+	Int8         OID = 20
+	Int2         OID = 21
+	Int2Vector   OID = 22
+	Int4         OID = 23
+	Regproc      OID = 24
+	Text         OID = 25
+	OIDType      OID = 26
+	JSON         OID = 114
+	Float4       OID = 700
+	Float8       OID = 701
+	Unknown      OID = 705
+	Bpchar       OID = 1042
+	Varchar      OID = 1043
+	Date         OID = 1082
+	Time         OID = 1083
+	Timestamp    OID = 1114
+	TimestampTZ  OID = 1184
+	Interval     OID = 1186
+	TimeTZ       OID = 1266
+	Numeric      OID = 1700
+	Regclass     OID = 2205
+	Regtype      OID = 2206
+	Record       OID = 2249
+	AnyType      OID = 2276 // "any"
+	AnyArray     OID = 2277
+	Void         OID = 2278
+	AnyElement   OID = 2283
+	UUID         OID = 2950
+	JSONB        OID = 3802
+	Regnamespace OID = 4089
 
 	AnyCompatible      OID = 5077
 	AnyCompatibleArray OID = 5078
@@ -112,6 +114,7 @@ var scalars = []Type{
 	{Name, "name", "name", 1003, 0, 64, 'S', false, Texts, ""},
 	{Int8, "bigint", "int8", 1016, 0, 8, 'N', false, Integer, ""},
 	{Int2, "smallint", "int2", 1005, 0, 2, 'N', false, Integer, ""},
+	{Int2Vector, "int2vector", "int2vector", 1006, Int2, -1, 'A', false, Texts, "pg_array_int2"}, // an array whose items have numbers from 0, and another text
 	{Int4, "integer", "int4", 1007, 0, 4, 'N', false, Integer, ""},
 	{Regproc, "regproc", "regproc", 1008, 0, 4, 'N', false, Integer, ""},
 	{Text, "text", "text", 1009, 0, -1, 'S', true, Texts, ""},
@@ -138,6 +141,7 @@ var scalars = []Type{
 	{AnyElement, "anyelement", "anyelement", 0, 0, 4, 'P', false, Texts, ""},
 	{UUID, "uuid", "uuid", 2951, 0, 16, 'U', false, Blob, ""},
 	{JSONB, "jsonb", "jsonb", 3807, 0, -1, 'U', false, Texts, collJSONB},
+	{Regnamespace, "regnamespace", "regnamespace", 4090, 0, 4, 'N', false, Integer, ""},
 	{AnyCompatible, "anycompatible", "anycompatible", 0, 0, 4, 'P', false, Texts, ""},
 	{AnyCompatibleArray, "anycompatiblearray", "anycompatiblearray", 0, 0, -1, 'P', false, Texts, ""},
 }

@@ -114,7 +114,7 @@ func (c *compiler) callNamed(at int32, name string, args []*expr) (*expr, error)
 		}
 	case "version":
 		if len(args) == 0 {
-			return c.constant(at, postgres.Text, -1, "PostgreSQL 15 (Stratos)"), nil
+			return c.constant(at, postgres.Text, -1, "PostgreSQL 15.0 (Stratos)"), nil
 		}
 	case "current_schema":
 		if len(args) == 0 {
@@ -165,11 +165,8 @@ func (c *compiler) special(at int32, k *candidate, args []*expr) (*expr, error) 
 			texts = append(texts, "1")
 		}
 		sql = `"` + k.special + `"(` + strings.Join(texts, ",") + ")"
-	case "obj_description":
-		if !args[1].con || args[1].val != "pg_class" {
-			return nil, c.refuse(at, "obj_description of another catalog")
-		}
-		sql = `"description"(` + texts[0] + ",0)"
+	case "catalog":
+		sql = k.sqlite() + "(" + strings.Join(texts, ",") + ")"
 	case "col_description":
 		sql = `"description"(` + strings.Join(texts, ",") + ")"
 	case "format_type", "pg_table_is_visible":

@@ -41,10 +41,11 @@ type namespace struct {
 }
 
 const (
-	publicSchema  = "public"
-	catalogSchema = "pg_catalog"
-	firstOID      = 16384 // as PostgreSQL's first of a program
-	publicOID     = 2200
+	publicSchema      = "public"
+	catalogSchema     = "pg_catalog"
+	informationSchema = "information_schema"
+	firstOID          = 16384 // as PostgreSQL's first of a program
+	publicOID         = 2200
 )
 
 // A relation is a table (r), view (v), sequence (S) or index (i).

@@ -314,7 +314,7 @@ func validInteger(call *postgres.Call, t oid, n int64) bool {
 		if n != int64(int32(n)) {
 			return false
 		}
-	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regproc:
+	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regproc, postgres.Regnamespace:
 		return n >= 0 && n < 1<<32
 	}
 	b, err := postgres.Encode(t, n)

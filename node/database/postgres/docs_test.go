@@ -68,6 +68,15 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 
 `
 
+// CatalogFunctions are the arguments of functions that ask the catalog.
+func CatalogFunctions() map[string][][]oid {
+	m := map[string][][]oid{}
+	for _, f := range catalogFunctions {
+		m[f.name] = append(m[f.name], f.args)
+	}
+	return m
+}
+
 // docs is the page.
 func docs() string {
 	var b strings.Builder
@@ -82,7 +91,7 @@ func docs() string {
 		list = append(list, "`"+t.Name+"`")
 	}
 	slices.Sort(list)
-	b.WriteString(strings.Join(list, ", ") + ", and `serial`, `bigserial`, `smallserial`. `regclass` is for casts from and to text.\n\nRefused: ")
+	b.WriteString(strings.Join(list, ", ") + ", and `serial`, `bigserial`, `smallserial`. `regclass` and `regnamespace` are for casts from and to text.\n\nRefused: ")
 	list = nil
 	for n := range unsupportedTypes {
 		list = append(list, "`"+n+"`")
@@ -148,15 +157,15 @@ func docs() string {
 	}
 	section("Functions that give rows", rows)
 	b.WriteString("\n## Functions and operators that are refused\n\nWhatever else PostgreSQL 15 has: `node/database/postgres/unsupported.txt` lists it with the types that are here, and takes part in choosing among candidates.\n")
-	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" are text. Other columns, and `*`, are refused.\n\n")
+	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" and pg_node_tree are text, the latter as SQL. A SELECT sends regclass, regnamespace and int2vector as text. Other columns, and `*`, are refused. Expressions and queries in them, and of `pg_get_expr`, `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`, are as they were written, without the casts and parentheses that PostgreSQL adds.\n\n")
 	var names []string
-	for n := range systemTables {
+	for n := range systemTables() {
 		names = append(names, n)
 	}
 	slices.Sort(names)
 	for _, n := range names {
 		var columns []string
-		for _, c := range strings.Fields(systemTables[n].columns) {
+		for _, c := range strings.Fields(systemTables()[n].columns) {
 			name, _, _ := strings.Cut(c, ":")
 			columns = append(columns, name)
 		}

@@ -184,11 +184,27 @@ func (s *session) input(call *postgres.Call, t oid, text string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if o, ok := systemRelations[parts[len(parts)-1]]; ok && (len(parts) == 1 || len(parts) == 2 && parts[0] == catalogSchema) {
+			return o, nil
+		}
 		r, err := s.relationNamed(parts)
 		if err != nil {
 			return nil, err
 		}
 		return int64(r.OID), nil
+	case postgres.Regnamespace:
+		if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+			return int64(n), nil
+		}
+		parts, err := splitIdentifier(text)
+		if err != nil {
+			return nil, err
+		}
+		n, ok := s.cat.namespaceOID(parts[0])
+		if len(parts) > 1 || !ok {
+			return nil, fail("3F000", "schema \"%s\" does not exist", text)
+		}
+		return n, nil
 	case postgres.Regtype:
 		if n, err := strconv.ParseUint(text, 10, 32); err == nil {
 			return int64(n), nil
@@ -269,20 +285,25 @@ func sameCells(from, to oid) bool {
 	case postgres.Int4:
 		return from == postgres.Int2
 	case postgres.Int8:
-		return from == postgres.Int2 || from == postgres.Int4 || from == postgres.OIDType || from == postgres.Regclass || from == postgres.Regtype
+		return from == postgres.Int2 || from == postgres.Int4 || from == postgres.OIDType || isReg(from)
 	case postgres.Text:
 		return from == postgres.Varchar || from == postgres.Name
 	case postgres.Varchar:
 		return from == postgres.Text || from == postgres.Name
 	case postgres.Float8:
 		return from == postgres.Float4
-	case postgres.OIDType, postgres.Regclass, postgres.Regtype:
-		return from == postgres.OIDType || from == postgres.Regclass || from == postgres.Regtype
+	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regnamespace:
+		return from == postgres.OIDType || isReg(from)
 	case postgres.JSON:
 		return from == postgres.JSONB
 	}
 	f, t := typeOf(from).Elem, typeOf(to).Elem
 	return f != 0 && t != 0 && (f == postgres.Varchar && t == postgres.Text || f == postgres.Text && t == postgres.Varchar || f == postgres.Int2 && t != postgres.Text && sameCells(f, t) || f == postgres.Int4 && t == postgres.Int8)
+}
+
+// isReg tells types whose values are OIDs and whose texts are names.
+func isReg(t oid) bool {
+	return t == postgres.Regclass || t == postgres.Regtype || t == postgres.Regnamespace
 }
 
 func zoned(t oid) bool {
@@ -379,28 +400,29 @@ func (c *compiler) convert(e *expr, to oid, mod int32, explicit bool) (*expr, er
 		}
 		return &out, nil
 	}
-	regs := func(t oid) bool { return t == postgres.Regclass || t == postgres.Regtype }
-	if (regs(e.typ) && isString(to)) || (isString(e.typ) && regs(to)) {
-		if !e.con {
-			return nil, c.refuse(e.at, "a cast from %s to %s that is no constant", typeName(e.typ), typeName(to))
+	if isReg(e.typ) && isString(to) {
+		if e.con {
+			v, err := postgres.Convert(&postgres.Call{Env: c.s.env}, postgres.Text, to, mod, explicit, c.s.regText(e.typ, e.val))
+			if err != nil {
+				return nil, err
+			}
+			return c.constant(e.at, to, mod, v), nil
 		}
-		if regs(to) && e.val != nil {
+		named := c.combine(e.at, postgres.Text, `"reg"(`+strconv.Itoa(int(e.typ))+","+e.sql+")", e)
+		named.stable = true
+		return c.coerce(named, to, mod, postgres.Explicit)
+	}
+	if isString(e.typ) && isReg(to) {
+		if e.con && e.val != nil {
 			v, err := c.s.input(&postgres.Call{Env: c.s.env}, to, e.val.(string))
 			if err != nil {
 				return nil, err
 			}
 			return c.constant(e.at, to, -1, v), nil
 		}
-		if e.typ == postgres.Regclass && e.val != nil {
-			text := strconv.FormatInt(e.val.(int64), 10)
-			if r := c.cat.byOID[uint32(e.val.(int64))]; r != nil {
-				text = quoteIdent(r.Name)
-				if r.Schema != publicSchema {
-					text = quoteIdent(r.Schema) + "." + text
-				}
-			}
-			return c.constant(e.at, to, mod, text), nil
-		}
+		out := c.combine(e.at, to, `"named"(`+strconv.Itoa(int(to))+","+e.sql+")", e)
+		out.stable = true
+		return out, nil
 	}
 	stable := zoned(e.typ) && !zoned(to) || zoned(to) && !zoned(e.typ) || zoned(e.typ) && isString(to) || isString(e.typ) && category(to) == 'D'
 	if e.con && !stable {

@@ -157,12 +157,39 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 		return a[0], nil
 	})
 	scalar("json", 2, func(_ *engine.Call, a []any) (any, error) { return rowsOf(oid(a[0].(int64)), a[1]) })
+	// padded(list, other) is as long as the longer of both
+	scalar("padded", 2, func(_ *engine.Call, a []any) (any, error) { return padded(a[0].(string), a[1].(string)) })
+	scalar("subscripts", 3, func(_ *engine.Call, a []any) (any, error) { return subscriptsOf(oid(a[0].(int64)), a[1], a[2]) })
 	scalar("series", 4, func(c *engine.Call, a []any) (any, error) { return s.series(c, a) })
 	scalar("pairs", 2, func(_ *engine.Call, a []any) (any, error) { return pairsOf(a[0].(int64) != 0, a[1]) })
 	scalar("elements", 2, func(_ *engine.Call, a []any) (any, error) { return elementsOf(a[0].(int64) != 0, a[1]) })
 	scalar("format_type", 2, func(_ *engine.Call, a []any) (any, error) { return formatType(a) })
 	scalar("description", 2, func(_ *engine.Call, a []any) (any, error) { return s.description(a) })
 	scalar("pg_table_is_visible", 1, func(_ *engine.Call, a []any) (any, error) { return s.visible(a) })
+	// reg(type, value) is the text of a regclass and the like, named(type, text) its value
+	scalar("reg", 2, func(_ *engine.Call, a []any) (any, error) { return s.regText(oid(a[0].(int64)), a[1]), nil })
+	scalar("named", 2, func(c *engine.Call, a []any) (any, error) {
+		if a[1] == nil {
+			return nil, nil
+		}
+		return s.input(s.call(c), oid(a[0].(int64)), a[1].(string))
+	})
+	for i := range catalogFunctions {
+		f := &catalogFunctions[i]
+		scalar(unquoted(f.sqlite()), len(f.args), func(c *engine.Call, a []any) (any, error) {
+			if s.cat == nil || slices.Contains(a, nil) {
+				return nil, nil
+			}
+			if !c.Charge(uint64(len(s.cat.byOID))) { // what it may look through
+				return nil, fail("53400", "the gas limit is reached")
+			}
+			v, err := f.do(s, a)
+			if text, ok := v.(string); ok && !c.Charge(uint64(len(text))) {
+				return nil, fail("53400", "the gas limit is reached")
+			}
+			return v, err
+		})
+	}
 	// violated(table, constraint), contains(table, column): rows that are there do not keep what is added
 	scalar("violated", 2, func(_ *engine.Call, a []any) (any, error) {
 		e := fail("23514", "check constraint \"%s\" of relation \"%s\" is violated by some row", a[1], a[0])

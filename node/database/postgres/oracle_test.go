@@ -257,7 +257,7 @@ func TestOracle(t *testing.T) {
 	}
 	t.Logf("%d statements, of which %d are errors there; %d differ, %d fail by another row, %d fail in one only, %d (%.2f%%) refused", done, errors, failed, others, lazy, refused, float64(refused)*100/float64(done))
 	if *update {
-		writeRecords(t, records)
+		writeRecords(t, recordsPath, records)
 	}
 	var reasons []string
 	for w, n := range why {

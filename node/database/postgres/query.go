@@ -179,7 +179,7 @@ func (c *compiler) coerceColumn(q *query, i int, to oid, mod int32) error {
 	switch {
 	case q.values != nil:
 		for _, row := range q.values {
-			e, err := c.coerce(row[i], to, mod, postgres.Implicit)
+			e, err := c.coerce(row[i], to, mod, columnContext(q.columns[i].e.typ))
 			if err != nil {
 				return err
 			}
@@ -196,12 +196,20 @@ func (c *compiler) coerceColumn(q *query, i int, to oid, mod int32) error {
 		// Around it, because what is equal, or in order, is by its own type.
 		return c.around(q, i, to, mod)
 	}
-	e, err := c.coerce(q.columns[i].e, to, mod, postgres.Implicit)
+	e, err := c.coerce(q.columns[i].e, to, mod, columnContext(q.columns[i].e.typ))
 	if err != nil {
 		return err
 	}
 	q.columns[i].e = e
 	return nil
+}
+
+// columnContext lets what is shown as a text become one.
+func columnContext(from oid) postgres.Context {
+	if shownAsText(from) {
+		return postgres.Explicit
+	}
+	return postgres.Implicit
 }
 
 // around wraps a query so that a column is of another type.
@@ -213,7 +221,7 @@ func (c *compiler) around(q *query, i int, to oid, mod int32) error {
 		e := *o.e
 		e.sql, e.con, e.val = alias+"."+outputName(j), false, nil
 		if j == i {
-			x, err := c.coerce(&e, to, mod, postgres.Implicit)
+			x, err := c.coerce(&e, to, mod, columnContext(q.columns[i].e.typ))
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,10 @@ import (
 // recordedStatements is how many of the oracle's are kept, with what PostgreSQL said: go test -run TestOracle -update.
 const recordedStatements = 1_600
 
-var recordsPath = filepath.Join("testdata", "answers.jsonl")
+var (
+	recordsPath = filepath.Join("testdata", "answers.jsonl")
+	reflectPath = filepath.Join("testdata", "reflect.jsonl")
+)
 
 // A record is a statement and what PostgreSQL 15 gave for it.
 type record struct {
@@ -65,7 +68,7 @@ func (r record) answer() answer {
 	return a
 }
 
-func writeRecords(t *testing.T, list []record) {
+func writeRecords(t *testing.T, path string, list []record) {
 	t.Helper()
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -75,14 +78,14 @@ func writeRecords(t *testing.T, list []record) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(recordsPath, b.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func readRecords(t testing.TB) (list []record) {
+func readRecords(t testing.TB, path string, least int) (list []record) {
 	t.Helper()
-	b, err := os.ReadFile(recordsPath)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func readRecords(t testing.TB) (list []record) {
 		}
 		list = append(list, r)
 	}
-	if len(list) < 1_000 {
+	if len(list) < least {
 		t.Fatalf("%d records", len(list))
 	}
 	return list
@@ -105,7 +108,7 @@ func readRecords(t testing.TB) (list []record) {
 func TestRecorded(t *testing.T) {
 	var us *ours
 	refused := 0
-	list := readRecords(t)
+	list := readRecords(t, recordsPath, 1_000)
 	for _, r := range list {
 		if r.Fresh {
 			us = open(t, engine.Options{})

@@ -76,7 +76,7 @@ func isComparison(op string) bool {
 func isStable(r *postgres.Routine) bool {
 	has := func(t oid) bool { return r.Result == t || slices.Contains(r.Args, t) }
 	switch r.Name {
-	case "concat", "concat_ws", "format", "to_jsonb", "jsonb_build_array", "jsonb_build_object", "array_to_string", "quote_literal", "to_char":
+	case "concat", "concat_ws", "format", "to_jsonb", "jsonb_build_array", "jsonb_build_object", "json_build_object", "array_to_string", "quote_literal", "to_char":
 		return true
 	case "timezone", "isfinite", "date_bin", "to_timestamp":
 		return false
@@ -145,13 +145,17 @@ var functions = sync.OnceValue(func() table {
 		{"setval", []oid{postgres.Regclass, postgres.Int8}, postgres.Int8, true}, {"setval", []oid{postgres.Regclass, postgres.Int8, postgres.Bool}, postgres.Int8, true},
 		{"count", nil, postgres.Int8, false},
 		{"format_type", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false}, {"pg_table_is_visible", []oid{postgres.OIDType}, postgres.Bool, false},
-		{"col_description", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false}, {"obj_description", []oid{postgres.OIDType, postgres.Name}, postgres.Text, false},
+		{"col_description", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false},
 	} {
 		c := &candidate{name: f.name, args: f.args, result: f.result, special: f.name, volatile: f.volatile, stable: true}
 		if f.name == "count" {
 			c.agg = &postgres.Aggregate{Name: "count", Result: postgres.Int8}
 		}
 		m[f.name] = append(m[f.name], c)
+	}
+	for i := range catalogFunctions {
+		f := &catalogFunctions[i]
+		m[f.name] = append(m[f.name], &f.candidate)
 	}
 	for _, k := range unsupported().functionEntries {
 		m[k.name] = append(m[k.name], k)
@@ -192,7 +196,7 @@ func canCast(from, to oid, context postgres.Context) bool {
 		return true
 	}
 	f, t := typeOf(from), typeOf(to)
-	if f.Elem != 0 && t.Elem != 0 {
+	if f.Elem != 0 && t.Elem != 0 && to != postgres.Int2Vector {
 		return canCast(f.Elem, t.Elem, context)
 	}
 	// By input and output: any other to text by assignment, text to any other explicitly.

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -219,6 +221,40 @@ func pairsOf(text bool, v any) (any, error) {
 		l.b.WriteString(pair.text())
 		if l.b.Len() > postgres.MaxSize-16 {
 			return nil, fail("54000", "a function gives rows of more than %d bytes", postgres.MaxSize)
+		}
+	}
+	return l.text(), nil
+}
+
+// padded are the items of a list, and as many NULLs as another has more.
+func padded(text, other string) (any, error) {
+	var items, others []json.RawMessage
+	if err := errors.Join(json.Unmarshal([]byte(text), &items), json.Unmarshal([]byte(other), &others)); err != nil {
+		return nil, err
+	}
+	if len(items) >= len(others) {
+		return text, nil
+	}
+	for len(items) < len(others) {
+		items = append(items, json.RawMessage("null"))
+	}
+	out, err := json.Marshal(items)
+	if err == nil && len(out) > postgres.MaxSize-16 {
+		err = fail("54000", "a function gives rows of more than %d bytes", postgres.MaxSize)
+	}
+	return string(out), err
+}
+
+// subscriptsOf are the numbers of the items of an array's dimension.
+func subscriptsOf(array oid, v, dimension any) (any, error) {
+	var l list
+	if v == nil || dimension == nil {
+		return "[]", nil
+	}
+	low, high, ok := postgres.Bounds(array, v.(string), dimension.(int64))
+	for n := low; ok && n <= high; n++ {
+		if err := l.add(n); err != nil {
+			return nil, err
 		}
 	}
 	return l.text(), nil

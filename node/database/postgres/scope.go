@@ -353,7 +353,7 @@ func (c *compiler) relation(r *pg.RangeVar) (*relation, error) {
 	full := r.Relname
 	if r.Schemaname != "" {
 		full = r.Schemaname + "." + full
-		if c.cat.schema(r.Schemaname) == nil && r.Schemaname != catalogSchema && r.Schemaname != "information_schema" {
+		if c.cat.schema(r.Schemaname) == nil && r.Schemaname != catalogSchema && r.Schemaname != informationSchema {
 			return nil, c.fail(r.Location, "42P01", "relation \"%s\" does not exist", full)
 		}
 	}

@@ -98,10 +98,15 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 		q.use(e)
 		aggregated = aggregated || e.aggs
 		if e.srf != nil {
-			if rows != nil && rows != e.srf {
-				return nil, c.refuse(e.at, "more than one function in a select list that gives rows")
+			switch {
+			case rows == nil || rows == e.srf:
+				rows = e.srf
+			case rows.second == e.srf || rows.first == e.srf:
+			case rows.second != nil:
+				return nil, c.refuse(e.at, "more than two functions in a select list that give rows")
+			default:
+				rows = beside(rows, e.srf)
 			}
-			rows = e.srf
 		}
 	}
 	if aggregated {

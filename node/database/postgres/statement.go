@@ -21,6 +21,13 @@ func (c *compiler) statement(n *pg.Node) (*engine.Translation, error) {
 		if err := c.settleUnknown(q); err != nil {
 			return nil, err
 		}
+		for i := range q.columns {
+			if shownAsText(q.columns[i].e.typ) {
+				if err := c.coerceColumn(q, i, postgres.Text, -1); err != nil {
+					return nil, err
+				}
+			}
+		}
 		if err := c.sendable(q.columns); err != nil {
 			return nil, err
 		}
@@ -44,6 +51,11 @@ func (c *compiler) statement(n *pg.Node) (*engine.Translation, error) {
 	return c.define(n)
 }
 
+// shownAsText tells types whose values a SELECT sends as texts, because only the catalog knows their names, or no client their form.
+func shownAsText(t oid) bool {
+	return t == postgres.Regclass || t == postgres.Regnamespace || t == postgres.Int2Vector
+}
+
 // sendable refuses results whose text only the catalog knows.
 func (c *compiler) sendable(list []output) error {
 	for _, o := range list {
@@ -51,7 +63,7 @@ func (c *compiler) sendable(list []output) error {
 		if e := typeOf(t).Elem; e != 0 {
 			t = e
 		}
-		if t == postgres.Regclass || t == postgres.Regproc {
+		if t == postgres.Regproc || shownAsText(t) {
 			return c.refuse(o.e.at, "a result of type %s, unless it is cast to text,", typeName(t))
 		}
 	}

@@ -157,13 +157,23 @@ func (c *compiler) fieldOf(l *pg.SubLink, column, columns int, s *scope) (*expr,
 // A source is rows of a function.
 type source struct {
 	sql     string
+	list    string // what json_each reads
+	alias   string
+	first   *source // of two that run together
+	second  *source
 	lateral bool
 	columns []*field
 }
 
 var rowFunctions = map[string]bool{"generate_series": true, "unnest": true, "jsonb_array_elements": true, "jsonb_array_elements_text": true, "json_array_elements": true,
 	"json_array_elements_text": true, "jsonb_each": true, "jsonb_each_text": true, "jsonb_object_keys": true, "regexp_split_to_table": true, "string_to_table": true,
-	"generate_subscripts": true, "json_each": true, "json_each_text": true, "json_object_keys": true}
+	"generate_subscripts": true, "json_each": true, "json_each_text": true, "json_object_keys": true,
+	"pg_partition_ancestors": true}
+
+// beside makes one of two: they run together, and the shorter gives NULLs when it has ended.
+func beside(a, b *source) *source {
+	return &source{first: a, second: b, lateral: a.lateral || b.lateral, sql: `json_each("padded"(` + a.list + "," + b.list + ")) AS " + a.alias + ` JOIN json_each("padded"(` + b.list + "," + a.list + ")) AS " + b.alias + " ON " + b.alias + ".key=" + a.alias + ".key"}
+}
 
 // itemSQL makes a cell again of what json_each gives.
 func itemSQL(t oid, sql string) string {
@@ -250,6 +260,24 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 		}
 		list = `"json"(` + strconv.Itoa(int(args[0].typ)) + "," + args[0].sql + ")"
 		field(name, elem, itemSQL(elem, value))
+	case "generate_subscripts":
+		if len(args) != 2 || typeOf(given[0]).Elem == 0 {
+			return nil, c.refuse(at, "generate_subscripts of such arguments")
+		}
+		if args[1], err = c.coerce(args[1], postgres.Int4, -1, postgres.Implicit); err != nil {
+			return nil, err
+		}
+		list = `"subscripts"(` + strconv.Itoa(int(given[0])) + "," + args[0].sql + "," + args[1].sql + ")"
+		field(name, postgres.Int4, value)
+	case "pg_partition_ancestors": // no table is a partition
+		if len(args) != 1 {
+			return nil, c.noFunction(at, name, given, 0)
+		}
+		if args[0], err = c.coerce(args[0], postgres.Regclass, -1, postgres.Implicit); err != nil {
+			return nil, err
+		}
+		list = "'[]'"
+		field("relid", postgres.Regclass, value)
 	case "jsonb_array_elements", "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text":
 		if len(args) != 1 {
 			return nil, c.noFunction(at, name, given, 0)
@@ -276,6 +304,7 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 	default:
 		return nil, c.refuse(at, "function %s", name)
 	}
+	src.list, src.alias = list, alias
 	src.sql = "json_each(" + list + ") AS " + alias
 	for _, f := range src.columns {
 		f.uses = []use{}

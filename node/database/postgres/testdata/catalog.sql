@@ -19,7 +19,7 @@ SELECT conname, conkey, confkey, confrelid = 'k'::regclass FROM pg_constraint WH
 SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2;
 SELECT column_name, ordinal_position, is_nullable, data_type, character_maximum_length, numeric_precision, numeric_scale, udt_name, is_identity FROM information_schema.columns WHERE table_name = 'k' ORDER BY 2;
 SELECT obj_description('k'::regclass, 'pg_class'), col_description('k'::regclass, 2), col_description('k'::regclass, 1), pg_table_is_visible('k'::regclass), pg_table_is_visible('s.m'::regclass);
-SELECT 'k'::regclass, 'k'::regclass::text, 's.m'::regclass::text, 'int4'::regtype;
+SELECT 'k'::regclass::text, 's.m'::regclass::text, 'int4'::regtype;
 SELECT 'nosuch'::regclass;
 SELECT * FROM pg_class;
 SELECT relfilenode FROM pg_class;
