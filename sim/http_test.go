@@ -407,11 +407,11 @@ func TestShareLink(t *testing.T) {
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	roots := selfSigned(t, filepath.Join(dir, "cert.pem"))
-	home, at := filepath.Join(dir, "gateway"), free(t, 3)
+	home, at := filepath.Join(dir, "gateway"), free(t, 4)
 	if _, errOut, code := runCLI(t, "gateway", "init", home, "--cert", filepath.Join(dir, "nothing.pem")); code == 0 || !strings.Contains(errOut, "--cert") {
 		t.Errorf("a certificate that is not there: exit %d, %s", code, errOut)
 	}
-	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--cert", filepath.Join(dir, "cert.pem"))
+	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", at[3], "--cert", filepath.Join(dir, "cert.pem"))
 	mustCLI(t, "mb", "stratos://tls-site", "--public")
 	k := newAccessKey(t)
 	log := runOutside(t, "gateway", "run", "--home", home)
@@ -426,7 +426,7 @@ func TestTLS(t *testing.T) {
 	})
 	until(t, "where it listens is told", func() (bool, error) {
 		said, err := os.ReadFile(log)
-		told := regexp.MustCompile(`(?m)^TestTLS is ready\nS3 +https://` + at[0] + `\nHTTP +https://` + at[2] + `\nStatus +http://` + at[1] + `$`)
+		told := regexp.MustCompile(`(?m)^TestTLS is ready\nS3 +https://` + at[0] + `\nHTTP +https://` + at[2] + `\nPostgres +postgres://` + at[3] + `\nStatus +http://` + at[1] + `$`)
 		return told.Match(said), err
 	})
 	if got, _, err := s3Get(t.Context(), c, "tls-site", "film"); err != nil || !bytes.Equal(got, b) {
