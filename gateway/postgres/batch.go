@@ -149,5 +149,3 @@ func (x *session) enterBatch() *sqlError {
 	}
 	return nil
 }
-
-func (x *session) flushBatch() *sqlError { return x.enterBatch() }

@@ -47,7 +47,7 @@ func refuses(what string) func(*reader) (*command, *sqlError) {
 }
 
 // carryOut does a command. In a text of several statements, or in a pipeline, what came before it becomes a transaction.
-func (x *session) carryOut(c *command, formats []int16, _ bool) *sqlError {
+func (x *session) carryOut(c *command, formats []int16) *sqlError {
 	if refused := x.enterBatch(); refused != nil {
 		return refused
 	}
@@ -347,6 +347,9 @@ func sets(r *reader) (*command, *sqlError) {
 	if refused != nil {
 		return nil, refused
 	}
+	if name == "" {
+		return &command{tag: "SET"}, nil
+	}
 	return &command{tag: "SET", run: func(x *session, _ []int16) *sqlError {
 		if local && x.tx == nil {
 			x.notice("25P01", "SET LOCAL can only be used in transaction blocks")
@@ -355,7 +358,7 @@ func sets(r *reader) (*command, *sqlError) {
 	}}, nil
 }
 
-// assignment reads what SET sets: a variable and its value, nil for the default.
+// assignment reads what SET sets: a variable and its value, nil for the default. No name: there is nothing to set.
 func assignment(r *reader) (name string, value *string, refused *sqlError) {
 	switch {
 	case r.words("time", "zone"):
@@ -369,10 +372,9 @@ func assignment(r *reader) (name string, value *string, refused *sqlError) {
 			return name, nil, r.done()
 		}
 	case r.word("role", "authorization"):
-		if r.sign("=") || r.word("to") {
-		}
+		_ = r.sign("=") || r.word("to")
 		if r.word("none", "default") {
-			return "application_name", new(string), r.done() // there is one role
+			return "", nil, r.done() // there is one role
 		}
 		return "", nil, unsupported("SET ROLE and SET SESSION AUTHORIZATION are not supported").hint("connect with another access key")
 	default:
@@ -435,6 +437,9 @@ func resets(r *reader) (*command, *sqlError) {
 	}
 	name, _, refused := assignment(&reader{s: &statement{sql: r.s.sql + "=0", tokens: append(slices.Clip(r.s.tokens), lex.Token{Kind: lex.Sign, Start: len(r.s.sql), End: len(r.s.sql) + 1},
 		lex.Token{Kind: lex.Number, Start: len(r.s.sql) + 1, End: len(r.s.sql) + 2})}, i: r.i})
+	if name == "" { // RESET ROLE
+		return &command{tag: "RESET"}, refused
+	}
 	return &command{tag: "RESET", run: func(x *session, _ []int16) *sqlError { return x.set(name, nil, false) }}, refused
 }
 

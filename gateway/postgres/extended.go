@@ -252,7 +252,7 @@ func (x *session) execute(m *pgproto3.Execute) *sqlError {
 	case o.result != nil: // to go on
 		return x.more(o, most)
 	case p.command != nil:
-		return x.carryOut(p.command, o.formats, false)
+		return x.carryOut(p.command, o.formats)
 	}
 	answer := func(r *wirepb.Result) *sqlError {
 		if p.described != nil && !sameColumns(p.described.Columns, r.Columns) {

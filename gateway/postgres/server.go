@@ -211,7 +211,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn) {
 		return // it never was a client, or asked to cancel
 	}
 	be := pgproto3.NewBackend(c, c)
-	be.SetMaxBodyLen(s.opts.MessageBytes)
+	be.SetMaxBodyLen(maxStartup) // until it has shown a key: what a message says of its length is made room for
 	refuse := func(err *sqlError) {
 		s.figures.refused.Inc()
 		be.Send(err.message("FATAL"))
@@ -256,6 +256,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn) {
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return
 	}
+	be.SetMaxBodyLen(s.opts.MessageBytes)
 	s.register(x)
 	defer s.unregister(x)
 	x.run()

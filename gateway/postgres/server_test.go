@@ -605,6 +605,8 @@ func TestSettings(t *testing.T) {
 	do("SET NAMES 'utf8'", "")
 	do("SET DateStyle = 'ISO, DMY'", "0A000")
 	do("SET ROLE postgres", "0A000")
+	do("SET application_name = 'kept'; SET ROLE NONE", "")
+	show("application_name", "kept")
 	do("SET x", "42601")
 	do("DISCARD ALL", "")
 	do("LISTEN x", "0A000")

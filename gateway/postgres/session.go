@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -166,7 +167,7 @@ func (x *session) handle(m pgproto3.FrontendMessage) {
 	case *pgproto3.Close:
 		x.close(m)
 	case *pgproto3.Flush:
-		refused = x.flushBatch()
+		refused = x.enterBatch()
 		x.flush()
 	case *pgproto3.CopyData, *pgproto3.CopyDone, *pgproto3.CopyFail: // of a COPY that has failed
 	case *pgproto3.FunctionCall:
@@ -239,7 +240,7 @@ func (x *session) report() {
 }
 
 func (x *session) notice(code, format string, args ...any) {
-	if l := x.settings.get("client_min_messages"); l == "error" || l == "warning" && code == "00000" {
+	if x.settings.get("client_min_messages") == "error" {
 		return
 	}
 	x.send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: code, Message: fmt.Sprintf(format, args...)})
@@ -306,7 +307,7 @@ func (x *session) program(ctx context.Context, all []*wirepb.Statement, reads bo
 	var o *wirepb.Outcome
 	var err error
 	if reads || readOnly {
-		p.View = newTransaction(false).view // what time it is
+		p.View = database.NewView() // what time it is
 		o, err = x.db.Query(ctx, x.settings.level(), p)
 	}
 	if o == nil && err == nil || o != nil && o.Code == readOnlyCode && !readOnly {

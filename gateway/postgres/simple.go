@@ -44,7 +44,7 @@ func (x *session) texts(all []*statement) *sqlError {
 		switch {
 		case refused != nil:
 		case c != nil:
-			refused = x.carryOut(c, nil, len(all) > 1)
+			refused = x.carryOut(c, nil)
 		case x.tx != nil || len(all) == 1:
 			var r *wirepb.Result
 			if r, refused = x.one(&wirepb.Statement{Sql: s.sql}, s.reads()); refused == nil {

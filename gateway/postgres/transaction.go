@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"slices"
-	"time"
 
+	client "github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -21,7 +20,6 @@ type transaction struct {
 	readOnly   bool
 	implicit   bool // of a text or a pipeline of several statements, without BEGIN
 	savepoints []savepoint
-	last       time.Time // of its last statement
 }
 
 // A savepoint is how things stood.
@@ -34,9 +32,7 @@ type savepoint struct {
 }
 
 func newTransaction(implicit bool) *transaction {
-	t := &transaction{view: &wirepb.View{TimeMs: time.Now().UnixMilli(), Seed: make([]byte, 32)}, implicit: implicit, last: time.Now()}
-	rand.Read(t.view.Seed)
-	return t
+	return &transaction{view: client.NewView(), implicit: implicit}
 }
 
 // program is the transaction's statements and one more, if any, as a program.
