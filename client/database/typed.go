@@ -73,10 +73,12 @@ func (d *DB) prepare(ctx context.Context, all []Statement) ([]*wirepb.Statement,
 		if o.Code != "" {
 			return nil, errorOf(o, out)
 		}
-		if n := len(o.Results); n == 0 || len(o.Results[n-1].ParameterTypes) != len(s.Parameters) {
-			return nil, mesh.Errorf(mesh.Invalid, "statement %d has %d parameters, and was given %d", i+1, len(o.GetResults()[max(n-1, 0)].GetParameterTypes()), len(s.Parameters))
+		if len(o.Results) != i+1 {
+			return nil, mesh.Errorf(mesh.Corrupt, "a replica described %d statements, and was asked for %d", len(o.Results), i+1)
 		}
-		w.ParameterTypes = o.Results[len(o.Results)-1].ParameterTypes
+		if w.ParameterTypes = o.Results[i].ParameterTypes; len(w.ParameterTypes) != len(s.Parameters) {
+			return nil, mesh.Errorf(mesh.Invalid, "statement %d has %d parameters, and was given %d", i+1, len(w.ParameterTypes), len(s.Parameters))
+		}
 		for j, p := range s.Parameters {
 			v, err := toCell(postgres.OID(w.ParameterTypes[j]), p)
 			if err == nil {

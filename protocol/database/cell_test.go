@@ -3,7 +3,6 @@ package database_test
 import (
 	"crypto/ed25519"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -84,41 +83,6 @@ func TestCertificate(t *testing.T) {
 	elsewhere.Network[0]++
 	if _, err := database.CheckCertificate(elsewhere, of(7, 0, 1, 2), keys); err == nil {
 		t.Error("it is believed in another network")
-	}
-}
-
-func TestAgree(t *testing.T) {
-	answer := func(height int64, outcome byte) *wirepb.Answer {
-		return &wirepb.Answer{Cell: make([]byte, 16), Version: 1, Database: make([]byte, 16), Height: height, Question: make([]byte, 32), Outcome: []byte{outcome}}
-	}
-	key := func(i int) mesh.PublicKey { return mesh.PublicKeyOf(member(i)) }
-	for _, c := range []struct {
-		why    string
-		all    []*wirepb.Answer // by member
-		of     int
-		height int64 // 0: none
-		liars  []int
-	}{
-		{"one is not enough", []*wirepb.Answer{answer(5, 1)}, 4, 0, nil},
-		{"two of four", []*wirepb.Answer{answer(5, 1), answer(5, 1)}, 4, 5, nil},
-		{"two of seven", []*wirepb.Answer{answer(5, 1), answer(5, 1)}, 7, 0, nil},
-		{"one lies", []*wirepb.Answer{answer(5, 1), answer(5, 2), answer(5, 1)}, 4, 5, []int{1}},
-		{"one lags", []*wirepb.Answer{answer(5, 1), answer(4, 3), answer(5, 1)}, 4, 5, nil},
-		{"the newer of two", []*wirepb.Answer{answer(5, 1), answer(6, 1), answer(5, 1), answer(6, 1)}, 4, 6, nil},
-		{"all differ", []*wirepb.Answer{answer(5, 1), answer(6, 1), answer(7, 1), answer(8, 1)}, 4, 0, nil},
-	} {
-		answers := map[mesh.PublicKey]*wirepb.Answer{}
-		for i, a := range c.all {
-			answers[key(i)] = a
-		}
-		got, liars := database.Agree(answers, c.of)
-		var want []mesh.PublicKey
-		for _, i := range c.liars {
-			want = append(want, key(i))
-		}
-		if got.GetHeight() != c.height || !slices.Equal(liars, want) {
-			t.Errorf("%s: %v, %v", c.why, got, liars)
-		}
 	}
 }
 
