@@ -31,10 +31,19 @@ type Database struct {
 	Faults  int // of the replicas of its cell, that may lie or fail
 	Cell    mesh.CellID
 	Created time.Time
+
+	Used      mesh.Noz // what all of its use has cost, by the last certificate that was settled
+	Settled   mesh.Noz // of it, that nodes were paid
+	Allowance mesh.Noz // that all of its use may cost; where less is left, it is read-only
+	Waits     bool     // for ozone of its owner's, which the allowance could not be filled up with
 }
 
+// ReadOnly tells whether all that the database may use was used, when it was settled last.
+func (d Database) ReadOnly() bool { return d.Used >= d.Allowance }
+
 func databaseOf(a *wirepb.DatabaseAnswer) (Database, error) {
-	d := Database{Name: a.Name, Dialect: a.Dialect, Faults: int(a.Faults), Created: time.UnixMilli(a.CreatedMs)}
+	d := Database{Name: a.Name, Dialect: a.Dialect, Faults: int(a.Faults), Created: time.UnixMilli(a.CreatedMs),
+		Used: mesh.Noz(a.UsedNoz), Settled: mesh.Noz(a.SettledNoz), Allowance: mesh.Noz(a.AllowanceNoz), Waits: a.Waits}
 	var errs [3]error
 	d.ID, errs[0] = mesh.FromBytes[mesh.DatabaseID](a.Id)
 	d.Owner, errs[1] = mesh.FromBytes[mesh.Account](a.Owner)
@@ -179,7 +188,18 @@ func (c *Client) openIn(ctx context.Context, d Database, o database.Options) (*d
 
 // DatabaseAt opens a database of which the cell is known, without asking the meta layer.
 func (c *Client) DatabaseAt(id mesh.DatabaseID, name string, cell database.Cell, o database.Options) (*database.DB, error) {
-	return database.Open(id, name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Dialer: c.dialer}, o)
+	return database.Open(id, name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Dialer: c.dialer,
+		Background: c.own.Go, Report: c.reportLie}, o)
+}
+
+// reportLie hands evidence to the log, which keeps the first against each node.
+func (c *Client) reportLie(ctx context.Context, e database.Evidence) error {
+	m := &wirepb.Evidence{Answer: e.False, Against: e.Against, AtMs: time.Now().UnixMilli()}
+	_, err := c.commit(ctx, wirepb.TxKind_TX_EVIDENCE, sign.Evidence, m)
+	if mesh.KindOf(err) == mesh.Conflict && err != nil { // it is known
+		return nil
+	}
+	return err
 }
 
 // RevokeInDatabases voids a grant in the cells of the account's databases, besides Revoke, which voids it on the log. It needs an access

@@ -67,6 +67,7 @@ type NodeInfo struct {
 	FreeBytes uint64
 	UsedBytes uint64
 	Score     uint64   // parts of 1,000,000
+	Suspended bool     // its replica of a database was proven to lie
 	Reasons   []string // why it is not chosen, or less often
 }
 
@@ -82,7 +83,7 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	}
 	var all []NodeInfo
 	for _, n := range a.Nodes {
-		i := NodeInfo{Address: n.Address, Domain: n.Domain, Active: n.Active, Online: n.Status == statusOnline, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Reasons: n.Reasons}
+		i := NodeInfo{Address: n.Address, Domain: n.Domain, Active: n.Active, Online: n.Status == statusOnline, Suspended: n.Evidence != nil, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Reasons: n.Reasons}
 		if i.ID, err = mesh.FromBytes[mesh.NodeID](n.Id); err != nil {
 			return nil, err
 		}

@@ -171,7 +171,7 @@ func (n Network) found(ctx context.Context, h home.Home, members []member, stcha
 	}
 	for i, key := range gateways {
 		name := processName(RoleGateway, i)
-		profile.Gateways = append(profile.Gateways, home.Gateway{Name: name, Key: key, S3: "http://" + hostPort(ports[name]["s3"]), HTTP: "http://" + hostPort(ports[name]["http"]), Postgres: "postgres://" + hostPort(ports[name]["postgres"])})
+		profile.Gateways = append(profile.Gateways, home.Gateway{Name: name, Key: key, S3: "http://" + hostPort(ports[name]["s3"]), HTTP: "http://" + hostPort(ports[name]["http"]), Postgres: "postgres://" + hostPort(ports[name]["postgres"]), Databases: "http://" + hostPort(ports[name]["databases"])})
 	}
 	nodes, err := initAll(n.Nodes, func(i int) (node.Identity, error) { return node.Init(h.Process(RoleNode, i)) })
 	if err != nil {
@@ -224,7 +224,8 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 	if err != nil {
 		return err
 	}
-	genesis, err := meta.Genesis{Network: p.Network, Time: *spec.GenesisTime, EpochBlocks: spec.EpochBlocks, Trusted: anchor, Members: authorities}.Encode()
+	genesis, err := meta.Genesis{Network: p.Network, Time: *spec.GenesisTime, EpochBlocks: spec.EpochBlocks, Trusted: anchor, Members: authorities,
+		Checkpoint: max(min(time.Duration(n.Epoch)/2, 10*time.Minute), time.Second)}.Encode()
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,8 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 	for i := range n.gateways() {
 		name := processName(RoleGateway, i)
 		err := gateway.WriteConfig(h.Process(RoleGateway, i), gateway.Config{Name: name, Network: p.Network, S3: hostPort(ports[name]["s3"]), HTTP: hostPort(ports[name]["http"]), Postgres: hostPort(ports[name]["postgres"]),
-			Status: hostPort(ports[name]["status"]), AccessLog: "access.log", Authorities: members})
+			Databases: hostPort(ports[name]["databases"]),
+			Status:    hostPort(ports[name]["status"]), AccessLog: "access.log", Authorities: members})
 		if err != nil {
 			return err
 		}
@@ -362,7 +364,7 @@ func (n Network) endpoints() home.Endpoints {
 	}
 	if g, ok := n.portTable()[processName(RoleGateway, 0)]; ok {
 		e.S3, e.HTTP = "http://"+hostPort(g["s3"]), "http://"+hostPort(g["http"])
-		e.Postgres = "postgres://" + hostPort(g["postgres"])
+		e.Postgres, e.Databases = "postgres://"+hostPort(g["postgres"]), "http://"+hostPort(g["databases"])
 	}
 	return e
 }

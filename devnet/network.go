@@ -172,7 +172,7 @@ func (n Network) portTable() map[string]Ports {
 	}
 	role(RoleValidator, n.Validators, validatorBase, "p2p", "rpc", "eth", "eth_ws", "rest", "grpc")
 	role(RoleAuthority, n.Authorities, authorityBase, "api", "p2p", "http")
-	role(RoleGateway, n.gateways(), gatewayBase, "s3", "http", "status", "postgres")
+	role(RoleGateway, n.gateways(), gatewayBase, "s3", "http", "status", "postgres", "databases")
 	role(RoleNode, n.Nodes, nodeBase, nodePorts()...)
 	return out
 }

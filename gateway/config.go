@@ -31,14 +31,15 @@ type Config struct {
 	Name      string         `json:"name"`
 	Network   mesh.NetworkID `json:"network"`
 	Group     mesh.GroupID   `json:"group"`
-	S3        string         `json:"s3"`                 // host:port for S3
-	HTTP      string         `json:"http,omitempty"`     // host:port for browsers; "" none
-	Postgres  string         `json:"postgres,omitempty"` // host:port for PostgreSQL's protocol; "" none
-	Cert      string         `json:"cert,omitempty"`     // PEM file of a certificate chain, absolute: all of them speak TLS
-	CertKey   string         `json:"cert_key,omitempty"` // PEM file of its key; "" in Cert too
-	ACME      *ACME          `json:"acme,omitempty"`     // in the place of Cert
-	Status    string         `json:"status"`             // host:port for people and monitors, plain HTTP
-	Domain    string         `json:"domain,omitempty"`   // whose sub-domains name buckets, for S3 and HTTP
+	S3        string         `json:"s3"`                  // host:port for S3
+	HTTP      string         `json:"http,omitempty"`      // host:port for browsers; "" none
+	Postgres  string         `json:"postgres,omitempty"`  // host:port for PostgreSQL's protocol; "" none
+	Databases string         `json:"databases,omitempty"` // host:port for databases over HTTP; "" none
+	Cert      string         `json:"cert,omitempty"`      // PEM file of a certificate chain, absolute: all of them speak TLS
+	CertKey   string         `json:"cert_key,omitempty"`  // PEM file of its key; "" in Cert too
+	ACME      *ACME          `json:"acme,omitempty"`      // in the place of Cert
+	Status    string         `json:"status"`              // host:port for people and monitors, plain HTTP
+	Domain    string         `json:"domain,omitempty"`    // whose sub-domains name buckets, for S3 and HTTP
 	AccessLog string         `json:"access_log,omitempty"`
 	Memory    int            `json:"memory,omitempty"` // bytes for objects that move; 0: defaultMemory
 	// LifecycleEvery is how often buckets' lifecycle rules are carried out; 0 is the default, an hour.
@@ -150,6 +151,9 @@ func (c Config) addresses() []address {
 	if c.Postgres != "" {
 		all = append(all, address{"postgres", "Postgres", c.Postgres})
 	}
+	if c.Databases != "" {
+		all = append(all, address{"databases", "databases", c.Databases})
+	}
 	return append(all, address{"status", "status", c.Status})
 }
 
@@ -170,7 +174,7 @@ func (c Config) checkAddresses() error {
 		}
 		for _, other := range ports[port] {
 			if !apart(host, other.host) {
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s and %s cannot both listen on port %s", other.what, a.what, port), "give one of them another port with --s3, --http, --postgres or --status")
+				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s and %s cannot both listen on port %s", other.what, a.what, port), "give one of them another port with --s3, --http, --postgres, --databases or --status")
 			}
 		}
 		ports[port] = append(ports[port], taken{a.what, host})

@@ -2,14 +2,17 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/database"
+	"github.com/stratosmesh/stratos/gateway/databases"
 	"github.com/stratosmesh/stratos/gateway/postgres"
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
-	"github.com/stratosmesh/stratos/protocol/wirepb"
+	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
 // accessKeys is a keyring as the Postgres front asks it.
@@ -23,87 +26,62 @@ func (k accessKeys) Key(ctx context.Context, name string) (*postgres.Key, error)
 	return &postgres.Key{Name: a.ID, Secret: a.Secret}, nil
 }
 
-// databases opens databases under the clients that access keys have at work.
-type databases struct{ backend *s3.Backend }
-
-func (d databases) Open(ctx context.Context, key *postgres.Key, name string) (_ postgres.Database, err error) {
+// openDatabase opens a database under the client that an access key has at work, which leave gives back.
+func openDatabase(ctx context.Context, b *s3.Backend, log *slog.Logger, key, name string) (_ *database.DB, leave func(), err error) {
 	if err := mesh.CheckDatabase(name); err != nil {
-		return nil, mesh.Errorf(mesh.NotFound, "there is no database of that name")
+		return nil, nil, mesh.Errorf(mesh.NotFound, "there is no database of that name")
 	}
-	c, leave, err := d.backend.Client(ctx, key.Name)
+	c, leave, err := b.Client(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := c.OpenDatabase(ctx, name, database.Options{Lied: func(e database.Evidence) {
+		log.Warn("a replica lied", "database", name, "node", e.Liar.Node, "handed_in", e.Handed, "err", e.Failed)
+	}})
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return db, leave, nil
+}
+
+// wireDatabases are databases as PostgreSQL's protocol uses them.
+type wireDatabases struct {
+	backend *s3.Backend
+	log     *slog.Logger
+}
+
+func (d wireDatabases) Open(ctx context.Context, key *postgres.Key, name string) (postgres.Database, error) {
+	db, leave, err := openDatabase(ctx, d.backend, d.log, key.Name, name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			leave()
-		}
-	}()
-	known, err := c.Database(ctx, name)
+	if db.Dialect() != wiredatabase.Postgres {
+		leave()
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "database %q is of dialect %s", name, db.Dialect()), "use stratos db shell, or make one with --dialect %s", wiredatabase.Postgres)
+	}
+	return postgres.Over(db, leave), nil
+}
+
+// httpDatabases are keys and databases as they are used over HTTP.
+type httpDatabases struct {
+	ring    *client.Keyring
+	backend *s3.Backend
+	log     *slog.Logger
+}
+
+func (d httpDatabases) Key(ctx context.Context, name string) (*databases.Key, error) {
+	a, err := keys{d.ring}.Key(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if known.Dialect != wiredatabase.Postgres {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "database %q is of dialect %s", name, known.Dialect), "use stratos db sql, or make one with --dialect %s", wiredatabase.Postgres)
+	k := &databases.Key{Name: a.ID, Secret: a.Secret}
+	if scope, _, ok := strings.Cut(a.Access.Rights().Prefix, "/"); ok {
+		k.Database = strings.TrimPrefix(scope, grant.Database(""))
 	}
-	db, err := c.OpenDatabase(ctx, name, database.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return &opened{db, leave}, nil
+	return k, nil
 }
 
-// opened is a database as a connection uses it.
-type opened struct {
-	db    *database.DB
-	leave func()
-}
-
-func request(p postgres.Program) database.Request {
-	return database.Request{Statements: p.Statements, Settings: p.Settings, View: p.View}
-}
-
-func levelOf(l postgres.Level) database.Level {
-	switch l {
-	case postgres.Fast:
-		return database.Fast
-	case postgres.Ordered:
-		return database.Ordered
-	}
-	return database.Default
-}
-
-func (o *opened) Describe(ctx context.Context, p postgres.Program) (*wirepb.Outcome, error) {
-	r := request(p)
-	r.Describe, r.Tentative = true, p.View != nil
-	out, _, err := o.db.Ask(ctx, database.Fast, r) // replicas hold what runs against it
-	return out, err
-}
-
-func (o *opened) Query(ctx context.Context, l postgres.Level, p postgres.Program) (*wirepb.Outcome, error) {
-	if l == postgres.Ordered {
-		return o.Exec(ctx, p)
-	}
-	out, _, err := o.db.Ask(ctx, levelOf(l), request(p))
-	return out, err
-}
-
-func (o *opened) Try(ctx context.Context, l postgres.Level, p postgres.Program) (*wirepb.Outcome, error) {
-	r := request(p)
-	r.Tentative = true
-	out, _, err := o.db.Ask(ctx, levelOf(l), r)
-	return out, err
-}
-
-func (o *opened) Exec(ctx context.Context, p postgres.Program) (*wirepb.Outcome, error) {
-	out, _, err := o.db.Run(ctx, database.ID{}, 0, request(p))
-	return out, err
-}
-
-func (o *opened) Close() error {
-	if o.leave != nil {
-		o.leave()
-		o.leave = nil
-	}
-	return nil
+func (d httpDatabases) Open(ctx context.Context, key *databases.Key, name string) (*database.DB, func(), error) {
+	return openDatabase(ctx, d.backend, d.log, key.Name, name)
 }

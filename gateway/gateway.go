@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/gateway/databases"
 	"github.com/stratosmesh/stratos/gateway/http"
 	"github.com/stratosmesh/stratos/gateway/postgres"
 	"github.com/stratosmesh/stratos/gateway/s3"
@@ -41,8 +42,9 @@ type Gateway struct {
 	keyring *client.Keyring
 	backend *s3.Backend
 	s3      *s3.Server
-	http    *http.Server     // nil: none
-	sql     *postgres.Server // nil: none
+	http    *http.Server      // nil: none
+	sql     *postgres.Server  // nil: none
+	rows    *databases.Server // nil: none
 	sweeper *s3.Sweeper
 	status  net.Listener
 	access  *accessLog    // nil: none
@@ -117,7 +119,15 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 		if l, err = listen.open(address{"postgres", "Postgres", c.Postgres}, nil); err != nil {
 			return g, err
 		}
-		if g.sql, err = postgres.New(l, accessKeys{g.keyring}, databases{g.backend}, log, postgres.Options{TLS: secure, Registry: registry}); err != nil {
+		if g.sql, err = postgres.New(l, accessKeys{g.keyring}, wireDatabases{g.backend, log}, log, postgres.Options{TLS: secure, Registry: registry}); err != nil {
+			return g, err
+		}
+	}
+	if c.Databases != "" {
+		if l, err = listen.open(address{"databases", "databases", c.Databases}, secure); err != nil {
+			return g, err
+		}
+		if g.rows, err = databases.New(l, httpDatabases{g.keyring, g.backend, log}, log, databases.Options{Registry: registry, AccessLog: opts.AccessLog}); err != nil {
 			return g, err
 		}
 	}
@@ -191,6 +201,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	if g.sql != nil {
 		err = errors.Join(err, own.Go(g.sql.Run))
+	}
+	if g.rows != nil {
+		err = errors.Join(err, own.Go(g.rows.Run))
 	}
 	return errors.Join(err, own.Wait())
 }

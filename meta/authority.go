@@ -100,7 +100,7 @@ func (a *Authority) assemble(home string) error {
 	if err != nil {
 		return err
 	}
-	machine, err := state.Open(a.stateDB, a.domain, valueVerifier{}, state.Founding{TrustedBlock: f.TrustedBlock, EpochBlocks: f.EpochBlocks})
+	machine, err := state.Open(a.stateDB, a.domain, valueVerifier{}, state.Founding{TrustedBlock: f.TrustedBlock, EpochBlocks: f.EpochBlocks, CheckpointMs: f.CheckpointMs})
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,8 @@ type founding struct {
 	Network      mesh.NetworkID `json:"network"`
 	Group        mesh.GroupID   `json:"group"`
 	EpochBlocks  uint64         `json:"epoch_blocks"`
-	TrustedBlock []byte         `json:"trusted_block"` // what value-layer headers are first verified against
+	TrustedBlock []byte         `json:"trusted_block"`           // what value-layer headers are first verified against
+	CheckpointMs int64          `json:"checkpoint_ms,omitempty"` // between checkpoints of cells; 0: their default
 }
 
 // Genesis is the document that founds a group; every founding member has the same.
@@ -119,11 +120,14 @@ type Genesis struct {
 	EpochBlocks uint64
 	Trusted     []byte // see protocol/chainproof
 	Members     []Identity
+	// Checkpoint is how much time lies between checkpoints of databases' cells, by which databases are paid for. Default 10 minutes;
+	// where epochs are shorter, it should be shorter than they are.
+	Checkpoint time.Duration
 }
 
 // Encode writes the genesis document.
 func (g Genesis) Encode() ([]byte, error) {
-	state, err := json.Marshal(founding{g.Network, g.Group, g.EpochBlocks, g.Trusted})
+	state, err := json.Marshal(founding{g.Network, g.Group, g.EpochBlocks, g.Trusted, g.Checkpoint.Milliseconds()})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the group's genesis: %w", err)
 	}

@@ -96,6 +96,9 @@ func (p *presence) votes(r *state.Reader, started time.Time) (txs [][]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.Nodes(func(id mesh.NodeID, n *statepb.Node) {
+		if n.Status == state.Suspended {
+			return
+		}
 		e := p.heard[id]
 		if e == nil {
 			if now.Sub(started) < silence {

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -30,16 +31,18 @@ type Poster interface {
 	Awaits(context.Context, mesh.Epoch) (open bool, table report.Table, page uint32, err error)
 	// PostHeader opens a report.
 	PostHeader(ctx context.Context, header []byte, signers []mesh.AuthorityID, signatures []mesh.Signature) error
+	// PostConviction tells of a node that lied.
+	PostConviction(ctx context.Context, conviction []byte, signers []mesh.AuthorityID, signatures []mesh.Signature) error
 	// PostPage adds the page that is awaited.
 	PostPage(ctx context.Context, epoch mesh.Epoch, table report.Table, page uint32, envelope []byte) error
 }
 
-// reports signs each report that the log lays down, and posts it when its turn comes.
+// reports signs each report that the log lays down, and each conviction, and posts them when its turn comes.
 func (a *Authority) reports(ctx context.Context) error {
 	t := time.NewTicker(reportEvery)
 	defer t.Stop()
 	signedUpTo := mesh.Epoch(0)
-	since := map[mesh.Epoch]time.Time{}
+	since, lied := map[mesh.Epoch]time.Time{}, map[mesh.NodeID]time.Time{}
 	failing := ""
 	for {
 		select {
@@ -51,12 +54,13 @@ func (a *Authority) reports(ctx context.Context) error {
 		if signedUpTo, err = a.signReports(signedUpTo); err == nil && a.poster != nil {
 			err = a.postReport(ctx, since)
 		}
+		err = errors.Join(err, a.convict(ctx, lied), a.signAnchors())
 		switch {
 		case err == nil:
 			failing = ""
 		case ctx.Err() == nil && err.Error() != failing: // once, not twice a second
 			failing = err.Error()
-			a.log.Warn("a report was not settled yet", "err", err)
+			a.log.Warn("a report or a conviction was not settled yet", "err", err)
 		}
 	}
 }

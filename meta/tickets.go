@@ -240,7 +240,7 @@ func (t *issuing) nodes(look lookFunc) {
 		t.registry[id] = n
 		if n.Active && n.Kinds&storageKind != 0 {
 			heard, free := look(id, n)
-			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: heard, FreeBytes: free, Score: n.Score})
+			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: heard && n.Status != state.Suspended, FreeBytes: free, Score: n.Score})
 		}
 	})
 }

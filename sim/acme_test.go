@@ -26,7 +26,7 @@ func TestToolsACME(t *testing.T) {
 	roots := selfSigned(t, filepath.Join(dir, "cert.pem")) // of the authority's own pages
 	home, at := filepath.Join(dir, "gateway"), free(t, 5)
 	authority := "https://" + at[3] + "/dir"
-	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", "", "--domain", "gw.test", "--acme", "--acme-directory", authority)
+	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", "", "--databases", "", "--domain", "gw.test", "--acme", "--acme-directory", authority)
 	mustCLI(t, "mb", "stratos://acme-site", "--public")
 	write(t, filepath.Join(dir, "index.html"), []byte("certified"))
 	mustCLI(t, "cp", filepath.Join(dir, "index.html"), "stratos://acme-site/index.html")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +117,20 @@ func databaseFromGo(t *testing.T, name string) {
 	var failed *database.Error
 	if _, err := db.Query(ctx, database.Default, database.SQL("DELETE FROM v")); !errors.As(err, &failed) || failed.Code != "25006" {
 		t.Errorf("a question that writes: %v", err)
+	}
+	// What does not fit a message of the cell's log.
+	large := database.Program{ID: database.ID{8}}
+	for i := range 4000 {
+		large.Statements = append(large.Statements, database.SQL("INSERT INTO v(a,b) VALUES(?,?)", int64(i), strings.Repeat(strconv.Itoa(i), 400)))
+	}
+	if first, err = db.Exec(ctx, large); err != nil || len(first.Results) != 4000 {
+		t.Errorf("a large program: %v", err)
+	}
+	if again, err := db.Exec(ctx, large); err != nil || again.Height != first.Height {
+		t.Errorf("the same id again: %+v, %v", again, err)
+	}
+	if o, err := other.Query(ctx, database.Default, database.SQL("SELECT count(*), sum(length(b)) FROM v WHERE a >= 0")); err != nil || o.Results[0].Rows[0][0] != int64(4000) {
+		t.Errorf("after a large program: %v, %v", o, err)
 	}
 	if len(db.Evidence())+len(other.Evidence()) > 0 {
 		t.Errorf("lies: %v %v", db.Evidence(), other.Evidence())

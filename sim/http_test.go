@@ -411,7 +411,7 @@ func TestTLS(t *testing.T) {
 	if _, errOut, code := runCLI(t, "gateway", "init", home, "--cert", filepath.Join(dir, "nothing.pem")); code == 0 || !strings.Contains(errOut, "--cert") {
 		t.Errorf("a certificate that is not there: exit %d, %s", code, errOut)
 	}
-	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", at[3], "--cert", filepath.Join(dir, "cert.pem"))
+	mustCLI(t, "gateway", "init", home, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", at[3], "--databases", "", "--cert", filepath.Join(dir, "cert.pem"))
 	mustCLI(t, "mb", "stratos://tls-site", "--public")
 	k := newAccessKey(t)
 	log := runOutside(t, "gateway", "run", "--home", home)

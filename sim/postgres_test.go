@@ -261,4 +261,24 @@ func postgresBulk(t *testing.T, c *pgx.Conn) {
 	if tag, err := c.PgConn().CopyTo(t.Context(), &text, "COPY (SELECT id, word FROM lines WHERE id < 2 ORDER BY id) TO STDOUT"); err != nil || tag.RowsAffected() != 2 || text.String() != "0\tword 0\n1\tword 1\n" {
 		t.Errorf("COPY TO: %q, %v", text.String(), err)
 	}
+	// More than a message of the cell's log holds, in a transaction that goes on behind it.
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err = tx.CopyFrom(t.Context(), pgx.Identifier{"lines"}, []string{"id", "word"}, pgx.CopyFromSlice(50_000, func(i int) ([]any, error) {
+		return []any{int64(10_000 + i), fmt.Sprint("a word that makes the row longer ", i)}, nil
+	}))
+	if err != nil || n != 50_000 {
+		t.Errorf("a large COPY: %d, %v", n, err)
+	}
+	if _, err := tx.Exec(t.Context(), "DELETE FROM lines WHERE id < 10000"); err != nil {
+		t.Error(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := c.QueryRow(t.Context(), "SELECT count(*), max(id) FROM lines").Scan(&count, &most); err != nil || count != 50_000 || most != 59_999 {
+		t.Errorf("after it: %d rows to %d, %v", count, most, err)
+	}
 }

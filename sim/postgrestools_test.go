@@ -13,10 +13,6 @@ func TestToolsPostgres(t *testing.T) {
 	if os.Getenv("STRATOS_TOOLS") == "" {
 		t.Skip("run by make test-tools")
 	}
-	testdata, err := filepath.Abs("testdata")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct{ name, script string }{
 		{"psql", `
 			psql -c 'CREATE TABLE t (id serial PRIMARY KEY, name text NOT NULL, price numeric(8,2) DEFAULT 0)'
@@ -33,14 +29,22 @@ func TestToolsPostgres(t *testing.T) {
 			psql -v ON_ERROR_ROLLBACK=on -At -f - <<< "$(printf "BEGIN; INSERT INTO t (name) VALUES ('x');\nSELECT 1/0;\nCOMMIT;")" 2> /dev/null || true
 			psql -At -c '\timing' -c "SET stratos.level = 'fast'" -c 'SELECT 1' > /dev/null`},
 		{"pgbench", `
-			pgbench -q -i -I dt
-			psql -q -c 'INSERT INTO pgbench_branches VALUES (1, 0)' -c 'INSERT INTO pgbench_tellers SELECT i, 1, 0 FROM generate_series(1, 10) i'
-			for i in 0 1 2 3 4 5 6 7 8 9; do psql -q -c "INSERT INTO pgbench_accounts SELECT i + $i * 1000, 1, 0, '' FROM generate_series(1, 1000) i"; done
-			pgbench -q -i -I p
+			time pgbench -q -i -s 1
+			test "$(psql -Atc 'SELECT count(*) FROM pgbench_accounts')" = 100000
+			pgbench -q -i -s 1 -I dtGvp
+			test "$(psql -Atc 'SELECT count(*) FROM pgbench_accounts')" = 100000
+			seq 100000 | sed 's/$/,1,0,"words that fill a row, as they are in an export"/' > accounts.csv
+			psql -c 'CREATE TABLE copied (aid int PRIMARY KEY, bid int NOT NULL, abalance int CHECK (abalance >= 0), filler varchar(84))'
+			time psql -c '\copy copied FROM accounts.csv CSV'
+			test "$(psql -Atc 'SELECT count(*), count(DISTINCT aid) FROM copied')" = '100000|100000'
+			cat accounts.csv accounts.csv accounts.csv > thrice.csv
+			psql -c '\copy copied FROM thrice.csv CSV' 2> err.txt && exit 1
+			grep -q 'COPY of more than' err.txt
+			test "$(psql -Atc 'SELECT count(*) FROM copied')" = 100000
 			pgbench -n -c 8 -j 2 --max-tries=0 -T 10 > tpcb.txt
 			grep -q 'number of failed transactions: 0 ' tpcb.txt
 			test "$(psql -Atc 'SELECT sum(bbalance) = (SELECT sum(delta) FROM pgbench_history) AND sum(bbalance) = (SELECT sum(tbalance) FROM pgbench_tellers) FROM pgbench_branches')" = t
-			test "$(psql -Atc 'SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history WHERE aid <= 10000)')" = t
+			test "$(psql -Atc 'SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)')" = t
 			pgbench -n -S -M prepared -c 8 -j 2 -T 5 | grep -q 'number of failed transactions: 0 '
 			PGOPTIONS='-c stratos.level=fast' pgbench -n -S -M extended -c 8 -j 2 -T 5 | grep -q 'number of failed transactions: 0 '`},
 		{"psycopg2", `/usr/bin/python3 "$TESTDATA/psycopg.py"`},
@@ -50,25 +54,34 @@ func TestToolsPostgres(t *testing.T) {
 			node pg.mjs`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			db := "tool-" + strings.ToLower(c.name)
-			mustCLI(t, "db", "create", db)
-			cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", c.script)
-			cmd.Dir = t.TempDir()
-			cmd.Env = []string{"PATH=/usr/lib/postgresql/15/bin:" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TESTDATA=" + testdata, "LC_ALL=C.UTF-8"}
-			for _, name := range []string{"SSL_CERT_FILE", "npm_config_registry", "NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"} {
-				if v, ok := os.LookupEnv(name); ok {
-					cmd.Env = append(cmd.Env, name+"="+v)
-				}
-			}
-			for _, line := range strings.Split(mustCLI(t, "keys", "create", db, "--database", db, "--format", "env"), "\n") {
-				if v, ok := strings.CutPrefix(line, "export "); ok {
-					cmd.Env = append(cmd.Env, v)
-				}
-			}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-			mustCLI(t, "db", "drop", db, "--yes")
+			useTool(t, "tool-"+strings.ToLower(c.name), "postgres", c.script)
 		})
 	}
+}
+
+// useTool runs a shell script with a database of its own, which the environment tells it of.
+func useTool(t *testing.T, db, dialect, script string) {
+	testdata, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCLI(t, "db", "create", db, "--dialect", dialect)
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = t.TempDir()
+	cmd.Env = []string{"PATH=/usr/lib/postgresql/15/bin:" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TESTDATA=" + testdata, "LC_ALL=C.UTF-8"}
+	for _, name := range []string{"SSL_CERT_FILE", "npm_config_registry", "NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"} {
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	for _, line := range strings.Split(mustCLI(t, "keys", "create", db, "--database", db, "--format", "env"), "\n") {
+		if v, ok := strings.CutPrefix(line, "export "); ok {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	out, err := cmd.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Error(err)
+	}
+	mustCLI(t, "db", "drop", db, "--yes")
 }

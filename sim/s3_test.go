@@ -92,7 +92,7 @@ func secondGateway(t *testing.T, key *accessKey) string {
 func gatewayIn(t *testing.T, dir string, key *accessKey, args ...string) string {
 	t.Helper()
 	at := free(t, 3)
-	mustCLI(t, append([]string{"gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", ""}, args...)...)
+	mustCLI(t, append([]string{"gateway", "init", dir, "--name", t.Name(), "--s3", at[0], "--status", at[1], "--http", at[2], "--postgres", "", "--databases", ""}, args...)...)
 	*key = newAccessKey(t)
 	runOutside(t, "gateway", "run", "--home", dir)
 	endpoint := "http://" + at[0]

@@ -163,10 +163,12 @@ func checkRewards(t *testing.T, value *chain.Client, c *client.Client) {
 			volumes[n] += v
 			total += v
 		}
-		for _, page := range rep.Pages[2*report.Storage] {
-			for _, v := range page.Volumes {
-				volumes[v.Node] += v.Noz
-				total += v.Noz
+		for _, pages := range rep.Pages { // of all kinds
+			for _, page := range pages {
+				for _, v := range page.Volumes {
+					volumes[v.Node] += v.Noz
+					total += v.Noz
+				}
 			}
 		}
 		type ranked struct {

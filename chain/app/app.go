@@ -60,6 +60,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/x/outbox"
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 	"github.com/stratosmesh/stratos/mesh"
 	outboxkeys "github.com/stratosmesh/stratos/protocol/outbox"
@@ -108,6 +109,7 @@ type App struct {
 	RegisterKeeper *register.Keeper
 	SDSKeeper      *sds.Keeper
 	PotKeeper      *pot.Keeper
+	SDDKeeper      *sdd.Keeper
 
 	Modules *module.Manager
 }
@@ -134,7 +136,7 @@ func New(logger log.Logger, db dbm.DB, network mesh.NetworkID, opts servertypes.
 			authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,
 			govtypes.StoreKey, consensustypes.StoreKey, upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey,
 			authzkeeper.StoreKey, evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
-			outboxkeys.StoreKey, register.ModuleName, sds.ModuleName, pot.ModuleName,
+			outboxkeys.StoreKey, register.ModuleName, sds.ModuleName, pot.ModuleName, sdd.ModuleName,
 		),
 		objectKeys: storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey),
 	}
@@ -206,6 +208,8 @@ func (app *App) buildStratosKeepers() {
 	must(err)
 	app.RegisterKeeper, err = register.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[register.ModuleName]), app.BankKeeper, app.SDSKeeper,
 		app.OutboxKeeper, account(register.ModuleName), governor, Denom)
+	must(err)
+	app.SDDKeeper, err = sdd.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[sdd.ModuleName]), app.RegisterKeeper)
 	must(err)
 	app.PotKeeper, err = pot.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[pot.ModuleName]), pot.Wiring{
 		Bank:         app.BankKeeper,

@@ -26,6 +26,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 )
 
@@ -67,5 +68,6 @@ func Basics() module.BasicManager {
 		sds.NewModule(nil),
 		register.NewModule(nil),
 		pot.NewModule(nil),
+		sdd.NewModule(nil),
 	)
 }

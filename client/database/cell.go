@@ -23,11 +23,12 @@ type MemberStatus struct {
 	Time       time.Time
 	Checkpoint int64 // height of the newest one that is certified; 0: none yet
 
-	Known          bool   // it has the database
-	State          uint32 // open 1, read-only 2
-	DatabaseHeight int64  // of the newest block that touched it
-	Digest         []byte // rolling, at that height
-	Usage          Usage  // of all programs so far
+	Known          bool     // it has the database
+	State          uint32   // open 1, read-only 2
+	DatabaseHeight int64    // of the newest block that touched it
+	Digest         []byte   // rolling, at that height
+	Usage          Usage    // of all programs so far
+	Noz, Allowance mesh.Noz // what all use so far has cost, and may cost
 }
 
 // statusTime bounds how long a replica may take to say how it stands.
@@ -56,6 +57,7 @@ func (d *DB) status(ctx context.Context, i int) (m MemberStatus) {
 	for _, h := range s.Databases {
 		if string(h.Database) == string(d.id[:]) {
 			m.Known, m.State, m.DatabaseHeight, m.Digest, m.Usage = true, h.State, h.Height, h.Digest, usageOf(h.Usage)
+			m.Noz, m.Allowance = mesh.Noz(h.Noz), mesh.Noz(h.AllowanceNoz)
 		}
 	}
 	return m

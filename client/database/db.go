@@ -26,6 +26,12 @@ type Session struct {
 	Key    ed25519.PrivateKey
 	Chain  *wirepb.Chain
 	Dialer *transfer.Dialer
+
+	// Background runs what outlives a call, until the session's owner ends. Without it fast answers are not asked again, and evidence
+	// is handed to nobody.
+	Background func(func(ctx context.Context) error) error
+	// Report hands evidence to the meta layer.
+	Report func(ctx context.Context, e Evidence) error
 }
 
 // A Cell is who answers for a database: 3f+1 replicas.
@@ -53,12 +59,17 @@ type Options struct {
 	QueryTime time.Duration
 	// ExecTime is how long a program may wait for its block, at most 5 minutes. Default 1 minute.
 	ExecTime time.Duration
-	// QueryGas and ExecGas bound what a question and a program may take. Defaults 100,000,000 and 10,000,000, which is the most that
+	// QueryGas and ExecGas bound what a question and a program may take. Defaults 100,000,000 and 20,000,000, which is the most that
 	// replicas allow.
 	QueryGas, ExecGas uint64
 
 	// Dialect of the database's SQL, which Client.OpenDatabase knows. Default SQLite's.
 	Dialect string
+
+	// Sample is of how many fast answers one is asked again, of so many replicas that one of them is honest. Default 64.
+	Sample int
+	// Lied, if any, is told of each lie that was found, when it was handed to the meta layer, or could not be. It does not wait.
+	Lied func(e Evidence)
 
 	// Retry is the pause before a replica that failed is asked again; it doubles up to eight times as much. Default 250 ms.
 	Retry time.Duration
@@ -68,8 +79,9 @@ func (o Options) withDefaults() Options {
 	o.Patience = cmp.Or(o.Patience, 1500*time.Millisecond)
 	o.QueryTime = cmp.Or(o.QueryTime, 30*time.Second)
 	o.ExecTime = min(cmp.Or(o.ExecTime, time.Minute), wiredatabase.MaxAheadMs/2*time.Millisecond) // clocks differ
-	o.QueryGas, o.ExecGas = cmp.Or(o.QueryGas, 100_000_000), cmp.Or(o.ExecGas, 10_000_000)
+	o.QueryGas, o.ExecGas = cmp.Or(o.QueryGas, wiredatabase.MaxQueryGas), cmp.Or(o.ExecGas, wiredatabase.MaxGas)
 	o.Retry = cmp.Or(o.Retry, 250*time.Millisecond)
+	o.Sample = max(cmp.Or(o.Sample, 64), 1)
 	return o
 }
 
@@ -88,6 +100,9 @@ type DB struct {
 	shown    []time.Time // when each member was shown the session
 	heard    map[asked][]heard
 	evidence []Evidence
+	sampling bool          // a fast answer is being asked again
+	handing  int           // lies that are on their way to the meta layer
+	handed   chan struct{} // closed when one has come there, then replaced
 }
 
 // Open returns a database of a cell. It asks nobody.
@@ -102,7 +117,7 @@ func Open(id mesh.DatabaseID, name string, c Cell, s Session, o Options) (*DB, e
 		}
 		keys[m.Key] = true
 	}
-	return &DB{id: id, name: name, cell: c, session: s, opts: o.withDefaults(), shown: make([]time.Time, len(c.Members)), heard: map[asked][]heard{},
+	return &DB{id: id, name: name, cell: c, session: s, opts: o.withDefaults(), shown: make([]time.Time, len(c.Members)), heard: map[asked][]heard{}, handed: make(chan struct{}),
 		first: int(mesh.PublicKeyOf(s.Key)[0]) % len(c.Members)}, nil // who asks first, differs
 }
 
@@ -111,6 +126,9 @@ func (d *DB) ID() mesh.DatabaseID { return d.id }
 
 // Name is what its owner calls it.
 func (d *DB) Name() string { return d.name }
+
+// Dialect is that of its SQL.
+func (d *DB) Dialect() string { return d.opts.Dialect }
 
 // Cell is who answers for it.
 func (d *DB) Cell() Cell {
@@ -245,27 +263,6 @@ func (d *DB) hear(question [32]byte, a *answer) {
 		}
 	}
 	d.heard[k] = append(d.heard[k], h)
-}
-
-// Evidence proves that a replica lied: two answers to one question at one height, with different outcomes, each signed by its replica
-// for sign.Answer.
-type Evidence struct {
-	Liar  Member
-	False *wirepb.Signed // the liar's wire.Answer
-	True  *wirepb.Signed // one that so many replicas gave that at least one of them is honest
-}
-
-// judge keeps as evidence what contradicts an answer that was agreed on.
-func (d *DB) judge(question [32]byte, agreed *answer) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, h := range d.heard[asked{question, agreed.body.Height}] {
-		m := d.cell.Members[h.member]
-		known := slices.ContainsFunc(d.evidence, func(e Evidence) bool { return e.Liar == m && bytes.Equal(e.False.Body, h.signed.Body) })
-		if h.outcome != string(agreed.body.Outcome) && !known && len(d.evidence) < maxEvidence {
-			d.evidence = append(d.evidence, Evidence{m, h.signed, agreed.signed})
-		}
-	}
 }
 
 // Evidence returns the lies that were found so far.

@@ -11,7 +11,8 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// A Program is statements that are run in order, all or none.
+// A Program is statements that are run in order, all or none. With their parameters they have at most 24 MiB as they are sent; what is
+// large goes to the cell in parts.
 type Program struct {
 	Statements []Statement
 	// ID names it: it is applied once, however often it is sent under one session within ten minutes, after which the cell forgets it.
@@ -22,7 +23,7 @@ type Program struct {
 	Gas uint64
 }
 
-// A small program's limit: many of them go into a block, which has room for 10,000,000 of a database. What is written costs by its
+// A small program's limit: many of them go into a block, which has room for 20,000,000 of a database. What is written costs by its
 // length, too.
 const (
 	smallGas = 100_000

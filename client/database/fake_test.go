@@ -51,6 +51,10 @@ type fakeCell struct {
 	needs   uint64            // gas of a program
 	limits  map[string]uint64 // of those that were applied
 	shown   int               // times that a session was
+	parts   map[string][]byte // that wait, by digest
+	brought int               // parts that came
+	most    int               // parts that may wait; 0: any
+	ran     int               // statements of the newest program that came in parts
 }
 
 // A fakeReplica answers truly, but for what a test changes. Its fields are guarded by the cell's mu.
@@ -68,13 +72,14 @@ type fakeReplica struct {
 	silent   chan struct{} // not nil: it answers only when that is closed
 	session  bool          // it knows the session
 	deaf     bool          // takes no program
+	drops    bool          // parts, which it says that it took
 	question []byte        // the question that it signs instead
 	signer   ed25519.PrivateKey
 	minimum  int64 // height that it was asked for last
 }
 
 func newFakeCell(t *testing.T, members int) *fakeCell {
-	c := &fakeCell{t: t, applied: map[string]int{}, limits: map[string]uint64{}, timeMs: time.Now().UnixMilli()}
+	c := &fakeCell{t: t, applied: map[string]int{}, limits: map[string]uint64{}, parts: map[string][]byte{}, timeMs: time.Now().UnixMilli()}
 	for i := range members {
 		r := &fakeReplica{cell: c, key: keyOf(fmt.Sprint("replica ", i)), session: true, text: "it failed"}
 		r.signer = r.key
@@ -84,7 +89,7 @@ func newFakeCell(t *testing.T, members int) *fakeCell {
 		}
 		mux := http.NewServeMux()
 		mux.Handle(wirepb.CellSubmitPath, rpc.Handler(wiredatabase.MaxTx, r.submit))
-		mux.Handle(wirepb.CellQueryPath, rpc.Handler(wiredatabase.MaxTx, r.query))
+		mux.Handle(wirepb.CellQueryPath, rpc.Handler(wiredatabase.MaxQuery, r.query))
 		mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.status))
 		r.server = httptest.NewUnstartedServer(mux)
 		r.server.TLS = tlsid.Server(cert)
@@ -199,6 +204,22 @@ func (r *fakeReplica) submit(ctx context.Context, q rpc.Request[wirepb.CellTx]) 
 		return new(wirepb.DatabaseReply), nil
 	case wirepb.CellTxKind_CELL_TX_REVOCATION:
 		return new(wirepb.DatabaseReply), r.admit()
+	case wirepb.CellTxKind_CELL_TX_PART:
+		p := new(wirepb.ProgramPart)
+		if _, err := signed.Open(domain, q.Message.Messages[0], sign.Program, p); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(wiredatabase.CheckPart(p), r.admit()); err != nil {
+			return nil, err
+		}
+		if c.brought++; c.most > 0 && len(c.parts) >= c.most {
+			return nil, mesh.Errorf(mesh.Exhausted, "too many parts")
+		}
+		if sum := wiredatabase.PartDigest(p.Data); !r.drops {
+			c.parts[string(sum[:])] = p.Data
+		}
+		r.lost()
+		return new(wirepb.DatabaseReply), nil
 	}
 	e := new(wirepb.Envelope)
 	if _, err := signed.Open(domain, q.Message.Messages[0], sign.Envelope, e); err != nil {
@@ -215,6 +236,22 @@ func (r *fakeReplica) submit(ctx context.Context, q rpc.Request[wirepb.CellTx]) 
 	case r.deaf:
 		return nil, mesh.Errorf(mesh.Unavailable, "the log takes nothing")
 	default:
+		var program [][]byte
+		for _, d := range e.Parts {
+			b, ok := c.parts[string(d)]
+			if !ok {
+				return nil, mesh.Errorf(mesh.NotFound, "a part is missing")
+			}
+			program = append(program, b)
+		}
+		if e.Parts != nil {
+			all, err := wiredatabase.Join(e, program)
+			if err != nil {
+				return nil, err
+			}
+			c.ran = len(all)
+			clear(c.parts)
+		}
 		place = len(c.applied) + 1
 		c.applied[string(e.Id)], c.limits[string(e.Id)] = place, e.GasLimit
 	}
@@ -223,7 +260,7 @@ func (r *fakeReplica) submit(ctx context.Context, q rpc.Request[wirepb.CellTx]) 
 	if c.limits[string(e.Id)] < c.needs {
 		code = wiredatabase.CodeNoGas
 	}
-	return r.answer(int64(place), place, wiredatabase.Question(q.Message.Messages[0].Body), code), nil
+	return r.answer(int64(place), place, wiredatabase.Question(q.Message.Messages[0]), code), nil
 }
 
 func (r *fakeReplica) query(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (proto.Message, error) {

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -15,8 +16,9 @@ import (
 type poll struct {
 	db       *DB
 	question [32]byte
-	start    int // members that are asked at once
-	need     int // equal answers that decide
+	start    int           // members that are asked at once
+	need     int           // equal answers that decide
+	patience time.Duration // how long a member may take before another is asked as well; 0: Options.Patience
 	// ask asks a member; its answer is at or above floor.
 	ask func(ctx context.Context, member int, floor int64) (*answer, error)
 
@@ -98,7 +100,7 @@ func (p *poll) run(ctx context.Context) (agreed []*answer, err error) {
 				return agreed, err
 			}
 		case <-tick.C:
-			if time.Since(p.progress) >= d.opts.Patience {
+			if time.Since(p.progress) >= cmp.Or(p.patience, d.opts.Patience) {
 				p.want, p.progress = min(p.want+1, n), time.Now()
 			}
 		case <-ctx.Done():

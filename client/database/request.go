@@ -41,54 +41,90 @@ func (d *DB) Ask(ctx context.Context, l Level, r Request) (*wirepb.Outcome, int6
 		defer cancel()
 	}
 	q := &wirepb.DatabaseQuery{Database: d.id[:], Statements: r.Statements, GasLimit: d.opts.QueryGas, Settings: r.Settings, View: r.View, Describe: r.Describe, Tentative: r.Tentative}
-	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1}
+	size := sizeOf(r.Statements)
+	if size > wiredatabase.MaxProgram {
+		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the program has %d bytes, at most %d", size, wiredatabase.MaxProgram), "divide it")
+	}
+	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1, patience: sized(d.opts.Patience, size)}
 	if l == Fast {
 		p.need = 1
 	}
-	p.start, p.ask = p.need, d.query(q, p.question)
+	p.start, p.ask = p.need, d.query(q, p.question, sized(attemptTime, size))
 	agreed, err := p.run(ctx)
 	if err != nil {
 		return nil, 0, err
+	}
+	if l == Fast {
+		d.sample(q, p.question)
 	}
 	return said(agreed, p.need), agreed[0].body.Height, nil
 }
 
 // Run runs a request on the log, and tells in which block; see Exec. An error of SQL is an outcome with a code.
 func (d *DB) Run(ctx context.Context, id ID, gas uint64, r Request) (*wirepb.Outcome, int64, error) {
-	if id == (ID{}) {
+	drawn := id == (ID{})
+	if drawn {
 		rand.Read(id[:])
 	}
-	bytes := 0
-	for _, s := range r.Statements {
-		bytes += proto.Size(s)
+	size := sizeOf(r.Statements)
+	if size > wiredatabase.MaxProgram {
+		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the program has %d bytes, at most %d", size, wiredatabase.MaxProgram), "divide it")
 	}
-	all := limits(gas, bytes, d.opts.ExecGas)
+	p := &parts{db: d}
+	if size > wiredatabase.PartBytes {
+		p.data = wiredatabase.Divide(r.Statements, &p.envelope)
+		r.Statements = nil
+	}
+	all := limits(gas, size, d.opts.ExecGas)
 	for n := 0; ; n++ {
-		o, height, err := d.attempt(ctx, id, id.attempt(n), all[n], r)
+		if drawn || n > 0 { // else it may have been applied, and needs no parts
+			if err := p.deliver(ctx); err != nil {
+				return nil, 0, err
+			}
+		}
+		o, height, err := d.attempt(ctx, id, id.attempt(n), all[n], r, p)
 		if n == len(all)-1 || err != nil || o.Code != wiredatabase.CodeNoGas {
 			return o, height, err
 		}
 	}
 }
 
+// sizeOf is how many bytes statements have as a wirepb.Program.
+func sizeOf(all []*wirepb.Statement) int { return proto.Size(&wirepb.Program{Statements: all}) }
+
+// sized is how long a program may take that has a size, where one of few bytes has t.
+func sized(t time.Duration, size int) time.Duration { return t + t*time.Duration(size)/(4<<20) }
+
 // attempt runs a request under an id of its own, which follows from the one that the caller knows.
-func (d *DB) attempt(ctx context.Context, known, id ID, gas uint64, r Request) (*wirepb.Outcome, int64, error) {
+func (d *DB) attempt(ctx context.Context, known, id ID, gas uint64, r Request, p *parts) (*wirepb.Outcome, int64, error) {
 	end := time.Now().Add(d.opts.ExecTime)
-	e := &wirepb.Envelope{Database: d.id[:], Id: id[:], NotAfterMs: end.UnixMilli(), GasLimit: gas, Statements: r.Statements, Settings: r.Settings, View: r.View}
+	e := &wirepb.Envelope{Database: d.id[:], Id: id[:], NotAfterMs: end.UnixMilli(), GasLimit: gas, Statements: r.Statements, Settings: r.Settings, View: r.View, Parts: p.envelope.Parts, ProgramBytes: p.envelope.ProgramBytes}
 	s := d.sign(sign.Envelope, e)
 	tx := &wirepb.CellTx{Kind: wirepb.CellTxKind_CELL_TX_ENVELOPE, Messages: []*wirepb.Signed{s}}
 	if n := len(wire.Encode(tx)); len(s.Body) > signed.MaxBody || n > wiredatabase.MaxTx {
-		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Invalid, "the program has %d bytes, at most %d", len(s.Body), signed.MaxBody), "divide it")
+		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the program has %d bytes beside its statements, at most %d", len(s.Body), signed.MaxBody), "divide it")
 	}
 	ctx, cancel := context.WithDeadline(ctx, end.Add(lastWait))
 	defer cancel()
 	x := &execution{db: d, tx: tx, end: end}
-	poll := &poll{db: d, question: wiredatabase.Question(s.Body), start: 1, need: d.cell.Faults() + 1}
-	poll.ask = func(ctx context.Context, i int, _ int64) (*answer, error) { return x.ask(ctx, i, poll.question) }
-	agreed, err := poll.run(ctx)
+	need, question := d.cell.Faults()+1, wiredatabase.Question(s)
+	var agreed []*answer
+	var err error
+	for round := 0; ; round++ {
+		poll := &poll{db: d, question: question, start: 1, need: need}
+		poll.ask = func(ctx context.Context, i int, _ int64) (*answer, error) { return x.ask(ctx, i, question) }
+		agreed, err = poll.run(ctx)
+		// Parts are missing when an equal program took them, or when who was given them did not pass them on: then others are.
+		if mesh.KindOf(err) != mesh.NotFound || err == nil || p.data == nil || round > need {
+			break
+		}
+		if err = p.deliver(ctx); err != nil {
+			break
+		}
+	}
 	switch {
 	case err == nil:
-		return said(agreed, poll.need), agreed[0].body.Height, nil
+		return said(agreed, need), agreed[0].body.Height, nil
 	case mesh.KindOf(err) == mesh.Conflict && time.Now().After(end):
 		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "the cell did not take the program before its time was over; nothing of it happened"), "run it again")
 	case decided(err):

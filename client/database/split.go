@@ -1,11 +1,29 @@
 package database
 
-import "strings"
+import (
+	"iter"
+	"strings"
 
-// Split cuts a text of SQL, in the dialect of SQLite, into its statements, without the semicolons between them. A semicolon in a
-// string, a name, a comment or the body of a trigger divides nothing. What cannot be understood stays together, for the replicas to
-// refuse.
-func Split(text string) (statements []string) {
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/postgres/lex"
+)
+
+// Split divides a text of SQL of a dialect into its statements, without the semicolons between them. A semicolon in a string, a name or
+// a comment divides nothing, nor does one in the body of one of SQLite's triggers. What cannot be understood stays together, for the
+// replicas to refuse.
+func Split(dialect, text string) []string {
+	statements, rest := Cut(dialect, text)
+	if rest != "" {
+		statements = append(statements, rest)
+	}
+	return statements
+}
+
+// Cut is Split for a text that may go on: rest is the statement that no semicolon ends yet, empty if there is none.
+func Cut(dialect, text string) (statements []string, rest string) {
+	if dialect == wiredatabase.Postgres {
+		return cutPostgres(text)
+	}
 	s := splitter{text: text}
 	for s.at < len(text) {
 		s.step()
@@ -13,7 +31,30 @@ func Split(text string) (statements []string) {
 			statements = s.cut(statements, s.at-1)
 		}
 	}
-	return s.cut(statements, len(text))
+	if last := s.cut(nil, len(text)); last != nil {
+		rest = last[0]
+	}
+	return statements, rest
+}
+
+func cutPostgres(text string) (statements []string, rest string) {
+	from, end := -1, 0
+	lex.Scan(text, func(t lex.Token) bool {
+		switch {
+		case t.Kind != lex.Semicolon:
+			if end = t.End; from < 0 {
+				from = t.Start
+			}
+		case from >= 0:
+			statements = append(statements, text[from:end])
+			from = -1
+		}
+		return true
+	})
+	if from >= 0 {
+		rest = text[from:end]
+	}
+	return statements, rest
 }
 
 type splitter struct {
@@ -116,4 +157,24 @@ func Keyword(statement string) string {
 		}
 	}
 	return ""
+}
+
+// Parameters gives the parameters of a statement in the dialect of SQLite, in order and as often as they stand there: ?, ?3, :name, @name
+// or $name.
+func Parameters(statement string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		s := splitter{text: statement}
+		for s.at < len(statement) {
+			from, c := s.at, statement[s.at]
+			if strings.IndexByte("?:@$", c) < 0 {
+				s.step()
+				continue
+			}
+			for s.at++; s.at < len(statement) && isWord(statement[s.at]) && (c != '?' || statement[s.at] >= '0' && statement[s.at] <= '9'); s.at++ {
+			}
+			if p := statement[from:s.at]; (c == '?' || len(p) > 1) && !yield(p) {
+				return
+			}
+		}
+	}
 }

@@ -3,6 +3,8 @@ package database
 import (
 	"slices"
 	"testing"
+
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 )
 
 func TestSplit(t *testing.T) {
@@ -25,8 +27,28 @@ func TestSplit(t *testing.T) {
 		{"sélect 1; sélect 2", []string{"sélect 1", "sélect 2"}},
 		{"begin; end; select 1", []string{"begin", "end", "select 1"}},
 	} {
-		if got := Split(c.text); !slices.Equal(got, c.want) {
+		if got := Split(wiredatabase.SQLite, c.text); !slices.Equal(got, c.want) {
 			t.Errorf("%q: %q", c.text, got)
+		}
+	}
+}
+
+func TestCutPostgres(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want []string
+		rest string
+	}{
+		{"", nil, ""},
+		{" ;; -- no;thing\n/* nor /* here; */; */ ;", nil, ""},
+		{"select 1", nil, "select 1"},
+		{"select 1 ; select 2;\n", []string{"select 1", "select 2"}, ""},
+		{`select ';', ";", E'\';', $$;$$, $a$;$$;$a$, 'it''s;'; select 2`, []string{`select ';', ";", E'\';', $$;$$, $a$;$$;$a$, 'it''s;'`}, "select 2"},
+		{"select 'open; select 2", nil, "select 'open; select 2"},
+		{"create trigger a; end", []string{"create trigger a"}, "end"},
+	} {
+		if got, rest := Cut(wiredatabase.Postgres, c.text); !slices.Equal(got, c.want) || rest != c.rest {
+			t.Errorf("%q: %q, %q", c.text, got, rest)
 		}
 	}
 }
@@ -39,15 +61,30 @@ func TestKeyword(t *testing.T) {
 	}
 }
 
+func TestParameters(t *testing.T) {
+	for text, want := range map[string][]string{
+		"select 1": nil,
+		"select ?, ?2, :a, @b_1, $c, '?', \"?\", [?], -- ?\n x?3y, a$b, ?": {"?", "?2", ":a", "@b_1", "$c", "?3", "?"},
+		"select ': :a', :a/*?*/+:a, x::b":                                  {":a", ":a", ":b"},
+		"select :":                                                         nil,
+	} {
+		if got := slices.Collect(Parameters(text)); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 func FuzzSplit(f *testing.F) {
 	f.Add("select ';'; create trigger a begin select 1; end; --")
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, s := range Split(text) {
-			if s == "" {
-				t.Errorf("%q has an empty statement", text)
-			}
-			if again := Split(s); len(again) > 1 {
-				t.Errorf("%q is cut again: %q", s, again)
+		for _, dialect := range []string{wiredatabase.SQLite, wiredatabase.Postgres} {
+			for _, s := range Split(dialect, text) {
+				if s == "" {
+					t.Errorf("%q has an empty statement", text)
+				}
+				if again := Split(dialect, s); len(again) > 1 {
+					t.Errorf("%q is cut again: %q", s, again)
+				}
 			}
 		}
 	})

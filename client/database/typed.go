@@ -56,42 +56,68 @@ func (d *DB) prepare(ctx context.Context, all []Statement) ([]*wirepb.Statement,
 		return nil, mesh.Errorf(mesh.Invalid, "there is no statement to run")
 	}
 	var out []*wirepb.Statement
+	known := map[string][]uint32{} // of texts that came before: a program often has one text many times
 	for i, s := range all {
 		w := &wirepb.Statement{Sql: s.SQL}
 		out = append(out, w)
 		if len(s.Parameters) == 0 {
 			continue
 		}
-		r := Request{Statements: out, Describe: true}
-		if i > 0 { // it may be about what those before it make
-			r.View, r.Tentative = NewView(), true
-		}
-		o, _, err := d.Ask(ctx, Fast, r)
-		if err != nil {
-			return nil, err
-		}
-		if o.Code != "" {
-			return nil, errorOf(o, out)
-		}
-		if len(o.Results) != i+1 {
-			return nil, mesh.Errorf(mesh.Corrupt, "a replica described %d statements, and was asked for %d", len(o.Results), i+1)
-		}
-		if w.ParameterTypes = o.Results[i].ParameterTypes; len(w.ParameterTypes) != len(s.Parameters) {
-			return nil, mesh.Errorf(mesh.Invalid, "statement %d has %d parameters, and was given %d", i+1, len(w.ParameterTypes), len(s.Parameters))
-		}
-		for j, p := range s.Parameters {
-			v, err := toCell(postgres.OID(w.ParameterTypes[j]), p)
-			if err == nil {
-				var e *wirepb.Value
-				if e, err = encodeValue(v); err == nil {
-					w.Parameters = append(w.Parameters, e)
-					continue
-				}
+		if w.ParameterTypes = known[s.SQL]; w.ParameterTypes == nil {
+			types, err := d.types(ctx, out)
+			if err != nil {
+				return nil, err
 			}
-			return nil, mesh.Errorf(mesh.Invalid, "parameter %d of statement %d: %w", j+1, i+1, err)
+			w.ParameterTypes, known[s.SQL] = types, types
+		}
+		if err := bind(w, s.Parameters); err != nil {
+			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
 	}
 	return out, nil
+}
+
+// types asks of which types the parameters of the last statement are.
+func (d *DB) types(ctx context.Context, all []*wirepb.Statement) ([]uint32, error) {
+	r := Request{Statements: all, Describe: true}
+	if len(all) > 1 { // it may be about what those before it make
+		r.View, r.Tentative = NewView(), true
+	}
+	return d.described(ctx, r)
+}
+
+// described asks of which types the parameters of a request's last statement are.
+func (d *DB) described(ctx context.Context, r Request) ([]uint32, error) {
+	o, _, err := d.Ask(ctx, Fast, r)
+	if err != nil {
+		return nil, err
+	}
+	if o.Code != "" {
+		return nil, errorOf(o, r.Statements)
+	}
+	if len(o.Results) == 0 {
+		return nil, mesh.Errorf(mesh.Corrupt, "a replica described nothing")
+	}
+	return o.Results[len(o.Results)-1].ParameterTypes, nil
+}
+
+// bind gives a statement parameters of the types that it has.
+func bind(w *wirepb.Statement, parameters []any) error {
+	if len(w.ParameterTypes) != len(parameters) {
+		return mesh.Errorf(mesh.Invalid, "it has %d parameters, and was given %d", len(w.ParameterTypes), len(parameters))
+	}
+	for j, p := range parameters {
+		v, err := toCell(postgres.OID(w.ParameterTypes[j]), p)
+		if err != nil {
+			return mesh.Errorf(mesh.Invalid, "parameter %d: %w", j+1, err)
+		}
+		e, err := encodeValue(v)
+		if err != nil {
+			return mesh.Errorf(mesh.Invalid, "parameter %d: %w", j+1, err)
+		}
+		w.Parameters = append(w.Parameters, e)
+	}
+	return nil
 }
 
 // toCell makes a cell of what a caller gives for a parameter of a type.

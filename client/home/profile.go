@@ -35,6 +35,8 @@ type Gateway struct {
 	HTTP string         `json:"http,omitempty"` // URL
 	// Postgres is a URL without a user: postgres://HOST:PORT.
 	Postgres string `json:"postgres,omitempty"`
+	// Databases is a URL for databases over HTTP.
+	Databases string `json:"databases,omitempty"`
 	// Domain is that whose sub-domains name buckets; "" none.
 	Domain string `json:"domain,omitempty"`
 }
@@ -61,13 +63,14 @@ func (g Gateway) Site(bucket string) string {
 
 // Endpoints are URLs. One that is empty is not served.
 type Endpoints struct {
-	S3       string `json:"s3,omitempty"`       // of the first gateway
-	HTTP     string `json:"http,omitempty"`     // of the first gateway, for browsers
-	Postgres string `json:"postgres,omitempty"` // of the first gateway, for databases
-	Status   string `json:"status,omitempty"`   // of the first authority: status pages
-	REST     string `json:"rest,omitempty"`     // Cosmos REST
-	Eth      string `json:"eth,omitempty"`      // Ethereum JSON-RPC
-	CometBFT string `json:"cometbft,omitempty"` // CometBFT RPC of the value layer
+	S3        string `json:"s3,omitempty"`        // of the first gateway
+	HTTP      string `json:"http,omitempty"`      // of the first gateway, for browsers
+	Postgres  string `json:"postgres,omitempty"`  // of the first gateway, for databases
+	Databases string `json:"databases,omitempty"` // of the first gateway, for databases over HTTP
+	Status    string `json:"status,omitempty"`    // of the first authority: status pages
+	REST      string `json:"rest,omitempty"`      // Cosmos REST
+	Eth       string `json:"eth,omitempty"`       // Ethereum JSON-RPC
+	CometBFT  string `json:"cometbft,omitempty"`  // CometBFT RPC of the value layer
 }
 
 // An Authority is a member of the meta layer, as clients must know it.

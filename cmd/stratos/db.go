@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,7 +30,8 @@ fail: what f+1 have signed alike is believed.`,
 		Args: cobra.NoArgs,
 		RunE: showHelp,
 	}
-	cmd.AddCommand(newDatabaseCreateCommand(e), newDatabaseListCommand(e), newDatabaseSQLCommand(e), newDatabaseStatsCommand(e), newDatabaseDropCommand(e))
+	cmd.AddCommand(newDatabaseCreateCommand(e), newDatabaseListCommand(e), newDatabaseSQLCommand(e), newDatabaseShellCommand(e), newDatabaseImportCommand(e),
+		newDatabaseExportCommand(e), newDatabaseProxyCommand(e), newDatabaseAnchorCommand(e), newDatabaseStatsCommand(e), newDatabaseDropCommand(e))
 	return cmd
 }
 
@@ -44,10 +46,20 @@ type databaseView struct {
 	Faults  int             `json:"faults"`
 	Cell    mesh.CellID     `json:"cell"`
 	Created string          `json:"created"`
+	State   string          `json:"state"` // open, read-only: as it was settled last
+
+	UsedNoz      mesh.Noz `json:"used_noz"`      // settled last
+	SettledNoz   mesh.Noz `json:"settled_noz"`   // of it, that nodes were paid
+	AllowanceNoz mesh.Noz `json:"allowance_noz"` // that it may use in all
 }
 
 func viewDatabase(d client.Database) databaseView {
-	return databaseView{d.Name, d.ID, d.Dialect, d.Faults, d.Cell, d.Created.UTC().Format(time.RFC3339)}
+	v := databaseView{Name: d.Name, ID: d.ID, Dialect: d.Dialect, Faults: d.Faults, Cell: d.Cell, Created: d.Created.UTC().Format(time.RFC3339), State: "open",
+		UsedNoz: d.Used, SettledNoz: d.Settled, AllowanceNoz: d.Allowance}
+	if d.ReadOnly() {
+		v.State = "read-only"
+	}
+	return v
 }
 
 func newDatabaseCreateCommand(e *env) *cobra.Command {
@@ -138,10 +150,10 @@ func newDatabaseListCommand(e *env) *cobra.Command {
 				return e.print(map[string]any{"databases": views}, func(w io.Writer) {
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 					if len(views) > 0 {
-						fmt.Fprintln(t, "NAME\tDIALECT\tFAULTS\tCELL\tCREATED")
+						fmt.Fprintln(t, "NAME\tDIALECT\tFAULTS\tSTATE\tCELL\tCREATED")
 					}
 					for _, v := range views {
-						fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", v.Name, v.Dialect, v.Faults, v.Cell, v.Created)
+						fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\n", v.Name, v.Dialect, v.Faults, v.State, v.Cell, v.Created)
 					}
 					t.Flush() // into memory
 				})
@@ -211,15 +223,17 @@ type replicaView struct {
 	DatabaseHeight int64          `json:"database_height,omitempty"`
 	Digest         string         `json:"digest,omitempty"`
 	Usage          database.Usage `json:"usage"`
+	Noz            mesh.Noz       `json:"noz"` // used so far
+	AllowanceNoz   mesh.Noz       `json:"allowance_noz"`
 }
 
 func viewReplica(s database.MemberStatus) replicaView {
 	v := replicaView{Node: s.Node, Address: s.Address, State: "missing", Height: s.Height, Checkpoint: s.Checkpoint, DatabaseHeight: s.DatabaseHeight,
-		Digest: hex.EncodeToString(s.Digest), Usage: s.Usage}
+		Digest: hex.EncodeToString(s.Digest), Usage: s.Usage, Noz: s.Noz, AllowanceNoz: s.Allowance}
 	switch {
 	case s.Err != nil:
 		v.State, v.Why = "away", s.Err.Error()
-	case s.Known && s.State == wiredatabase.ReadOnly:
+	case s.Known && (s.State == wiredatabase.ReadOnly || s.Noz >= s.Allowance):
 		v.State = "read-only"
 	case s.Known:
 		v.State = "open"
@@ -227,12 +241,29 @@ func viewReplica(s database.MemberStatus) replicaView {
 	return v
 }
 
+// used is what so many replicas say at least that a database has used that one of them is honest; 0 when too few say so.
+func used(stats []database.MemberStatus) mesh.Noz {
+	var all []mesh.Noz
+	for _, s := range stats {
+		if s.Known {
+			all = append(all, s.Noz)
+		}
+	}
+	slices.Sort(all)
+	enough := (len(stats)-1)/3 + 1
+	if len(all) < enough {
+		return 0
+	}
+	return all[len(all)-enough]
+}
+
 func newDatabaseStatsCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stats NAME",
 		Short: "Show how each replica of a database is, and whether they agree",
 		Long: `Asks every replica of the database's cell how it stands. Those at the same height of the database agree when their digests are equal.
-Rows touched and gas so far are told to who may read the database and has asked it something before.`,
+Rows touched, gas and ozone used so far are told to who may read the database and has asked it something before. What was settled, and
+what the database may use before it becomes read-only, the network's log says.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
@@ -252,11 +283,12 @@ Rows touched and gas so far are told to who may read the database and has asked 
 				agree := database.Agree(stats)
 				v := map[string]any{"database": viewDatabase(d), "version": db.Cell().Version, "replicas": views, "agree": agree}
 				return e.print(v, func(w io.Writer) {
-					fmt.Fprintf(w, "database  %s, %s\ncell      %s, version %d\n\n", d.Name, d.ID, d.Cell, db.Cell().Version)
+					fmt.Fprintf(w, "database  %s, %s\ncell      %s, version %d\n", d.Name, d.ID, d.Cell, db.Cell().Version)
+					fmt.Fprintf(w, "used      %s of %s, of which %s is settled\n\n", max(d.Used, used(stats)), d.Allowance, d.Settled)
 					t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-					fmt.Fprintln(t, "NODE\tSTATE\tLOG\tDATABASE\tDIGEST\tROWS\tGAS\tWHY")
+					fmt.Fprintln(t, "NODE\tSTATE\tLOG\tDATABASE\tDIGEST\tROWS\tGAS\tUSED\tWHY")
 					for _, v := range views {
-						fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.12s\t%d\t%d\t%s\n", v.Node, v.State, v.Height, v.DatabaseHeight, v.Digest, v.Usage.Rows, v.Usage.Gas, v.Why)
+						fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.12s\t%d\t%d\t%s\t%s\n", v.Node, v.State, v.Height, v.DatabaseHeight, v.Digest, v.Usage.Rows, v.Usage.Gas, v.Noz, v.Why)
 					}
 					t.Flush() // into memory
 					if agree {

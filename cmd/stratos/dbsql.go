@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -19,7 +19,6 @@ import (
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
-	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 )
 
 // maxSQL bounds what is read of a file or of standard input: more is no program.
@@ -59,26 +58,30 @@ x'0aff' a blob, and all else, or what stands in single quotes, a text, which may
 					return err
 				}
 			}
-			for _, s := range database.Split(text) {
-				p.Statements = append(p.Statements, database.SQL(s))
-			}
-			if len(params) > 0 && len(p.Statements) != 1 {
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "parameters are for a single statement, and there are %d", len(p.Statements)), "run them one by one")
-			}
+			var values []any
 			for _, s := range params {
 				v, err := parameter(s)
 				if err != nil {
 					return err
 				}
-				p.Statements[0].Parameters = append(p.Statements[0].Parameters, v)
+				values = append(values, v)
 			}
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
 				db, err := c.OpenDatabase(cmd.Context(), args[0], database.Options{})
 				if err != nil {
 					return err
 				}
-				o, err := runSQL(cmd.Context(), db, l, p)
-				if e.sayEvidence(db); err != nil {
+				for _, s := range database.Split(db.Dialect(), text) {
+					p.Statements = append(p.Statements, database.SQL(s))
+				}
+				if len(values) > 0 && len(p.Statements) != 1 {
+					return mesh.WithHint(mesh.Errorf(mesh.Invalid, "parameters are for a single statement, and there are %d", len(p.Statements)), "run them one by one")
+				}
+				if len(values) > 0 {
+					p.Statements[0].Parameters = values
+				}
+				o, err := db.Do(cmd.Context(), l, p)
+				if e.sayEvidence(cmd.Context(), db, 0); err != nil {
 					return explained(err, len(p.Statements))
 				}
 				return e.print(viewOutcome(o), func(w io.Writer) { writeOutcome(w, o) })
@@ -147,24 +150,6 @@ func parameter(s string) (any, error) {
 	return s, nil
 }
 
-// runSQL runs statements: as a question if they only read, else, or when their order or id was asked for, on the log.
-func runSQL(ctx context.Context, db *database.DB, l database.Level, p database.Program) (*database.Outcome, error) {
-	if l == database.Fast && slices.ContainsFunc(p.Statements, func(s database.Statement) bool {
-		k := database.Keyword(s.SQL)
-		return k != "SELECT" && k != "VALUES"
-	}) {
-		l = database.Default // whether it only reads is not for one replica to say: it could feign to have written
-	}
-	if l != database.Ordered && p.ID == (database.ID{}) {
-		o, err := db.Query(ctx, l, p.Statements...)
-		var failed *database.Error
-		if !errors.As(err, &failed) || failed.Code != wiredatabase.CodeReadOnly {
-			return o, err
-		}
-	}
-	return db.Exec(ctx, p)
-}
-
 // explained says which of several statements failed, and how to go on when nobody knows what became of them.
 func explained(err error, statements int) error {
 	var failed *database.Error
@@ -182,11 +167,27 @@ func explained(err error, statements int) error {
 	return mesh.Errorf(mesh.KindOf(err), "statement %d, %s: %w", failed.Statement+1, sql, err)
 }
 
-// sayEvidence tells a person which replicas were caught lying.
-func (e *env) sayEvidence(db *database.DB) {
-	for _, v := range db.Evidence() {
-		e.say("note: replica %s at %s signed an answer that %d others contradict; it was not believed", v.Liar.Node, v.Liar.Address, db.Cell().Faults()+1)
+// reportTime is how long a command waits for the network to have evidence.
+const reportTime = 10 * time.Second
+
+// sayEvidence tells a person which replicas were caught lying, but for the first told, and whether the network knows. It returns how
+// many there are.
+func (e *env) sayEvidence(ctx context.Context, db *database.DB, told int) int {
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	if err := db.Reported(ctx); err != nil {
+		e.say("note: %v", err)
 	}
+	lies := db.Evidence()
+	for _, v := range lies[min(told, len(lies)):] {
+		e.say("note: replica %s at %s signed an answer that %d others contradict; it was not believed", v.Liar.Node, v.Liar.Address, db.Cell().Faults()+1)
+		if v.Handed {
+			e.say("note: the network has the proof; see: stratos node status")
+		} else if v.Failed != nil {
+			e.say("note: the proof could not be handed in: %v", v.Failed)
+		}
+	}
+	return len(lies)
 }
 
 type outcomeView struct {
@@ -225,96 +226,4 @@ func viewOutcome(o *database.Outcome) outcomeView {
 		v.Results = append(v.Results, out)
 	}
 	return v
-}
-
-// writeOutcome shows results as psql does: a table with its count of rows, and of other statements how many rows they changed.
-func writeOutcome(w io.Writer, o *database.Outcome) {
-	for i, r := range o.Results {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		if len(r.Columns) > 0 {
-			writeTable(w, r)
-		} else if r.Tag != "" {
-			fmt.Fprintln(w, r.Tag)
-		} else if r.Changed > 0 {
-			fmt.Fprintf(w, "%s changed\n", count(r.Changed, "row"))
-		} else {
-			fmt.Fprintln(w, "done")
-		}
-	}
-}
-
-func writeTable(w io.Writer, r database.Result) {
-	widths, numbers := make([]int, len(r.Columns)), make([]bool, len(r.Columns))
-	head := make([]string, len(r.Columns))
-	for i, c := range r.Columns {
-		head[i] = visible(c.Name)
-		widths[i], numbers[i] = utf8.RuneCountInString(head[i]), len(r.Rows) > 0
-	}
-	var lines [][]string
-	for _, row := range r.Rows {
-		line := make([]string, len(widths))
-		for i := range min(len(row), len(widths)) {
-			line[i] = cellText(row[i])
-			widths[i] = max(widths[i], utf8.RuneCountInString(line[i]))
-			switch row[i].(type) {
-			case nil, int64, float64:
-			default:
-				numbers[i] = false
-			}
-		}
-		lines = append(lines, line)
-	}
-	for i, h := range head {
-		free := widths[i] - utf8.RuneCountInString(h)
-		head[i] = strings.Repeat(" ", free/2) + h + strings.Repeat(" ", free-free/2)
-	}
-	writeLine(w, head)
-	for i, n := range widths {
-		if i > 0 {
-			io.WriteString(w, "+")
-		}
-		io.WriteString(w, strings.Repeat("-", n+2))
-	}
-	fmt.Fprintln(w)
-	for _, line := range lines {
-		for i, s := range line {
-			if free := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(s)); numbers[i] {
-				line[i] = free + s
-			} else {
-				line[i] = s + free
-			}
-		}
-		writeLine(w, line)
-	}
-	fmt.Fprintf(w, "(%s)\n", count(len(r.Rows), "row"))
-}
-
-func writeLine(w io.Writer, cells []string) {
-	fmt.Fprintln(w, strings.TrimRight(" "+strings.Join(cells, " | "), " "))
-}
-
-// cellText shows a value in a table; NULL is empty.
-func cellText(v any) string {
-	switch v := v.(type) {
-	case bool:
-		return map[bool]string{true: "t", false: "f"}[v]
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case float64:
-		return realText(v)
-	case string:
-		return visible(v)
-	case []byte:
-		return `\x` + hex.EncodeToString(v)
-	}
-	return ""
-}
-
-func realText(f float64) string {
-	if math.IsInf(f, 0) {
-		return map[bool]string{true: "Infinity", false: "-Infinity"}[f > 0]
-	}
-	return strconv.FormatFloat(f, 'g', -1, 64)
 }

@@ -67,6 +67,12 @@ func (e *env) run(ctx context.Context, args []string) int {
 		e.fail(devnet.Failure{Kind: interruptedKind, Code: exitInterrupted, Text: "interrupted", Hint: e.interrupted})
 		return exitInterrupted
 	}
+	f := failureOf(err)
+	e.fail(f)
+	return f.Code
+}
+
+func failureOf(err error) devnet.Failure {
 	f := devnet.FailureOf(err)
 	var sql *database.Error
 	var unknown *database.UnknownError
@@ -76,8 +82,7 @@ func (e *env) run(ctx context.Context, args []string) int {
 	if errors.As(err, &unknown) {
 		f.Program = unknown.ID.String()
 	}
-	e.fail(f)
-	return f.Code
+	return f
 }
 
 // fail reports why the command failed.

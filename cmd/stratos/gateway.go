@@ -28,7 +28,7 @@ import (
 )
 
 func newGatewayCommand(e *env) *cobra.Command {
-	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3 and Postgres for tools that people have, HTTP for browsers", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway: S3, Postgres and Hrana for tools that people have, HTTP for browsers", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(newGatewayInitCommand(e), newGatewayRunCommand(e), newGatewayListCommand(e), newGatewayRemoveCommand(e))
 	return cmd
 }
@@ -87,10 +87,14 @@ func (e *env) showListening(c gateway.Config) error {
 		S3     string `json:"s3"`
 		HTTP   string `json:"http,omitempty"`
 		SQL    string `json:"postgres,omitempty"`
+		Rows   string `json:"databases,omitempty"`
 		Status string `json:"status"`
-	}{c.Name, scheme(c) + c.S3, "", "", "http://" + c.Status}
+	}{c.Name, scheme(c) + c.S3, "", "", "", "http://" + c.Status}
 	if c.Postgres != "" {
 		v.SQL = "postgres://" + c.Postgres
+	}
+	if c.Databases != "" {
+		v.Rows = scheme(c) + c.Databases
 	}
 	if c.HTTP != "" {
 		v.HTTP = scheme(c) + c.HTTP
@@ -104,6 +108,9 @@ func (e *env) showListening(c gateway.Config) error {
 		}
 		if v.SQL != "" {
 			fmt.Fprintf(t, "Postgres\t%s\n", v.SQL)
+		}
+		if v.Rows != "" {
+			fmt.Fprintf(t, "Databases\t%s\n", v.Rows)
 		}
 		fmt.Fprintf(t, "Status\t%s\n", v.Status)
 		t.Flush() // into memory
@@ -123,6 +130,7 @@ type newGateway struct {
 	acme      gateway.ACME
 	byACME    bool
 	s3, http  string // URLs to publish; "" as they come from the settings
+	databases string // so
 	postgres  string // HOST:PORT to publish
 	dir       string
 	acmeFlags bool // such were given
@@ -156,6 +164,8 @@ must behind a proxy that speaks TLS.`,
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:26291", "HOST:PORT for browsers: public buckets, sites and shares; empty for none")
 	f.StringVar(&c.Postgres, "postgres", "127.0.0.1:26293", "HOST:PORT for PostgreSQL's clients; empty for none")
 	f.StringVar(&n.postgres, "public-postgres", "", "HOST:PORT at which PostgreSQL's clients reach it")
+	f.StringVar(&c.Databases, "databases", "127.0.0.1:26294", "HOST:PORT for databases over HTTP: libSQL's clients; empty for none")
+	f.StringVar(&n.databases, "public-databases", "", "URL at which they reach it")
 	f.StringVar(&n.s3, "public-s3", "", "URL at which clients reach it for S3")
 	f.StringVar(&n.http, "public-http", "", "URL at which browsers reach it")
 	f.StringVar(&c.Cert, "cert", "", "PEM file of a certificate chain, so that both speak TLS; it is read again when it changes")
@@ -232,6 +242,9 @@ func (e *env) initGateway(n newGateway) error {
 		if g.Postgres != "" {
 			fmt.Fprintf(t, "Postgres\t%s\n", g.Postgres)
 		}
+		if g.Databases != "" {
+			fmt.Fprintf(t, "Databases\t%s\n", g.Databases)
+		}
 		if site := g.Site("BUCKET"); site != "" {
 			fmt.Fprintf(t, "Sites\t%s\n", site)
 		}
@@ -251,6 +264,9 @@ func (n newGateway) published(c gateway.Config) (g home.Gateway, err error) {
 		g.HTTP, err = publish("--public-http", n.http, c.HTTP, c)
 	case n.http != "":
 		err = mesh.WithHint(mesh.Errorf(mesh.Invalid, "--public-http is for a gateway that serves browsers"), "add --http HOST:PORT")
+	}
+	if err == nil && c.Databases != "" {
+		g.Databases, err = publish("--public-databases", n.databases, c.Databases, c)
 	}
 	if err != nil || c.Postgres == "" {
 		return g, err
@@ -373,7 +389,7 @@ func (e *env) removeGateway(name string) error {
 	}
 	p.Gateways = slices.DeleteFunc(p.Gateways, func(x home.Gateway) bool { return x.Key == g.Key })
 	if p.Endpoints.S3 == g.S3 {
-		p.Endpoints.S3, p.Endpoints.HTTP, p.Endpoints.Postgres = "", "", ""
+		p.Endpoints.S3, p.Endpoints.HTTP, p.Endpoints.Postgres, p.Endpoints.Databases = "", "", "", ""
 	}
 	all, err := readGrants(h)
 	if err != nil {

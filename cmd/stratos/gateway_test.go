@@ -24,7 +24,7 @@ func TestHangup(t *testing.T) {
 	for _, log := range []string{"access.log", ""} {
 		gw := filepath.Join(dir, "gateway"+log)
 		at := freeAddresses(t, 2)
-		if out, err := exec.Command("stratos", "gateway", "init", gw, "--name", "gw"+log, "--s3", at[0], "--http", "", "--postgres", "", "--status", at[1], "--access-log", log).CombinedOutput(); err != nil {
+		if out, err := exec.Command("stratos", "gateway", "init", gw, "--name", "gw"+log, "--s3", at[0], "--http", "", "--postgres", "", "--databases", "", "--status", at[1], "--access-log", log).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		var said bytes.Buffer

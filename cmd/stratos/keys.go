@@ -23,6 +23,7 @@ import (
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
 )
 
@@ -47,8 +48,9 @@ type grantRecord struct {
 	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
 	Endpoint  string `json:"endpoint,omitempty"`
 	// SealedTo are the gateways that open the access key.
-	SealedTo []mesh.PublicKey `json:"sealed_to,omitempty"`
-	URL      string           `json:"url,omitempty"` // of a link, only when it was just made
+	SealedTo  []mesh.PublicKey `json:"sealed_to,omitempty"`
+	URL       string           `json:"url,omitempty"`       // of a link, only when it was just made
+	Documents string           `json:"documents,omitempty"` // URL of a database's documents, only when it was just made
 }
 
 // link is the grant's own link, which a revocation names.
@@ -95,7 +97,8 @@ not photos/2026-private/a.jpg. It need not be there yet. With --database it is f
 --read-only, to ask. Without both it opens everything.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
-its secret and the grant are sealed to them. With --database it is one for PostgreSQL's clients, as a URL or in env's variables.`,
+its secret and the grant are sealed to them. With --database it is one for clients of a database,
+PostgreSQL's or libSQL's by its dialect, as a URL or in env's variables; json tells the URL of its documents too.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
   eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
   stratos keys create viewer --prefix photos/ --read-only
@@ -310,12 +313,22 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 	e.json = e.json || g.format == "json"
 	rec := m.rec
 	if g.database != "" {
+		dialect, err := m.dialect(cmd.Context(), g.database)
+		if err != nil {
+			return nil, err
+		}
+		if dialect == wiredatabase.SQLite {
+			return m, e.printLibSQL(m, g)
+		}
 		at, err := m.postgres(g.gateways)
 		if err != nil {
 			return nil, err
 		}
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(rec.AccessKey, rec.Secret), Host: at, Path: g.database}
 		rec.Endpoint, rec.URL = "postgres://"+at, u.String()
+		if over := m.overHTTP(g); over != "" {
+			rec.Documents = over + "documents/"
+		}
 		return m, e.print(rec, func(w io.Writer) {
 			if g.format == "url" {
 				fmt.Fprintln(w, rec.URL)
@@ -331,6 +344,51 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 			return
 		}
 		fmt.Fprintf(w, "export AWS_ACCESS_KEY_ID=%s\nexport AWS_SECRET_ACCESS_KEY=%s\nexport AWS_ENDPOINT_URL=%s\nexport AWS_DEFAULT_REGION=us-east-1\n", rec.AccessKey, rec.Secret, rec.Endpoint)
+	})
+}
+
+// dialect is that of a database, and the usual one if there is none yet.
+func (m *madeGrant) dialect(ctx context.Context, name string) (dialect string, err error) {
+	members, err := membersOf(m.profile)
+	if err != nil {
+		return "", err
+	}
+	c, err := client.New(m.root, members, client.Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	d, err := c.Database(ctx, name)
+	if err != nil && mesh.KindOf(err) == mesh.NotFound {
+		return client.Dialects()[0], nil
+	}
+	return d.Dialect, err
+}
+
+// overHTTP is the URL of a database at the first of the named gateways, or of all, that serves them over HTTP; "" if none does.
+func (m *madeGrant) overHTTP(g grantTerms) string {
+	for _, w := range m.profile.Gateways {
+		if w.Databases != "" && (len(g.gateways) == 0 || slices.Contains(g.gateways, w.Name)) {
+			return w.Databases + "/" + g.database + "/"
+		}
+	}
+	return ""
+}
+
+// printLibSQL prints an access key as libSQL's clients have it.
+func (e *env) printLibSQL(m *madeGrant, g grantTerms) error {
+	at := m.overHTTP(g)
+	if at == "" {
+		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "none of these gateways serves databases over HTTP; the key %s was made all the same", m.rec.Name), "run one with: stratos gateway init DIR --databases HOST:PORT")
+	}
+	token := m.rec.AccessKey + "." + m.rec.Secret
+	m.rec.Endpoint, m.rec.URL = at, at+"?authToken="+token
+	return e.print(m.rec, func(w io.Writer) {
+		if g.format == "url" {
+			fmt.Fprintln(w, m.rec.URL)
+			return
+		}
+		fmt.Fprintf(w, "export LIBSQL_URL=%s\nexport LIBSQL_AUTH_TOKEN=%s\n", m.rec.Endpoint, token)
 	})
 }
 

@@ -213,7 +213,7 @@ type nodeView struct {
 	Operator  mesh.Account `json:"operator"`
 	Address   string       `json:"address"`
 	Domain    string       `json:"domain"`
-	State     string       `json:"state"` // online, offline, inactive
+	State     string       `json:"state"` // online, offline, inactive, suspended
 	FreeBytes uint64       `json:"free_bytes"`
 	UsedBytes uint64       `json:"used_bytes"`
 	Score     uint64       `json:"score"` // parts of 1,000,000
@@ -225,6 +225,8 @@ func viewNode(n client.NodeInfo) nodeView {
 	switch {
 	case !n.Active:
 		state = "inactive"
+	case n.Suspended:
+		state = "suspended"
 	case n.Online:
 		state = "online"
 	}

@@ -86,20 +86,30 @@ func (p *poster) Awaits(ctx context.Context, e mesh.Epoch) (open bool, table rep
 }
 
 func (p *poster) PostHeader(ctx context.Context, header []byte, signers []mesh.AuthorityID, signatures []mesh.Signature) error {
-	ids, sigs := make([][20]byte, len(signers)), make([][]byte, len(signatures))
-	for i := range signers {
-		ids[i], sigs[i] = signers[i], signatures[i][:]
-	}
-	return p.transact(ctx, "submitReport", header, ids, sigs)
+	ids, sigs := signedBy(signers, signatures)
+	return p.transact(ctx, abi.Pot(), "submitReport", header, ids, sigs)
+}
+
+func (p *poster) PostConviction(ctx context.Context, conviction []byte, signers []mesh.AuthorityID, signatures []mesh.Signature) error {
+	ids, sigs := signedBy(signers, signatures)
+	return p.transact(ctx, abi.Register(), "convictNode", conviction, ids, sigs)
 }
 
 func (p *poster) PostPage(ctx context.Context, e mesh.Epoch, table report.Table, page uint32, envelope []byte) error {
-	return p.transact(ctx, "submitPage", uint64(e), uint8(table), page, envelope)
+	return p.transact(ctx, abi.Pot(), "submitPage", uint64(e), uint8(table), page, envelope)
 }
 
-func (p *poster) transact(ctx context.Context, method string, args ...any) error {
+// signedBy pairs signers with what they signed, as contracts take it.
+func signedBy(signers []mesh.AuthorityID, signatures []mesh.Signature) (ids [][20]byte, sigs [][]byte) {
+	for i := range signers {
+		ids, sigs = append(ids, signers[i]), append(sigs, signatures[i][:])
+	}
+	return ids, sigs
+}
+
+func (p *poster) transact(ctx context.Context, contract abi.Contract, method string, args ...any) error {
 	return p.with(ctx, func(c *chain.Client) error {
-		_, err := c.Transact(ctx, p.operator, abi.Pot(), mesh.Wei{}, method, args...)
+		_, err := c.Transact(ctx, p.operator, contract, mesh.Wei{}, method, args...)
 		return err
 	})
 }

@@ -21,7 +21,6 @@ import (
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/gateway/s3"
-	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -89,14 +88,13 @@ type Server struct {
 	store    Store
 	links    Links
 	listener *guard.Listener
-	http     *nethttp.Server
+	http     *guard.Server
 	clients  *guard.Clients
 	access   *guard.AccessLog
 	slots    chan struct{}
 	requests *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	locks    *locks
-	turn     lifecycle.Turn
 }
 
 // New makes a server on l, which may speak TLS already. l is the server's, also when New fails; store and links stay their makers' to close.
@@ -130,55 +128,16 @@ func New(l net.Listener, store Store, links Links, log *slog.Logger, opts Option
 			return nil, mesh.Errorf(mesh.Conflict, "http: the registry already has a gateway: %w", err)
 		}
 	}
-	s.http = &nethttp.Server{Handler: nethttp.HandlerFunc(s.handle), ReadHeaderTimeout: opts.HeaderTime, IdleTimeout: opts.IdleTime, MaxHeaderBytes: opts.HeaderBytes,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-		ConnState: func(c net.Conn, state nethttp.ConnState) {
-			if state == nethttp.StateIdle {
-				guard.Enter(c, guard.Idle)
-			}
-		}}
+	s.http = guard.NewServer("http", s.listener, nethttp.HandlerFunc(s.handle), opts.Limits, opts.HeaderBytes, opts.Grace, log)
 	return s, nil
 }
 
-type connKey struct{}
-
 // Run serves until ctx ends or Close is called. Requests under way then have Grace; what is not done by then is cut off.
 // It may be called once.
-func (s *Server) Run(ctx context.Context) error {
-	ctx, over, err := s.turn.Begin(ctx)
-	if err != nil {
-		return mesh.Errorf(mesh.Invalid, "http: the server was run or closed before")
-	}
-	defer over()
-
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-served:
-		s.listener.Cut()
-		return mesh.Errorf(mesh.Internal, "http: serving: %w", err)
-	case <-ctx.Done():
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Grace)
-	defer cancel()
-	if s.http.Shutdown(last) != nil {
-		s.listener.Cut()
-		s.http.Close()
-	}
-	<-served
-	return nil
-}
+func (s *Server) Run(ctx context.Context) error { return s.http.Run(ctx) }
 
 // Close stops Run and waits for it. It may be called more than once, and without Run.
-func (s *Server) Close() error {
-	if !s.turn.Close() {
-		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return mesh.Errorf(mesh.Internal, "http: closing: %w", err)
-		}
-	}
-	return nil
-}
+func (s *Server) Close() error { return s.http.Close() }
 
 // An answer notes what is sent.
 type answer struct {
@@ -228,14 +187,7 @@ func (a *answer) Unwrap() nethttp.ResponseWriter { return a.ResponseWriter }
 
 // handle is every request's first handler, and its last.
 func (s *Server) handle(w nethttp.ResponseWriter, r *nethttp.Request) {
-	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
-		guard.Enter(c, guard.InBody)
-	}
-	begin, a := time.Now(), &answer{ResponseWriter: w}
-	from, _ := r.Context().Value(nethttp.LocalAddrContextKey).(net.Addr)
-	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
-		from = c.RemoteAddr()
-	}
+	begin, a, from := time.Now(), &answer{ResponseWriter: w}, guard.From(r)
 	defer func() {
 		p := recover()
 		if p != nil && p != nethttp.ErrAbortHandler {
@@ -266,15 +218,9 @@ func (s *Server) handle(w nethttp.ResponseWriter, r *nethttp.Request) {
 		s.refuse(a, r, mesh.Errorf(mesh.Unavailable, "the gateway has too much to do"))
 		return
 	}
-	if err := s.serve(a, r, s3.Visitor{Address: from, Secure: r.TLS != nil || secure(r), UserAgent: r.UserAgent(), Referer: r.Referer()}); err != nil {
+	if err := s.serve(a, r, s3.Visitor{Address: from, Secure: guard.Secure(r), UserAgent: r.UserAgent(), Referer: r.Referer()}); err != nil {
 		s.refuse(a, r, err)
 	}
-}
-
-// secure tells whether the connection speaks TLS below the listener.
-func secure(r *nethttp.Request) bool {
-	_, ok := r.Context().Value(connKey{}).(interface{ Handshake() error })
-	return ok
 }
 
 // method is a label of which there are few.

@@ -203,7 +203,7 @@ func (s *Server) unlock(w *answer, r *nethttp.Request, key *client.AccessKey, ro
 	}
 	s.locks.open.Add(key.Name, a)
 	nethttp.SetCookie(w, &nethttp.Cookie{Name: cookieName, Value: s.locks.proof(key.Name, time.Now().Add(cookieTime)), Path: root, MaxAge: int(cookieTime.Seconds()),
-		HttpOnly: true, Secure: secure(r), SameSite: nethttp.SameSiteLaxMode})
+		HttpOnly: true, Secure: guard.Secure(r), SameSite: nethttp.SameSiteLaxMode})
 	redirect(w, nethttp.StatusSeeOther, r.URL.EscapedPath())
 	return nil, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/versity/versitygw/s3response"
 
+	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/mesh"
 )
@@ -147,7 +148,7 @@ func location(r *nethttp.Request, protocol, host, key string) string {
 		host = r.Host
 	}
 	if protocol == "" {
-		if protocol = "http"; secure(r) {
+		if protocol = "http"; guard.Secure(r) {
 			protocol = "https"
 		}
 	}

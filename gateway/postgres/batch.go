@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -33,6 +34,9 @@ func (x *session) later(st *wirepb.Statement, reads bool, offset int, answer fun
 	}
 	if len(x.batch.items) >= 4*maxBatch {
 		return newError("54000", "more than %d statements at once", maxBatch)
+	}
+	if refused := x.reserve(proto.Size(st)); refused != nil {
+		return refused
 	}
 	x.batch.items = append(x.batch.items, item{statement: st, reads: reads, offset: offset, answer: answer})
 	return nil
@@ -111,13 +115,13 @@ func (x *session) rehearse(b *batch, until int) *sqlError {
 			x.be.Send(i.message)
 			continue
 		}
-		var r *wirepb.Result
+		var r []*wirepb.Result
 		refused := x.within(func(ctx context.Context) (e *sqlError) {
-			r, e = tx.run(ctx, x.db, Fast, x.settings.wire(), i.statement, i.reads)
+			r, e = tx.run(ctx, x.db, Fast, x.settings.wire(), []*wirepb.Statement{i.statement}, i.reads)
 			return e
 		})
 		if refused == nil {
-			refused = i.answer(r)
+			refused = i.answer(r[0])
 		}
 		if refused != nil {
 			return refused
@@ -139,9 +143,9 @@ func (x *session) enterBatch() *sqlError {
 			x.be.Send(i.message)
 			continue
 		}
-		r, refused := x.one(i.statement, i.reads)
+		r, refused := x.several([]*wirepb.Statement{i.statement}, i.reads) // its bytes are counted
 		if refused == nil {
-			refused = i.answer(r)
+			refused = i.answer(r[0])
 		}
 		if refused != nil {
 			return refused

@@ -1,16 +1,15 @@
 package postgres
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/postgres/lex"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
-	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -354,10 +353,13 @@ func (x *session) copyOut(c *copyCommand) *sqlError {
 
 // ---- From the client
 
-// copyRows is how many rows one INSERT takes, copyParameters how many values.
+// copyRows is how many rows one INSERT takes, copyParameters how many values, copyBytes from how many bytes on it takes no more.
 const (
 	copyRows       = 500
 	copyParameters = 10_000
+	copyBytes      = 1 << 20
+
+	valueFrame = 8 // bytes that a parameter has in a statement besides its own: its frame, and its type
 )
 
 func (x *session) copyIn(c *copyCommand) *sqlError {
@@ -439,18 +441,31 @@ type insertion struct {
 	table   string
 	columns []*wirepb.Column
 	rows    [][]*wirepb.Value
+	size    int // of these rows
 	total   int
-	size    int // of all statements so far
 	all     []*wirepb.Statement
 }
 
-// maxProgram bounds what is put on the log at once; the rest is for what is around it.
-const maxProgram = signed.MaxBody - 16<<10
+// reserve counts what is kept until all rows have come.
+func (in *insertion) reserve(size int) *sqlError {
+	refused := in.x.reserve(size)
+	if refused != nil && refused.code == sqlstate.LimitExceeded {
+		return newError(refused.code, "COPY of more than %d bytes in a transaction", database.MaxProgram).hint("divide the rows over several COPYs, each in a transaction of its own")
+	}
+	return refused
+}
 
 func (in *insertion) add(row []*wirepb.Value) *sqlError {
+	size := 0
+	for _, v := range row {
+		size += valueFrame + proto.Size(v)
+	}
+	if refused := in.reserve(size); refused != nil {
+		return refused
+	}
 	in.rows = append(in.rows, row)
 	in.total++
-	if len(in.rows) < min(copyRows, max(1, copyParameters/len(in.columns))) {
+	if in.size += size; len(in.rows) < min(copyRows, max(1, copyParameters/len(in.columns))) && in.size < copyBytes {
 		return nil
 	}
 	return in.cut()
@@ -490,12 +505,9 @@ func (in *insertion) cut() *sqlError {
 		}
 	}
 	st.Sql = b.String()
-	in.rows = nil
+	in.rows, in.size = nil, 0
 	in.all = append(in.all, st)
-	if in.size += proto.Size(st); in.size > maxProgram {
-		return newError(sqlstate.LimitExceeded, "COPY of more than %d bytes at once", maxProgram).hint("divide the rows over several COPYs")
-	}
-	return nil
+	return in.reserve(len(st.Sql))
 }
 
 // finish inserts all rows, or none.
@@ -503,17 +515,12 @@ func (in *insertion) finish() *sqlError {
 	if refused := in.cut(); refused != nil || len(in.all) == 0 {
 		return refused
 	}
-	x := in.x
-	if x.tx == nil {
-		return x.within(func(ctx context.Context) *sqlError {
-			_, refused := x.program(ctx, in.all, false)
-			return refused
-		})
-	}
-	for _, st := range in.all {
-		if _, refused := x.one(st, false); refused != nil {
-			return refused
+	_, refused := in.x.several(in.all, false)
+	if refused != nil {
+		refused.position = 0 // of a text that the client does not know
+		if refused.code == database.CodeNoGas && refused.note == "" {
+			refused.note = "divide the rows over several COPYs, each in a transaction of its own"
 		}
 	}
-	return nil
+	return refused
 }

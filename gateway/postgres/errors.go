@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
+	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -54,13 +55,13 @@ var aborted = newError("25P02", "current transaction is aborted, commands ignore
 
 // states are the SQLSTATEs of errors that are none of SQL's.
 var states = map[mesh.Kind]string{
-	mesh.NotFound:    "42704", // undefined_object
-	mesh.Denied:      "42501", // insufficient_privilege
-	mesh.Invalid:     "22023", // invalid_parameter_value
-	mesh.Conflict:    "40001", // serialization_failure
-	mesh.Unavailable: "08006", // connection_failure: to the cell
-	mesh.Corrupt:     "XX001", // data_corrupted
-	mesh.Exhausted:   "53400", // configuration_limit_exceeded
+	mesh.NotFound:    "42704",                  // undefined_object
+	mesh.Denied:      "42501",                  // insufficient_privilege
+	mesh.Invalid:     "22023",                  // invalid_parameter_value
+	mesh.Conflict:    "40001",                  // serialization_failure
+	mesh.Unavailable: "08006",                  // connection_failure: to the cell
+	mesh.Corrupt:     "XX001",                  // data_corrupted
+	mesh.Exhausted:   wiredatabase.CodeNoOzone, // insufficient_resources: as of the owner's account
 	mesh.Internal:    "XX000",
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
 )
 
 // Options of a Server. Zero stands for the default; a negative value is refused.
@@ -26,6 +27,9 @@ type Options struct {
 	// MessageBytes bounds a client's message, PortalBytes what a connection keeps of results that were not fetched yet. Defaults 16 MiB
 	// and 64 MiB.
 	MessageBytes, PortalBytes int
+	// ProgramBytes bounds the statements and parameters that all connections together keep until their transactions end; they take up
+	// to six times as much memory. Default 128 MiB.
+	ProgramBytes int
 	// Prepared bounds the statements, portals and cursors of a connection. Default 10,000.
 	Prepared int
 	// Grace is how long statements under way have when the server stops. Default 10 s.
@@ -42,6 +46,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MessageBytes > 0 && o.MessageBytes < 1<<20 {
 		return o, mesh.Errorf(mesh.Invalid, "postgres: messages of %d bytes, want at least 1 MiB", o.MessageBytes)
 	}
+	if o.ProgramBytes > 0 && o.ProgramBytes < database.MaxProgram {
+		return o, mesh.Errorf(mesh.Invalid, "postgres: room for %d bytes of programs, want at least %d", o.ProgramBytes, database.MaxProgram)
+	}
 	return o, guard.Defaults(
 		guard.Default{Name: "Connections", Number: &o.Connections, Of: 512},
 		guard.Default{Name: "PerKey", Number: &o.PerKey, Of: 100},
@@ -50,6 +57,7 @@ func (o Options) withDefaults() (Options, error) {
 		guard.Default{Name: "IdleTransaction", Time: &o.IdleTransaction, Of: int(5 * time.Minute)},
 		guard.Default{Name: "MessageBytes", Number: &o.MessageBytes, Of: 16 << 20},
 		guard.Default{Name: "PortalBytes", Number: &o.PortalBytes, Of: 64 << 20},
+		guard.Default{Name: "ProgramBytes", Number: &o.ProgramBytes, Of: 128 << 20},
 		guard.Default{Name: "Prepared", Number: &o.Prepared, Of: 10_000},
 		guard.Default{Name: "Grace", Time: &o.Grace, Of: int(10 * time.Second)},
 	)

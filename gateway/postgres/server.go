@@ -52,6 +52,7 @@ type Server struct {
 	perKey map[string]int
 	last   uint32              // process id that was given last
 	live   map[uint32]*session // by process id, for who cancels
+	held   int                 // bytes of statements that sessions hold
 }
 
 type figures struct {
@@ -259,6 +260,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn) {
 	be.SetMaxBodyLen(s.opts.MessageBytes)
 	s.register(x)
 	defer s.unregister(x)
+	defer x.release()
 	x.run()
 }
 
@@ -376,6 +378,17 @@ func (s *Server) leave(key string) {
 	if s.perKey[key]--; s.perKey[key] == 0 {
 		delete(s.perKey, key)
 	}
+}
+
+// reserve counts bytes that a session keeps, if there is room for them. It gives room back for less than none.
+func (s *Server) reserve(size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size > 0 && s.held+size > s.opts.ProgramBytes {
+		return false
+	}
+	s.held += size
+	return true
 }
 
 // register gives a session a process id and a secret, by which its statement is cancelled.

@@ -421,8 +421,8 @@ func TestCopy(t *testing.T) {
 	if err != nil || n != 3000 || len(w.db.list) != 3000 || w.db.list[2999] != "2999" {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, err := c.PgConn().CopyFrom(t.Context(), io.LimitReader(endless{}, 3<<20), "COPY t FROM STDIN"); code(err) != "54000" {
-		t.Errorf("too much: %v", err)
+	if _, err := c.PgConn().CopyFrom(t.Context(), strings.NewReader(strings.Repeat("x", 9<<20)), "COPY t FROM STDIN"); code(err) != "54000" {
+		t.Errorf("too long a line: %v", err)
 	}
 	w.db.list = []string{"a\tb", "c,\"d\"", `\.`}
 	for sql, want := range map[string]string{
@@ -450,15 +450,6 @@ func TestCopy(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil || slices.Contains(w.db.list, "x") {
 		t.Errorf("after it: %v", err)
 	}
-}
-
-type endless struct{}
-
-func (endless) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = "0123456789abcde\n"[i%16]
-	}
-	return len(b) / 16 * 16, nil
 }
 
 func TestCursors(t *testing.T) {

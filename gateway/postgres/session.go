@@ -12,9 +12,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+	"google.golang.org/protobuf/proto"
 
-	"github.com/stratosmesh/stratos/client/database"
+	client "github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -43,6 +46,7 @@ type session struct {
 	prepared map[string]*prepared
 	portals  map[string]*portal
 	kept     int // bytes of results that portals keep
+	held     int // bytes of statements, see reserve
 
 	mu      sync.Mutex
 	running context.CancelCauseFunc // of the statement; nil: none runs
@@ -214,6 +218,9 @@ func (x *session) fail(e *sqlError) {
 
 // ready ends an answer.
 func (x *session) ready() {
+	if x.tx == nil && x.batch == nil {
+		x.release()
+	}
 	x.report()
 	status := byte('I')
 	switch {
@@ -284,20 +291,49 @@ func (x *session) within(f func(ctx context.Context) *sqlError) *sqlError {
 }
 
 // one runs a statement of SQL now: by itself, or in the transaction.
-func (x *session) one(st *wirepb.Statement, reads bool) (r *wirepb.Result, refused *sqlError) {
+func (x *session) one(st *wirepb.Statement, reads bool) (*wirepb.Result, *sqlError) {
+	if x.tx != nil {
+		if refused := x.reserve(proto.Size(st)); refused != nil {
+			return nil, refused
+		}
+	}
+	all, refused := x.several([]*wirepb.Statement{st}, reads)
+	if refused != nil {
+		return nil, refused
+	}
+	return all[0], nil
+}
+
+// several runs statements now, all or none: by themselves, or in the transaction.
+func (x *session) several(all []*wirepb.Statement, reads bool) (r []*wirepb.Result, refused *sqlError) {
 	level, set := x.settings.level(), x.settings.wire()
 	refused = x.within(func(ctx context.Context) *sqlError {
 		if x.tx != nil {
-			r, refused = x.tx.run(ctx, x.db, level, set, st, reads)
-			return refused
-		}
-		var all []*wirepb.Result
-		if all, refused = x.program(ctx, []*wirepb.Statement{st}, reads); refused == nil {
-			r = all[0]
+			r, refused = x.tx.run(ctx, x.db, level, set, all, reads)
+		} else {
+			r, refused = x.program(ctx, all, reads)
 		}
 		return refused
 	})
 	return r, refused
+}
+
+// reserve counts bytes of statements that are kept until their transaction, or their text or pipeline, has ended.
+func (x *session) reserve(size int) *sqlError {
+	if x.held+size > database.MaxProgram {
+		return newError(sqlstate.LimitExceeded, "a transaction of more than %d bytes of statements and parameters", database.MaxProgram).hint("divide it over several transactions")
+	}
+	if !x.server.reserve(size) {
+		return newError("53200", "the gateway holds all the transactions that it has room for").hint("try again in a moment, or with smaller transactions")
+	}
+	x.held += size
+	return nil
+}
+
+// release gives back what the session holds.
+func (x *session) release() {
+	x.server.reserve(-x.held)
+	x.held = 0
 }
 
 // program runs statements by themselves, all or none.
@@ -307,7 +343,7 @@ func (x *session) program(ctx context.Context, all []*wirepb.Statement, reads bo
 	var o *wirepb.Outcome
 	var err error
 	if reads || readOnly {
-		p.View = database.NewView() // what time it is
+		p.View = client.NewView() // what time it is
 		o, err = x.db.Query(ctx, x.settings.level(), p)
 	}
 	if o == nil && err == nil || o != nil && o.Code == readOnlyCode && !readOnly {

@@ -40,15 +40,15 @@ func (t *transaction) program(set *wirepb.Settings, more ...*wirepb.Statement) P
 	return Program{Statements: append(slices.Clip(t.statements), more...), Settings: set, View: t.view}
 }
 
-// run tries a statement and notes what came of it. known tells that it does not only read.
-func (t *transaction) run(ctx context.Context, db Database, level Level, set *wirepb.Settings, st *wirepb.Statement, reads bool) (*wirepb.Result, *sqlError) {
+// run tries statements and notes what came of them. reads tells that they may only read.
+func (t *transaction) run(ctx context.Context, db Database, level Level, set *wirepb.Settings, all []*wirepb.Statement, reads bool) ([]*wirepb.Result, *sqlError) {
 	var o *wirepb.Outcome
 	var err error
 	wrote := !reads || level == Ordered // what is on the log when the transaction is
 	if !wrote && !t.written {
-		p := Program{Statements: []*wirepb.Statement{st}, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed, First: uint32(len(t.statements))}}
+		p := Program{Statements: all, Settings: set, View: &wirepb.View{TimeMs: t.view.TimeMs, Seed: t.view.Seed, First: uint32(len(t.statements))}}
 		if t.steady {
-			p = t.program(set, st)
+			p = t.program(set, all...)
 			o, err = db.Try(ctx, level, p)
 		} else {
 			o, err = db.Query(ctx, level, p)
@@ -58,9 +58,9 @@ func (t *transaction) run(ctx context.Context, db Database, level Level, set *wi
 	}
 	if wrote || t.written {
 		if t.readOnly && !reads {
-			return nil, newError(readOnlyCode, "cannot execute %s in a read-only transaction", verb(st.Sql))
+			return nil, newError(readOnlyCode, "cannot execute %s in a read-only transaction", verb(all[0].Sql))
 		}
-		o, err = db.Try(ctx, Fast, t.program(set, st)) // the log looks at what it says
+		o, err = db.Try(ctx, Fast, t.program(set, all...)) // the log looks at what it says
 	}
 	if err != nil {
 		return nil, errorOf(err)
@@ -68,13 +68,15 @@ func (t *transaction) run(ctx context.Context, db Database, level Level, set *wi
 	if e := failure(o); e != nil {
 		return nil, e
 	}
-	if len(o.Results) != 1 {
-		return nil, newError("XX000", "a replica gave %d results for a statement", len(o.Results))
+	if len(o.Results) != len(all) {
+		return nil, newError("XX000", "a replica gave %d results for %d statements", len(o.Results), len(all))
 	}
-	sum := database.ResultDigest(o.Results[0])
-	t.statements, t.view.Results = append(t.statements, st), append(t.view.Results, sum[:])
+	for i, r := range o.Results {
+		sum := database.ResultDigest(r)
+		t.statements, t.view.Results = append(t.statements, all[i]), append(t.view.Results, sum[:])
+	}
 	t.written = t.written || wrote
-	return o.Results[0], nil
+	return o.Results, nil
 }
 
 // readOnlyCode is what replicas answer to a query that writes.

@@ -62,8 +62,9 @@ func (s *step) changeDatabase(m *wirepb.Database, by mesh.PublicKey, msg *wirepb
 	}
 	s.putBytes(named, m.Id)
 	s.putBytes(key(hostedKey, cell, m.Id), nil)
-	s.put(key(databaseKey, m.Id), &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs,
-		Sequence: 1, State: database.Open})
+	d := &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs, Sequence: 1, State: database.Open}
+	s.topUp(m.Id, d)
+	s.put(key(databaseKey, m.Id), d)
 	return nil
 }
 
@@ -77,6 +78,10 @@ func (s *step) dropDatabase(id []byte) {
 		return
 	}
 	d.State, d.Sequence = database.Dropped, d.Sequence+1
+	s.delete(key(dryKey, d.Owner, id))
+	if c.FoundedMs == 0 { // it was never used
+		s.endAllowance(d)
+	}
 	s.put(key(databaseKey, id), d)
 	s.putBytes(key(droppedTime, msKey(s.tip.TimeMs+droppedMs), id), nil)
 	c.Databases--
@@ -89,6 +94,8 @@ func (s *step) sweepDatabases() {
 	s.take(key(droppedTime), key(droppedTime, msKey(s.tip.TimeMs)), func(k []byte) {
 		id, d := k[9:], new(statepb.Database)
 		if s.get(key(databaseKey, id), d) {
+			s.returnDue(d)
+			s.endAllowance(d)
 			s.delete(key(hostedKey, d.Cell, id))
 			s.delete(key(databaseKey, id))
 		}
@@ -101,7 +108,8 @@ func (r *Reader) Notice(id []byte) *wirepb.Notice {
 	if !r.get(key(databaseKey, id), d) {
 		return nil
 	}
-	return &wirepb.Notice{Database: id, Cell: d.Cell, Sequence: d.Sequence, State: d.State, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect}
+	return &wirepb.Notice{Database: id, Cell: d.Cell, Sequence: d.Sequence, State: d.State, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect,
+		AllowanceNoz: d.Allowance, Prices: database.DefaultPrices()}
 }
 
 // room returns a cell that takes one more database, and counts it there. There may be none; then one is drawn.
@@ -226,7 +234,7 @@ func (s *step) setCellKey(m *wirepb.CellKey, by mesh.PublicKey, msg *wirepb.Sign
 		return err
 	}
 	if told == len(c.Members) {
-		c.FoundedMs = s.tip.TimeMs
+		c.FoundedMs, c.CheckpointMs = s.tip.TimeMs, s.tip.CheckpointMs
 		s.scanPrefix(key(authorityKey), func(k, b []byte) bool {
 			a := new(statepb.Authority)
 			if s.decode(k, b, a) {
@@ -264,7 +272,9 @@ func (r *Reader) databaseAnswer(id []byte) *wirepb.DatabaseAnswer {
 	if len(id) == 0 || !r.get(key(databaseKey, id), d) || d.State == database.Dropped {
 		return nil
 	}
-	return &wirepb.DatabaseAnswer{Id: id, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect, Faults: d.Faults, Cell: d.Cell, CreatedMs: d.CreatedMs}
+	_, waits := r.bytes(key(dryKey, d.Owner, id))
+	return &wirepb.DatabaseAnswer{Id: id, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect, Faults: d.Faults, Cell: d.Cell, CreatedMs: d.CreatedMs,
+		AllowanceNoz: d.Allowance, UsedNoz: d.Used, SettledNoz: d.Paid, Waits: waits}
 }
 
 func (r *Reader) databases(q *wirepb.DatabasesPage, asker mesh.PublicKey, nowMs int64) (*wirepb.DatabasesAnswer, error) {
@@ -302,7 +312,8 @@ func (r *Reader) cell(id []byte) *wirepb.CellAnswer {
 	if !r.get(key(cellKey, id), c) {
 		return nil
 	}
-	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs, Authorities: c.Authorities}
+	a := &wirepb.CellAnswer{Id: id, Version: c.Version, FoundedMs: c.FoundedMs, Authorities: c.Authorities, CheckpointMs: c.CheckpointMs,
+		SettledHeight: c.SettledHeight, SettledMembers: c.Paid, ContradictedHeight: c.Contradicted}
 	hosted := key(hostedKey, id)
 	r.scanPrefix(hosted, func(k, _ []byte) bool {
 		d := new(statepb.Database)

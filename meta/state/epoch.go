@@ -56,6 +56,7 @@ func (s *step) applyRecord(r *wirepb.OutboxRecord) error {
 		a := s.account(f.OzoneCredited.Account)
 		a.Credited = max(a.Credited, f.OzoneCredited.CreditedNoz)
 		s.put(key(accountKey, f.OzoneCredited.Account), a)
+		s.refill(f.OzoneCredited.Account)
 	case *wirepb.OutboxRecord_Node:
 		s.applyNode(f.Node)
 	case *wirepb.OutboxRecord_Authorities:
@@ -72,10 +73,13 @@ func (s *step) applyNode(f *wirepb.NodeRecord) {
 	k := key(nodeKey, f.Id)
 	n := new(statepb.Node)
 	if !s.get(k, n) {
-		n.Status, n.Score = Offline, scoreFull
+		if n.Status, n.Score = Offline, scoreFull; s.has(key(evidenceKey, f.Id)) {
+			n.Status = Suspended
+		}
 	}
 	n.Operator, n.NodeKey, n.TlsKey, n.Kinds, n.Address = f.Operator, f.NodeKey, f.TlsKey, f.Kinds, f.Address
 	n.Domain, n.DepositStos = failureDomain(f), wholeStos(f.DepositWei)
+	s.settleConviction(f.Id, n, f)
 	n.Active = f.Status == wirepb.NodeStatus_NODE_STATUS_ACTIVE
 	if f.Status == wirepb.NodeStatus_NODE_STATUS_REMOVED {
 		s.delete(k)
@@ -138,7 +142,8 @@ func (s *step) closeEpoch(next uint64) error {
 		if !s.decode(k, b, c) {
 			return false
 		}
-		l.Charges[report.Storage] = append(l.Charges[report.Storage], report.Charge{Account: mesh.Account(k[9:29]), Node: mesh.NodeID(k[29:49]), Noz: mesh.Noz(c.Value)})
+		kind := k[9]
+		l.Charges[kind] = append(l.Charges[kind], report.Charge{Account: mesh.Account(k[10:30]), Node: mesh.NodeID(k[30:50]), Noz: mesh.Noz(c.Value)})
 		used = append(used, append([]byte(nil), k...))
 		return true
 	})
@@ -240,9 +245,14 @@ func (r *Reader) reportAnswer(e mesh.Epoch) proto.Message {
 	for _, t := range rep.Tables {
 		a.Tables = append(a.Tables, &wirepb.ReportPages{Envelopes: t})
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(rep.Signatures), func(x, y mesh.AuthorityID) int { return bytes.Compare(x[:], y[:]) }) {
+	for _, id := range sortedAuthorities(rep.Signatures) {
 		sig := rep.Signatures[id]
 		a.Signers = append(a.Signers, &wirepb.ReportSigner{Authority: id[:], Signature: sig[:]})
 	}
 	return a
+}
+
+// sortedAuthorities are those who have signed, by rising id.
+func sortedAuthorities(signatures map[mesh.AuthorityID]mesh.Signature) []mesh.AuthorityID {
+	return slices.SortedFunc(maps.Keys(signatures), func(x, y mesh.AuthorityID) int { return bytes.Compare(x[:], y[:]) })
 }

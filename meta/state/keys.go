@@ -41,6 +41,9 @@ const (
 	reducedKey   = 'G' // segment 32 -> empty: lacks pieces
 	keepKey      = 'k' // node 20 | slice 32 | segment 32 -> empty
 	nodeKey      = 'n' // node 20 -> Node
+	evidenceKey  = 'T' // node 20 -> Evidence: why it is suspended
+	convictKey   = 'M' // node 20 -> empty: the value layer does not know it
+	convictedKey = 'O' // node 20 | authority 20 -> its signature of the Conviction
 	voteKey      = 'v' // node 20 | authority 20 -> Vote
 	authorityKey = 'A' // authority 20 -> Authority
 	seenKey      = 'w' // writer's ms 8 | hash 32 -> empty: messages inside the replay window
@@ -51,7 +54,12 @@ const (
 	cellKey      = 'X' // cell 16 -> Cell
 	roomKey      = 'V' // faults 4 | cell 16 -> empty: cells that take more databases
 	hostKey      = 'N' // node 20 | cell 16 -> empty: who has a replica of what
-	ledgerKey    = 'e' // epoch 8 | account 20 | node 20 -> Counter: claimed by receipts
+	dryKey       = 'F' // account 20 | database 16 -> empty: whose allowance the account's ozone did not suffice for
+	refillKey    = 'I' // account 20 -> empty: has more ozone since, and databases that may wait for it
+	anchorKey    = 'Q' // database 16 -> Anchor: that its owner wants signed
+	anchoredKey  = 't' // database 16 | authority 20 -> its signature of the Anchor
+	anchorTime   = '0' // ms 8 | database 16 -> empty: when that is forgotten
+	ledgerKey    = 'e' // epoch 8 | kind 1 | account 20 | node 20 -> Counter: what nodes have earned, by kind of resource
 	feeKey       = 'f' // epoch 8 | account 20 -> Counter: log writes
 	reportKey    = 'R' // epoch 8 -> Report
 	signatureKey = 'S' // epoch 8 | authority 20 -> signature

@@ -6,6 +6,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/traffic"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -232,6 +233,7 @@ func (s *step) sweepLeases() {
 		a := s.account(l.Account)
 		a.Leased -= unused
 		s.put(key(accountKey, l.Account), a)
+		s.refill(l.Account)
 		// The session may hold another chain by now; what was counted then is taken back from where it was counted.
 		r, ck := new(statepb.Session), key(countedKey, id[:])
 		if s.get(ck, r) {
@@ -318,8 +320,13 @@ func (s *step) settleReceipt(node mesh.NodeID, m *wirepb.Signed) error {
 	a.Leased -= more
 	a.Debited += more
 	s.put(key(accountKey, l.Account), a)
-	s.add(key(ledgerKey, be64(s.tip.Epoch), l.Account, node[:]), more)
+	s.earn(report.Storage, l.Account, node[:], more)
 	return nil
+}
+
+// earn notes in the epoch's ledger what an account was debited for a node's sake.
+func (s *step) earn(kind int, account, node []byte, noz uint64) {
+	s.add(key(ledgerKey, be64(s.tip.Epoch), []byte{byte(kind)}, account, node), noz)
 }
 
 // creditable is how much a node may be credited from a lease: what tickets gave it, by the word of the lease's authority.

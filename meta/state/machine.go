@@ -65,7 +65,7 @@ func Open(db *pebble.DB, d sign.Domain, facts FactVerifier, founding Founding) (
 	m := &Machine{db: db, domain: d, facts: facts, tip: new(statepb.Tip)}
 	v := view{db: db}
 	if !v.get([]byte(tipKey), m.tip) {
-		m.tip = &statepb.Tip{TrustedBlock: founding.TrustedBlock, EpochBlocks: founding.EpochBlocks,
+		m.tip = &statepb.Tip{TrustedBlock: founding.TrustedBlock, EpochBlocks: founding.EpochBlocks, CheckpointMs: founding.CheckpointMs,
 			Digest: make([]byte, 32), Checkpoint: make([]byte, 32)}
 	}
 	return m, v.fault
@@ -75,6 +75,7 @@ func Open(db *pebble.DB, d sign.Domain, facts FactVerifier, founding Founding) (
 type Founding struct {
 	TrustedBlock []byte // what the FactVerifier trusts first
 	EpochBlocks  uint64 // until the value layer's parameters arrive
+	CheckpointMs int64  // of block time between checkpoints of its cells; 0: the cells' default
 }
 
 // A Block is what consensus decided.
@@ -234,6 +235,11 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_ACCESS_KEY:       {sign.AccessKey, func() proto.Message { return new(wirepb.AccessKey) }},
 	wirepb.TxKind_TX_DATABASE:         {sign.Database, func() proto.Message { return new(wirepb.Database) }},
 	wirepb.TxKind_TX_CELL_KEY:         {sign.CellKey, func() proto.Message { return new(wirepb.CellKey) }},
+	wirepb.TxKind_TX_EVIDENCE:         {sign.Evidence, func() proto.Message { return new(wirepb.Evidence) }},
+	wirepb.TxKind_TX_CONVICTION:       {sign.Conviction, func() proto.Message { return new(wirepb.Conviction) }},
+	wirepb.TxKind_TX_ANCHORING:        {sign.Anchoring, func() proto.Message { return new(wirepb.Anchoring) }},
+	wirepb.TxKind_TX_ANCHOR:           {sign.Anchor, func() proto.Message { return new(wirepb.Anchor) }},
+	wirepb.TxKind_TX_CELL_SETTLEMENT:  {sign.Certified, func() proto.Message { return new(wirepb.CellSettlement) }},
 	wirepb.TxKind_TX_REVOCATION:       {sign.Revocation, func() proto.Message { return new(wirepb.Revocation) }},
 	wirepb.TxKind_TX_SETTLEMENT:       {sign.Settlement, func() proto.Message { return new(wirepb.Settlement) }},
 	wirepb.TxKind_TX_FACTS:            {sign.Facts, func() proto.Message { return new(wirepb.Facts) }},
@@ -265,6 +271,10 @@ func (s *step) transaction(raw []byte) error {
 		return s.changeDatabase(m, by, tx.Message)
 	case *wirepb.CellKey:
 		return s.setCellKey(m, by, tx.Message)
+	case *wirepb.Evidence:
+		return s.convict(m, by, tx.Message)
+	case *wirepb.CellSettlement:
+		return s.settleCell(m, by)
 	case *wirepb.Deletion:
 		return s.deleteObject(m, by, tx.Message)
 	case *wirepb.Upload:
@@ -283,6 +293,12 @@ func (s *step) transaction(raw []byte) error {
 		return s.applyFacts(m, by)
 	case *wirepb.NodeStatusVote:
 		return s.voteStatus(m, by)
+	case *wirepb.Anchoring:
+		return s.askAnchor(m, by, tx.Message)
+	case *wirepb.Anchor:
+		return s.signAnchor(m, by, tx.Message)
+	case *wirepb.Conviction:
+		return s.signConviction(m, by, tx.Message)
 	case *wirepb.ReportSignature:
 		return s.signReport(m, by)
 	case *wirepb.Allotments:
@@ -319,6 +335,8 @@ func (s *step) sweep() error {
 	s.sweepLeaving()
 	s.sweepAccessKeys()
 	s.sweepDatabases()
+	s.sweepRefills()
+	s.sweepAnchors()
 	return nil
 }
 

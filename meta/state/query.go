@@ -131,6 +131,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		return r.listing(q.Listing)
 	case *wirepb.Question_Database:
 		return answered(r.database(q.Database, asker, nowMs))
+	case *wirepb.Question_Anchor:
+		return answered(r.anchor(q.Anchor, asker, nowMs))
 	case *wirepb.Question_Databases:
 		return r.databases(q.Databases, asker, nowMs)
 	case *wirepb.Question_Cell:
@@ -169,10 +171,10 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		if !r.get(key(nodeKey, q.Node), n) {
 			return nil, nil
 		}
-		return nodeAnswer(mesh.NodeID(q.Node), n), nil
+		return r.nodeAnswer(mesh.NodeID(q.Node), n), nil
 	case *wirepb.Question_Nodes:
 		all := new(wirepb.NodesAnswer)
-		r.eachNode(func(id mesh.NodeID, n *statepb.Node) { all.Nodes = append(all.Nodes, nodeAnswer(id, n)) })
+		r.eachNode(func(id mesh.NodeID, n *statepb.Node) { all.Nodes = append(all.Nodes, r.nodeAnswer(id, n)) })
 		return all, nil
 	case *wirepb.Question_Authorities:
 		all := new(wirepb.AuthoritiesAnswer)
@@ -343,21 +345,6 @@ func (r *Reader) page(upload []byte, n uint32) (*wirepb.Page, error) {
 		return nil, nil
 	}
 	return p, wire.Decode(rec.Page.Body, MaxTx, p)
-}
-
-func nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer {
-	a := &wirepb.NodeAnswer{Id: id[:], Operator: n.Operator, NodeKey: n.NodeKey, TlsKey: n.TlsKey, Kinds: n.Kinds, Address: n.Address, Domain: n.Domain,
-		Status: n.Status, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Active: n.Active}
-	if !n.Active {
-		a.Reasons = append(a.Reasons, "not active on the value layer")
-	}
-	if n.Status != Online {
-		a.Reasons = append(a.Reasons, "not seen by more than a third of the authorities")
-	}
-	if n.Changes > 1 {
-		a.Reasons = append(a.Reasons, "went away before")
-	}
-	return a
 }
 
 func (r *Reader) bucket(name string, asker mesh.PublicKey, nowMs int64) (proto.Message, error) {

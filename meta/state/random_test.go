@@ -10,6 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -23,6 +25,9 @@ type player struct {
 	users    []user
 	serial   int
 	segments []*wirepb.Segment
+	cell     *testCell
+	used     map[string]uint64 // by databases, as the newest checkpoint has it
+	last     []byte            // certificate that was handed in
 }
 
 func (p *player) pick(n int) int { return p.r.IntN(n) }
@@ -38,6 +43,9 @@ func (p *player) tx() []byte {
 	}
 	name := fmt.Sprint("name/", p.pick(12))
 	p.serial++
+	if p.pick(6) == 0 {
+		return p.databaseTx(u)
+	}
 	if p.pick(3) == 0 {
 		return p.versionTx(u, bucket, name)
 	}
@@ -83,6 +91,40 @@ func (p *player) tx() []byte {
 		by := user{w: p.world, key: p.authorities[0].key}
 		return repair(by, s, &wirepb.RepairedPiece{Index: uint32(i), Piece: by.piece(s.Pieces[i].Slice, p.nodes[p.pick(len(p.nodes))], s.PieceBytes)})
 	}
+}
+
+// databaseTx makes, uses and drops databases, and has that settled, by few or all and now and then falsely.
+func (p *player) databaseTx(u user) []byte {
+	name := fmt.Sprint("db-", p.pick(9))
+	switch p.pick(8) {
+	case 0, 1:
+		return u.createDatabase(name, 1)
+	case 2:
+		return u.dropDatabase(name)
+	case 3:
+		return p.last // again
+	}
+	c := p.cell
+	noz, ended := map[string]uint64{}, []string{}
+	for i := range 9 {
+		name := fmt.Sprint("db-", i)
+		d, key := new(statepb.Database), key(databaseKey, []byte(databaseID(name)))
+		if v := (&view{db: p.m.db}); !v.get(key, d) || string(d.Cell) != string(c.id) || p.pick(9) == 0 {
+			continue
+		}
+		if d.State == database.Dropped && p.pick(3) > 0 {
+			ended = append(ended, name)
+		} else {
+			p.used[databaseID(name)] += uint64(p.pick(1 << p.pick(32)))
+		}
+		if noz[databaseID(name)] = p.used[databaseID(name)]; p.pick(60) == 0 { // a lie
+			noz[databaseID(name)] /= 2
+		}
+	}
+	by := p.r.Perm(len(c.members))[:2+p.pick(len(c.members)-1)]
+	m := c.checkpoint(noz, ended...)
+	p.last = c.settled(m, p.r.Perm(len(c.members))...)
+	return c.settled(m, by...)
 }
 
 // versionTx makes a transaction about versions, locks and multipart uploads.
@@ -146,6 +188,9 @@ func play(t *testing.T, r *rand.Rand, blocks int) *player {
 		p.ok(guest.open())
 		p.ok(u.bucket(fmt.Sprint("bucket-", i), index.CreateBucket, false))
 	}
+	p.online(p.nodes...)
+	p.ok(p.users[0].createDatabase("first", 1))
+	p.cell, p.used = p.found(p.users[0], "first"), map[string]uint64{}
 	applied := map[uint32]int{}
 	for n := range blocks {
 		var txs [][]byte
@@ -179,6 +224,16 @@ func play(t *testing.T, r *rand.Rand, blocks int) *player {
 		}
 	}
 	p.check()
+	v, paid := &view{db: p.m.db}, uint64(0)
+	v.scanPrefix(key(databaseKey), func(k, b []byte) bool {
+		d := new(statepb.Database)
+		v.decode(k, b, d)
+		paid += d.Paid
+		return true
+	})
+	if paid == 0 {
+		t.Error("no database was ever paid for: the game is not worth playing")
+	}
 	if applied[0] < blocks/2 {
 		t.Errorf("only %v were applied: the game is not worth playing", applied)
 	}

@@ -92,6 +92,9 @@ func (s *step) voteStatus(m *wirepb.NodeStatusVote, by mesh.PublicKey) error {
 	if m.Status != Offline && m.Status != Online {
 		return mesh.Errorf(mesh.Invalid, "a node's status is not voted to %d", m.Status)
 	}
+	if n.Status == Suspended {
+		return mesh.Errorf(mesh.Conflict, "node %s is suspended, whoever hears it", id)
+	}
 	k := key(voteKey, id[:], authority[:])
 	old := new(statepb.Vote)
 	if s.get(k, old) && old.AtMs >= m.AtMs || m.AtMs > s.tip.TimeMs+ReplayWindowMs {
@@ -120,4 +123,22 @@ func (s *step) voteStatus(m *wirepb.NodeStatusVote, by mesh.PublicKey) error {
 		s.put(key(nodeKey, id[:]), n)
 	}
 	return nil
+}
+
+func (r *Reader) nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer {
+	a := &wirepb.NodeAnswer{Id: id[:], Operator: n.Operator, NodeKey: n.NodeKey, TlsKey: n.TlsKey, Kinds: n.Kinds, Address: n.Address, Domain: n.Domain,
+		Status: n.Status, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Active: n.Active}
+	if !n.Active {
+		a.Reasons = append(a.Reasons, "not active on the value layer")
+	}
+	if e := r.Evidence(id); e != nil {
+		a.Evidence = e
+		a.Reasons = append(a.Reasons, "suspended: its replica of a database signed what is false, and the evidence is on the log")
+	} else if n.Status != Online {
+		a.Reasons = append(a.Reasons, "not seen by more than a third of the authorities")
+	}
+	if n.Changes > 1 {
+		a.Reasons = append(a.Reasons, "went away before")
+	}
+	return a
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/account"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/outbox"
@@ -72,7 +75,7 @@ func openDB(t testing.TB, fs vfs.FS) *pebble.DB {
 
 func openMachine(t testing.TB, db *pebble.DB) *Machine {
 	t.Helper()
-	m, err := Open(db, domain, trusting{}, Founding{TrustedBlock: []byte("genesis"), EpochBlocks: 10})
+	m, err := Open(db, domain, trusting{}, Founding{TrustedBlock: []byte("genesis"), EpochBlocks: 10, CheckpointMs: 5000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -523,6 +526,21 @@ func (w *world) check() {
 		}
 		return true
 	})
+	v.scanPrefix(key(databaseKey), func(k, b []byte) bool {
+		d := new(statepb.Database)
+		v.decode(k, b, d)
+		if d.Counted > d.Allowance || d.Due+d.Paid > d.Counted || d.State == database.Dropped && v.there(key(dryKey, d.Owner, k[1:])) {
+			w.t.Fatalf("database %x: %v", k[1:], d)
+		}
+		leased[string(d.Owner)] += d.Allowance - d.Counted + d.Due
+		return true
+	})
+	v.scanPrefix(key(dryKey), func(k, _ []byte) bool {
+		if d := new(statepb.Database); !v.get(key(databaseKey, k[21:]), d) || string(d.Owner) != string(k[1:21]) || d.Allowance-min(d.Allowance, d.Used) >= database.AllowanceNoz {
+			w.t.Fatalf("database %x waits for ozone: %v", k[21:], d)
+		}
+		return true
+	})
 	var debited, counted uint64
 	v.scanPrefix(key(accountKey), func(k, b []byte) bool {
 		a := new(statepb.Account)
@@ -572,6 +590,10 @@ func (w *world) check() {
 		w.t.Fatal(v.fault)
 	}
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func (v *view) there(k []byte) bool { _, ok := v.bytes(k); return ok }
 
 func (w *world) checkIndex(v *view) {
 	w.t.Helper()

@@ -53,6 +53,9 @@ type Options struct {
 	Command []string
 	// Every is how often the meta layer is asked, Soon while a replica waits for it. Defaults 2 s and 300 ms.
 	Every, Soon time.Duration
+	// Turn is how long after the member before it a node hands in a certificate that is not settled yet. Default 4 s: until then the
+	// others have seen what was settled.
+	Turn time.Duration
 }
 
 // A Host runs a node's replicas. Make it with New, then call Run once.
@@ -70,6 +73,7 @@ type Host struct {
 // New makes a host; it touches nothing.
 func New(o Options, meta Log, log *slog.Logger) *Host {
 	o.Every, o.Soon = cmp.Or(o.Every, 2*time.Second), cmp.Or(o.Soon, 300*time.Millisecond)
+	o.Turn = cmp.Or(o.Turn, 4*time.Second)
 	return &Host{opts: o, meta: meta, log: log, replicas: map[string]*hosted{}}
 }
 

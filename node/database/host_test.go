@@ -74,6 +74,8 @@ type fakeLog struct {
 	away   bool // no authority answers
 	ended  bool // the cell is nobody's
 	asked  int
+
+	settlements, again int // that were taken, and that were not: they were settled
 }
 
 func nodeKey(i int) ed25519.PrivateKey { return keyOf(fmt.Sprint("node ", i)) }
@@ -81,7 +83,8 @@ func nodeID(i int) mesh.NodeID         { return mesh.NodeIDOf(mesh.PublicKeyOf(n
 
 func newFakeLog() *fakeLog {
 	l := &fakeLog{cell: &wirepb.CellAnswer{Id: cellID[:], Version: 1, Databases: []*wirepb.HostedDatabase{{Id: shop[:], Sequence: 1}}},
-		notice: &wirepb.Notice{Database: shop[:], Cell: cellID[:], Sequence: 1, State: wiredatabase.Open, Name: "shop", Owner: make([]byte, 20), Dialect: wiredatabase.SQLite}}
+		notice: &wirepb.Notice{Database: shop[:], Cell: cellID[:], Sequence: 1, State: wiredatabase.Open, Name: "shop", Owner: make([]byte, 20), Dialect: wiredatabase.SQLite,
+			AllowanceNoz: 1 << 50, Prices: wiredatabase.DefaultPrices()}}
 	for i := range 4 {
 		id := nodeID(i)
 		l.cell.Members = append(l.cell.Members, &wirepb.CellMember{Node: id[:], Operator: id[:]})
@@ -116,6 +119,9 @@ func (l *fakeLog) Submit(_ context.Context, raw []byte) error {
 	if err := proto.Unmarshal(raw, tx); err != nil {
 		return err
 	}
+	if tx.Kind == wirepb.TxKind_TX_CELL_SETTLEMENT {
+		return l.settle(tx.Message)
+	}
 	by, err := signed.Open(domain, tx.Message, sign.CellKey, k)
 	if err != nil {
 		return err
@@ -138,6 +144,35 @@ func (l *fakeLog) Submit(_ context.Context, raw []byte) error {
 			l.cell.Authorities = append(l.cell.Authorities, bytesOf(mesh.PublicKeyOf(a)))
 		}
 	}
+	return nil
+}
+
+// settle takes a certificate as the log does.
+func (l *fakeLog) settle(s *wirepb.Signed) error {
+	m := new(wirepb.CellSettlement)
+	by, err := signed.Open(domain, s, sign.Certified, m)
+	if err != nil {
+		return err
+	}
+	var keys []mesh.PublicKey
+	for i, r := range l.cell.Members {
+		keys = append(keys, mesh.PublicKey(r.AnswerKey))
+		if by == mesh.PublicKeyOf(nodeKey(i)) && string(m.Node) != string(r.Node) {
+			return mesh.Errorf(mesh.Denied, "another node's")
+		}
+	}
+	p, signers, err := wiredatabase.CheckSettlement(domain, m, keys)
+	switch {
+	case err != nil:
+		return err
+	case p.Height < l.cell.SettledHeight || p.Height == l.cell.SettledHeight && signers&^l.cell.SettledMembers == 0:
+		l.again++
+		return mesh.Errorf(mesh.Conflict, "settled")
+	case p.Height > l.cell.SettledHeight:
+		l.cell.SettledHeight, l.cell.SettledMembers = p.Height, 0
+	}
+	l.cell.SettledMembers |= signers
+	l.settlements++
 	return nil
 }
 
@@ -164,7 +199,7 @@ type running struct {
 func startHost(t *testing.T, l *fakeLog, i int, home string, port int) *running {
 	t.Helper()
 	h := New(Options{Home: home, Domain: domain, Node: nodeID(i), Key: nodeKey(i), Listen: "127.0.0.1", Public: "127.0.0.1", Port: port, Command: []string{os.Args[0]},
-		Every: 50 * time.Millisecond, Soon: 20 * time.Millisecond}, l, slog.New(slog.DiscardHandler))
+		Every: 50 * time.Millisecond, Soon: 20 * time.Millisecond, Turn: 1500 * time.Millisecond}, l, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
@@ -230,6 +265,45 @@ func (r *running) want(t *testing.T, databases int) (s Status) {
 		return nil
 	})
 	return s
+}
+
+// The nodes hand certificates in: one of them does, with everybody's signature, and the others need not; while one is away the rest do
+// without his.
+func TestCertificatesAreHandedIn(t *testing.T) {
+	t.Setenv(asReplica, "1")
+	l, ports := newFakeLog(), freePorts(t, 4)
+	l.cell.CheckpointMs = 1000
+	var hosts []*running
+	for i := range 4 {
+		hosts = append(hosts, startHost(t, l, i, filepath.Join(t.TempDir(), fmt.Sprint("cells-", i)), ports[i]))
+	}
+	settled := func(what string, from int64, members uint32) (height int64) {
+		t.Helper()
+		eventually(t, what, func() (err error) {
+			l.with(func() {
+				height = l.cell.SettledHeight
+				if height <= from || l.cell.SettledMembers != members {
+					err = fmt.Errorf("settled is %d by members %b", height, l.cell.SettledMembers)
+				}
+			})
+			return err
+		})
+		return height
+	}
+	first := settled("a certificate of all", 0, 0b1111)
+	for range 2 { // long after what was settled before
+		first = settled("another certificate of all", first, 0b1111)
+	}
+	l.with(func() {
+		if l.again > l.settlements { // those whose turn is later let the first
+			t.Errorf("%d settlements came for nothing, %d were taken", l.again, l.settlements)
+		}
+	})
+	hosts[0].stop() // whose turn comes first
+	settled("a certificate of three", first, 0b1110)
+	for _, h := range hosts[1:] {
+		h.want(t, 1)
+	}
 }
 
 // A cell's life on four nodes: founded, killed, damaged, told, left alone while no authority answers, and removed when it has ended.

@@ -34,6 +34,7 @@ const (
 type hosted struct {
 	host       *Host
 	name, home string
+	certified  certified
 
 	mu     sync.Mutex
 	own    *lifecycle.Group // nil until it is started
@@ -161,7 +162,7 @@ func (r *hosted) supervise(ctx context.Context) error {
 	return nil
 }
 
-// watch asks the replica how it stands, and brings it the notices that its cell lacks.
+// watch asks the replica how it stands, brings it the notices that its cell lacks, and has its certificates settled.
 func (r *hosted) watch(ctx context.Context) error {
 	key, err := replica.AnswerKey(r.home) // to which it says how all of its databases stand
 	if err != nil {
@@ -179,7 +180,7 @@ func (r *hosted) watch(ctx context.Context) error {
 			r.mu.Lock()
 			r.status = s
 			r.mu.Unlock()
-			err = r.notify(ctx, d, s)
+			err = errors.Join(r.notify(ctx, d, s), r.settle(ctx, d, s))
 		}
 		if ctx.Err() != nil {
 			return nil

@@ -30,6 +30,8 @@ var (
 	sdsJSON []byte
 	//go:embed pot.json
 	potJSON []byte
+	//go:embed sdd.json
+	sddJSON []byte
 )
 
 var (
@@ -37,6 +39,7 @@ var (
 	register = contract("register", 0x5301, registerJSON)
 	sds      = contract("sds", 0x5302, sdsJSON)
 	pot      = contract("pot", 0x5303, potJSON)
+	sdd      = contract("sdd", 0x5304, sddJSON)
 )
 
 // Send moves STOS: to one account, or to several in one transaction.
@@ -51,8 +54,11 @@ func SDS() Contract { return sds() }
 // Pot takes epoch reports and pays rewards.
 func Pot() Contract { return pot() }
 
+// SDD anchors databases.
+func SDD() Contract { return sdd() }
+
 // All returns every contract, by rising address.
-func All() []Contract { return []Contract{send(), register(), sds(), pot()} }
+func All() []Contract { return []Contract{send(), register(), sds(), pot(), sdd()} }
 
 // contract parses an ABI when it is first asked for. One that does not parse is a programmer's mistake.
 func contract(name string, address uint16, json []byte) func() Contract {

@@ -3,7 +3,7 @@ package database
 import (
 	"crypto/sha256"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -24,7 +24,14 @@ const (
 	// MaxReply bounds a reply: the results of an envelope or a query, and its frame.
 	MaxReply = 16 << 20
 
+	// MaxGas is the most that an envelope may take; a block has a quarter more. 100,000 rows of pgbench take half of it.
+	MaxGas = 20_000_000
+	// MaxQueryGas is the most that a query may take.
+	MaxQueryGas = 100_000_000
+
 	MaxAuthorities = 64 // that a cell's genesis names
+
+	MaxEnded = 256 // dropped databases in a checkpoint
 )
 
 // CheckEnvelope checks an envelope by itself. What its statements are the engine tells.
@@ -34,8 +41,17 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 		return mesh.Errorf(mesh.Invalid, "an envelope names a database and itself with 16 bytes each")
 	case e.NotAfterMs <= 0:
 		return mesh.Errorf(mesh.Invalid, "an envelope says after which time it is refused")
-	case e.GasLimit == 0 || len(e.Statements) == 0:
-		return mesh.Errorf(mesh.Invalid, "an envelope has statements and a gas limit")
+	case e.GasLimit == 0 || (len(e.Statements) == 0) == (len(e.Parts) == 0):
+		return mesh.Errorf(mesh.Invalid, "an envelope has a gas limit, and either statements or parts")
+	case len(e.Parts) > MaxParts || e.ProgramBytes > MaxProgram || (e.ProgramBytes == 0) != (len(e.Parts) == 0):
+		return mesh.Errorf(mesh.Invalid, "an envelope of %d parts and %d bytes, at most %d and %d", len(e.Parts), e.ProgramBytes, MaxParts, MaxProgram)
+	case e.GasLimit < e.ProgramBytes/ProgramBytesPerGas:
+		return mesh.Errorf(mesh.Invalid, "an envelope of %d bytes may take %d gas, want at least %d", e.ProgramBytes, e.GasLimit, e.ProgramBytes/ProgramBytesPerGas)
+	}
+	for _, p := range e.Parts {
+		if len(p) != 32 {
+			return mesh.Errorf(mesh.Invalid, "a digest of a part has %d bytes, want 32", len(p))
+		}
 	}
 	if err := checkSettings(e.Settings); err != nil {
 		return err
@@ -43,7 +59,11 @@ func CheckEnvelope(e *wirepb.Envelope) error {
 	if e.View.GetFirst() > 0 {
 		return mesh.Errorf(mesh.Invalid, "an envelope's view begins with the first statement")
 	}
-	return checkView(e.View, len(e.Statements))
+	statements := len(e.Statements)
+	if len(e.Parts) > 0 {
+		statements = MaxProgramValues // how many there are, shows when the parts are put together
+	}
+	return checkView(e.View, statements)
 }
 
 func checkView(v *wirepb.View, statements int) error {
@@ -91,19 +111,32 @@ func CheckNotice(n *wirepb.Notice) error {
 		return mesh.Errorf(mesh.Invalid, "a notice has a sequence from 1 and a state from %d to %d", Open, Dropped)
 	case n.Dialect != Postgres && n.Dialect != SQLite:
 		return mesh.Errorf(mesh.Invalid, "there is no dialect %.20q", n.Dialect)
+	case n.AllowanceNoz > uint64(mesh.MaxNoz):
+		return mesh.Errorf(mesh.Invalid, "an allowance of %d noz is out of range", n.AllowanceNoz)
+	}
+	if err := checkPrices(n.Prices); err != nil {
+		return err
 	}
 	return mesh.CheckDatabase(n.Name)
 }
 
 // CheckCheckpoint checks a checkpoint by itself.
 func CheckCheckpoint(c *wirepb.Checkpoint) error {
-	if len(c.Cell) != len(mesh.CellID{}) || c.Version == 0 || c.Height <= 0 || c.TimeMs < 0 || len(c.State) != 32 || len(c.Databases) > MaxCellDatabases {
-		return mesh.Errorf(mesh.Invalid, "a checkpoint names a cell, its height, its state, and at most %d databases", MaxCellDatabases)
+	if len(c.Cell) != len(mesh.CellID{}) || c.Version == 0 || c.Height <= 0 || c.TimeMs < 0 || len(c.State) != 32 || len(c.Databases) > MaxCellDatabases || len(c.Ended) > MaxEnded {
+		return mesh.Errorf(mesh.Invalid, "a checkpoint names a cell, its height, its state, and at most %d databases and %d that have ended", MaxCellDatabases, MaxEnded)
 	}
 	before := ""
 	for _, d := range c.Databases {
-		if len(d.GetDatabase()) != len(mesh.DatabaseID{}) || string(d.Database) <= before || d.Height < 0 || d.Height > c.Height || len(d.Digest) != 32 || len(d.Content) != 32 {
-			return mesh.Errorf(mesh.Invalid, "a checkpoint lists databases by rising id, each with height and digests")
+		if len(d.GetDatabase()) != len(mesh.DatabaseID{}) || string(d.Database) <= before || d.Height < 0 || d.Height > c.Height || len(d.Digest) != 32 || len(d.Content) != 32 ||
+			d.Noz > uint64(mesh.MaxNoz) {
+			return mesh.Errorf(mesh.Invalid, "a checkpoint lists databases by rising id, each with height and digests, and what it has cost")
+		}
+		before = string(d.Database)
+	}
+	before = ""
+	for _, d := range c.Ended {
+		if len(d.GetDatabase()) != len(mesh.DatabaseID{}) || string(d.Database) <= before || d.Noz > uint64(mesh.MaxNoz) {
+			return mesh.Errorf(mesh.Invalid, "a checkpoint lists what has ended by rising id, each with what it has cost")
 		}
 		before = string(d.Database)
 	}
@@ -142,14 +175,55 @@ func CheckCertificate(d sign.Domain, c *wirepb.Certificate, members []mesh.Publi
 	return m, CheckCheckpoint(m)
 }
 
-// Question is what an answer names an envelope by: SHA-256 of its body as it was signed.
-func Question(body []byte) [32]byte { return sha256.Sum256(body) }
+// CheckSettlement returns the checkpoint that a settlement hands in, if enough of a cell's members signed it, and the places of those
+// who did, by bit. members are their answer keys.
+func CheckSettlement(d sign.Domain, m *wirepb.CellSettlement, members []mesh.PublicKey) (*wirepb.Checkpoint, uint32, error) {
+	c := new(wirepb.Certificate)
+	signers := uint32(0)
+	for _, s := range m.Signatures {
+		c.Checkpoints = append(c.Checkpoints, &wirepb.Signed{Body: m.Checkpoint, Key: s.GetKey(), Signature: s.GetSignature()})
+	}
+	p, err := CheckCertificate(d, c, members)
+	for i, k := range members {
+		for _, s := range m.Signatures {
+			if string(s.GetKey()) == string(k[:]) {
+				signers |= 1 << i
+			}
+		}
+	}
+	return p, signers, err
+}
+
+// NewSettlement makes a settlement of a certificate, by a node at a time.
+func NewSettlement(n mesh.NodeID, c *wirepb.Certificate, nowMs int64) *wirepb.CellSettlement {
+	m := &wirepb.CellSettlement{Node: n[:], AtMs: nowMs}
+	for _, s := range c.Checkpoints {
+		m.Checkpoint = s.Body
+		m.Signatures = append(m.Signatures, &wirepb.CheckpointSignature{Key: s.Key, Signature: s.Signature})
+	}
+	return m
+}
+
+// Question is what an answer names an envelope by: SHA-256 of the key that signed it and its body as it was signed. Two sessions may
+// sign the same bytes: these are two programs, whose outcomes differ.
+func Question(s *wirepb.Signed) [32]byte {
+	return sha256.Sum256(append(append([]byte{}, s.GetKey()...), s.GetBody()...))
+}
 
 // QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for.
 func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
-	q = proto.Clone(q).(*wirepb.DatabaseQuery)
-	q.MinHeight = 0
-	return sha256.Sum256(wire.Encode(q))
+	return sha256.Sum256(wire.Encode(AtHeight(q, 0)))
+}
+
+// AtHeight is a query with another height to wait for. It shares all else with q, which may be large.
+func AtHeight(q *wirepb.DatabaseQuery, height int64) *wirepb.DatabaseQuery {
+	out := new(wirepb.DatabaseQuery)
+	q.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		out.ProtoReflect().Set(f, v)
+		return true
+	})
+	out.MinHeight = height
+	return out
 }
 
 // ResultDigest is what a view holds of a result that its author has seen.
@@ -172,10 +246,4 @@ func OpenReply(d sign.Domain, r *wirepb.DatabaseReply) (*wirepb.Answer, mesh.Pub
 		return nil, by, mesh.Errorf(mesh.Corrupt, "the replica %s signed another outcome than it sent", by)
 	}
 	return a, by, nil
-}
-
-// Contradict tells whether two answers, by whichever members, cannot both be true.
-func Contradict(a, b *wirepb.Answer) bool {
-	return string(a.Cell) == string(b.Cell) && a.Version == b.Version && string(a.Database) == string(b.Database) && a.Height == b.Height &&
-		string(a.Question) == string(b.Question) && string(a.Outcome) != string(b.Outcome)
 }

@@ -6,6 +6,8 @@ import "github.com/stratosmesh/stratos/mesh"
 const (
 	CodeReadOnly = "25006" // a question that would write
 	CodeNoGas    = "53400" // what ran has met its limit of gas
+	CodeNotKept  = "55000" // of a program that was applied before: its outcome is not kept any more
+	CodeNoOzone  = "53000" // what the owner's account pays is used up: insufficient_resources
 )
 
 // KindOfCode returns what a caller can do about an SQLSTATE; "" is no error, and Internal like all that is not known here.

@@ -107,7 +107,7 @@ func checkNode(n *wirepb.NodeRecord) error {
 		return err
 	case n.Kinds == 0 || n.Kinds > 7:
 		return mesh.Errorf(mesh.Invalid, "kinds %d is not a sum of 1, 2 and 4", n.Kinds)
-	case n.Status < wirepb.NodeStatus_NODE_STATUS_ACTIVE || n.Status > wirepb.NodeStatus_NODE_STATUS_REMOVED:
+	case n.Status < wirepb.NodeStatus_NODE_STATUS_ACTIVE || n.Status > wirepb.NodeStatus_NODE_STATUS_SUSPENDED:
 		return mesh.Errorf(mesh.Invalid, "status %d is not known", n.Status)
 	}
 	return nil

@@ -153,9 +153,29 @@ type Signed struct {
 // Enough tells whether so many signatures of so many registered authorities carry a report: more than two thirds.
 func Enough(signed, registered int) bool { return 3*signed > 2*registered }
 
-// VerifySigned tells whether enough of the registered authorities signed the header on this network. Each signer must
-// be registered and stand once in the list; one bad signature refuses the whole.
-func VerifySigned(network mesh.NetworkID, registered map[mesh.AuthorityID]mesh.PublicKey, header []byte, signed []Signed) error {
+// Pair pairs signers, by their ids, with what they signed.
+func Pair(ids, signatures [][]byte) ([]Signed, error) {
+	if len(ids) != len(signatures) || len(ids) > MaxAuthorities {
+		return nil, mesh.Errorf(mesh.Invalid, "%d signers with %d signatures, at most %d", len(ids), len(signatures), MaxAuthorities)
+	}
+	signed := make([]Signed, len(ids))
+	for i := range ids {
+		id, err := mesh.FromBytes[mesh.AuthorityID](ids[i])
+		if err != nil {
+			return nil, err
+		}
+		sig, err := mesh.FromBytes[mesh.Signature](signatures[i])
+		if err != nil {
+			return nil, err
+		}
+		signed[i] = Signed{Authority: id, Signature: sig}
+	}
+	return signed, nil
+}
+
+// VerifySigned tells whether enough of the registered authorities signed a header, or another statement, for a purpose on this network.
+// Each signer must be registered and stand once in the list; one bad signature refuses the whole.
+func VerifySigned(network mesh.NetworkID, p sign.Purpose, registered map[mesh.AuthorityID]mesh.PublicKey, content []byte, signed []Signed) error {
 	if len(signed) > MaxAuthorities {
 		return mesh.Errorf(mesh.Invalid, "%d signatures, at most %d", len(signed), MaxAuthorities)
 	}
@@ -172,7 +192,7 @@ func VerifySigned(network mesh.NetworkID, registered map[mesh.AuthorityID]mesh.P
 			return mesh.Errorf(mesh.Denied, "%s signed twice", s.Authority)
 		}
 		seen[s.Authority] = true
-		if err := (sign.Domain{Network: network}).Verify(key, sign.Report, header, s.Signature); err != nil {
+		if err := (sign.Domain{Network: network}).Verify(key, p, content, s.Signature); err != nil {
 			return err
 		}
 	}

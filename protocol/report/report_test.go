@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -184,15 +185,15 @@ func TestVerifySigned(t *testing.T) {
 		}
 		for k := range n + 1 {
 			enough := 3*k > 2*n
-			if err := VerifySigned(network, registered, header, all[:k]); (err == nil) != enough {
+			if err := VerifySigned(network, sign.Report, registered, header, all[:k]); (err == nil) != enough {
 				t.Errorf("%d of %d: %v", k, n, err)
 			}
 		}
-		if err := VerifySigned(mesh.NetworkID{8}, registered, header, all); mesh.KindOf(err) != mesh.Denied {
+		if err := VerifySigned(mesh.NetworkID{8}, sign.Report, registered, header, all); mesh.KindOf(err) != mesh.Denied {
 			t.Errorf("another network: %v", err)
 		}
 	}
-	if err := VerifySigned(network, nil, header, nil); err == nil {
+	if err := VerifySigned(network, sign.Report, nil, header, nil); err == nil {
 		t.Error("nobody of nobody was enough")
 	}
 }

@@ -37,27 +37,44 @@ type message[T any] interface {
 
 // Handler serves one method: it reads a T of at most limit bytes, calls f, and answers what f returns.
 func Handler[T any, P message[T]](limit int, f func(context.Context, Request[T]) (proto.Message, error)) http.Handler {
+	return Limited[T, P](func(context.Context, mesh.PublicKey, int64) (int, func(), error) { return limit, func() {}, nil }, f)
+}
+
+// A Limit tells how many bytes a request may have, by who asks, and by how many it says that it has, -1 if it does not: nothing of it
+// was read yet. done is called when it is answered.
+type Limit func(ctx context.Context, peer mesh.PublicKey, length int64) (limit int, done func(), err error)
+
+// Limited is Handler for requests some of which may be larger than others.
+func Limited[T any, P message[T]](limit Limit, f func(context.Context, Request[T]) (proto.Message, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			http.Error(w, "POST only", http.StatusMethodNotAllowed)
 			return
 		}
+		var peer mesh.PublicKey
+		var err error
+		if r.TLS != nil {
+			if peer, err = tlsid.PeerKey(r.TLS); err != nil {
+				WriteError(w, err)
+				return
+			}
+		}
+		limit, done, err := limit(r.Context(), peer, r.ContentLength)
+		if err != nil {
+			WriteError(w, err)
+			return
+		}
+		defer done()
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 		if err != nil {
 			WriteError(w, mesh.Errorf(mesh.Invalid, "the request's body: %w", err))
 			return
 		}
-		req := Request[T]{Message: new(T)}
+		req := Request[T]{Message: new(T), Peer: peer}
 		if err := wire.Decode(body, limit, P(req.Message)); err != nil {
 			WriteError(w, err)
 			return
-		}
-		if r.TLS != nil {
-			if req.Peer, err = tlsid.PeerKey(r.TLS); err != nil {
-				WriteError(w, err)
-				return
-			}
 		}
 		answer, err := f(r.Context(), req)
 		if err != nil {
@@ -84,14 +101,22 @@ func WriteError(w http.ResponseWriter, err error) {
 	w.Write(wire.Encode(&wirepb.Problem{Kind: uint32(kind), Text: text, Hint: mesh.HintOf(err)}))
 }
 
+// large is from how many bytes on a request waits for the other side to say that it reads it, as long as the client's transport has
+// ExpectContinueTimeout: who refuses it unread ends the connection, and the refusal could be lost.
+const large = 1 << 20
+
 // Call posts req to url and decodes the answer of at most limit bytes into resp. A problem comes back with its kind,
 // and everything that went wrong on the way with kind Unavailable.
 func Call(ctx context.Context, hc *http.Client, url string, limit int, req, resp proto.Message) error {
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(wire.Encode(req)))
+	raw := wire.Encode(req)
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(raw))
 	if err != nil {
 		return mesh.Errorf(mesh.Invalid, "calling %s: %w", url, err)
 	}
 	hr.Header.Set("Content-Type", ContentType)
+	if len(raw) > large {
+		hr.Header.Set("Expect", "100-continue")
+	}
 	r, err := hc.Do(hr)
 	if err != nil {
 		return Failed(err)

@@ -36,6 +36,7 @@ const (
 	Database   Purpose = "database/1"    // owner: create or drop a database
 	CellKey    Purpose = "cell-key/1"    // node: the keys of my replica of a cell
 	Envelope   Purpose = "envelope/1"    // session key: run these statements
+	Program    Purpose = "program/1"     // session key: a part of statements that an envelope will name
 	Answer     Purpose = "answer/1"      // replica: what statements gave
 	Checkpoint Purpose = "checkpoint/1"  // replica: what my databases hold at a height
 	Notice     Purpose = "notice/1"      // authority: a database is a cell's, and how it is
@@ -48,11 +49,16 @@ const (
 	Reported   Purpose = "reported/1"    // authority: puts its signature of a report on the log
 	Repair     Purpose = "repair/1"      // authority: a segment's pieces were completed
 
-	Registration Purpose = "registration/1" // node or authority key: I join under this operator with these keys
+	Registration Purpose = "registration/1"    // node or authority key: I join under this operator with these keys
+	Certified    Purpose = "cell-settlement/1" // node: a certificate of a cell, for which its members are paid
+	Evidence     Purpose = "evidence/1"        // session key: a replica signed what is false
+	Conviction   Purpose = "conviction/1"      // authority: a node was proven a liar
+	Anchoring    Purpose = "anchoring/1"       // session key: have this database's anchor signed
+	Anchor       Purpose = "anchor/1"          // authority: a cell has certified this of a database
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Answer, Checkpoint, Notice, Grant,
-	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration}
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Notice, Grant,
+	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }

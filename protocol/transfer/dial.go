@@ -56,6 +56,8 @@ func (d *Dialer) Client(server mesh.PublicKey) (*http.Client, error) {
 		WriteBufferSize:     connBuffer,
 		ReadBufferSize:      connBuffer,
 		DisableCompression:  true,
+
+		ExpectContinueTimeout: d.timeout, // of requests that ask for it
 	}}
 	d.clients[server] = c
 	return c, nil

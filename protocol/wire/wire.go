@@ -27,14 +27,15 @@ func Decode(b []byte, limit int, m proto.Message) error {
 	if len(b) > limit {
 		return mesh.Errorf(mesh.Invalid, "%s has %d bytes, at most %d", name, len(b), limit)
 	}
-	if err := (proto.UnmarshalOptions{RecursionLimit: 32}).Unmarshal(b, m); err != nil {
+	if err := (proto.UnmarshalOptions{RecursionLimit: 32, DiscardUnknown: true}).Unmarshal(b, m); err != nil {
 		// Not err's text: it differs from build to build, and refusals stand in the results of blocks.
 		return mesh.Errorf(mesh.Invalid, "%s cannot be decoded", name)
 	}
-	if hasUnknown(m.ProtoReflect()) {
-		return mesh.Errorf(mesh.Invalid, "%s holds a field that this version does not know", name)
-	}
-	if !bytes.Equal(Encode(m), b) {
+	if !bytes.Equal(Encode(m), b) { // what was not known is not written either
+		whole := m.ProtoReflect().New()
+		if (proto.UnmarshalOptions{RecursionLimit: 32}).Unmarshal(b, whole.Interface()) == nil && hasUnknown(whole) {
+			return mesh.Errorf(mesh.Invalid, "%s holds a field that this version does not know", name)
+		}
 		return mesh.Errorf(mesh.Invalid, "%s is not in its one deterministic encoding", name)
 	}
 	return nil

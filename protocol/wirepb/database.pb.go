@@ -31,6 +31,7 @@ const (
 	CellTxKind_CELL_TX_ENVELOPE    CellTxKind = 3 // an Envelope
 	CellTxKind_CELL_TX_REVOCATION  CellTxKind = 4 // a Revocation
 	CellTxKind_CELL_TX_CHECKPOINT  CellTxKind = 5 // a Checkpoint
+	CellTxKind_CELL_TX_PART        CellTxKind = 6 // a ProgramPart
 )
 
 // Enum value maps for CellTxKind.
@@ -42,6 +43,7 @@ var (
 		3: "CELL_TX_ENVELOPE",
 		4: "CELL_TX_REVOCATION",
 		5: "CELL_TX_CHECKPOINT",
+		6: "CELL_TX_PART",
 	}
 	CellTxKind_value = map[string]int32{
 		"CELL_TX_UNSPECIFIED": 0,
@@ -50,6 +52,7 @@ var (
 		"CELL_TX_ENVELOPE":    3,
 		"CELL_TX_REVOCATION":  4,
 		"CELL_TX_CHECKPOINT":  5,
+		"CELL_TX_PART":        6,
 	}
 )
 
@@ -285,6 +288,8 @@ type Notice struct {
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Owner         []byte                 `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
 	Dialect       string                 `protobuf:"bytes,7,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	AllowanceNoz  uint64                 `protobuf:"varint,8,opt,name=allowance_noz,json=allowanceNoz,proto3" json:"allowance_noz,omitempty"` // that all of the database's use, from its first day on, may cost; it only grows
+	Prices        *Prices                `protobuf:"bytes,9,opt,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,6 +373,97 @@ func (x *Notice) GetDialect() string {
 	return ""
 }
 
+func (x *Notice) GetAllowanceNoz() uint64 {
+	if x != nil {
+		return x.AllowanceNoz
+	}
+	return 0
+}
+
+func (x *Notice) GetPrices() *Prices {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+// Prices of what a database uses, in millionths of a noz. They hold from the block on that has their notice.
+type Prices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gas           uint64                 `protobuf:"varint,1,opt,name=gas,proto3" json:"gas,omitempty"`
+	Row           uint64                 `protobuf:"varint,2,opt,name=row,proto3" json:"row,omitempty"` // inserted, updated, deleted or returned
+	ByteIn        uint64                 `protobuf:"varint,3,opt,name=byte_in,json=byteIn,proto3" json:"byte_in,omitempty"`
+	ByteOut       uint64                 `protobuf:"varint,4,opt,name=byte_out,json=byteOut,proto3" json:"byte_out,omitempty"`
+	ByteHour      uint64                 `protobuf:"varint,5,opt,name=byte_hour,json=byteHour,proto3" json:"byte_hour,omitempty"` // of the file, for an hour of block time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prices) Reset() {
+	*x = Prices{}
+	mi := &file_database_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prices) ProtoMessage() {}
+
+func (x *Prices) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prices.ProtoReflect.Descriptor instead.
+func (*Prices) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Prices) GetGas() uint64 {
+	if x != nil {
+		return x.Gas
+	}
+	return 0
+}
+
+func (x *Prices) GetRow() uint64 {
+	if x != nil {
+		return x.Row
+	}
+	return 0
+}
+
+func (x *Prices) GetByteIn() uint64 {
+	if x != nil {
+		return x.ByteIn
+	}
+	return 0
+}
+
+func (x *Prices) GetByteOut() uint64 {
+	if x != nil {
+		return x.ByteOut
+	}
+	return 0
+}
+
+func (x *Prices) GetByteHour() uint64 {
+	if x != nil {
+		return x.ByteHour
+	}
+	return 0
+}
+
 // Value is a parameter of a statement or a cell of a result. Real is never NaN.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -385,7 +481,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -397,7 +493,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[3]
+	mi := &file_database_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -410,7 +506,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{3}
+	return file_database_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Value) GetValue() isValue_Value {
@@ -511,7 +607,7 @@ type Statement struct {
 
 func (x *Statement) Reset() {
 	*x = Statement{}
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +619,7 @@ func (x *Statement) String() string {
 func (*Statement) ProtoMessage() {}
 
 func (x *Statement) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[4]
+	mi := &file_database_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +632,7 @@ func (x *Statement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statement.ProtoReflect.Descriptor instead.
 func (*Statement) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{4}
+	return file_database_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Statement) GetSql() string {
@@ -570,7 +666,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +678,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[5]
+	mi := &file_database_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +691,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{5}
+	return file_database_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Settings) GetTimeZone() string {
@@ -607,21 +703,24 @@ func (x *Settings) GetTimeZone() string {
 
 // Envelope asks a cell to run statements, all or none (purpose envelope/1, a session's key).
 type Envelope struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`                          // 16 bytes
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; a second envelope of the same session with it has the result of the first
-	NotAfterMs    int64                  `protobuf:"varint,3,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // block time after which it is refused; at most 10 minutes ahead
-	GasLimit      uint64                 `protobuf:"varint,4,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
-	Statements    []*Statement           `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
-	View          *View                  `protobuf:"bytes,6,opt,name=view,proto3" json:"view,omitempty"` // of an interactive transaction
-	Settings      *Settings              `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Database   []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`                          // 16 bytes
+	Id         []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`                                      // 16 random bytes; a second envelope of the same session with it has the result of the first
+	NotAfterMs int64                  `protobuf:"varint,3,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // block time after which it is refused; at most 10 minutes ahead
+	GasLimit   uint64                 `protobuf:"varint,4,opt,name=gas_limit,json=gasLimit,proto3" json:"gas_limit,omitempty"`
+	Statements []*Statement           `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
+	View       *View                  `protobuf:"bytes,6,opt,name=view,proto3" json:"view,omitempty"` // of an interactive transaction
+	Settings   *Settings              `protobuf:"bytes,7,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Instead of statements: BLAKE3 of each ProgramPart's data, in order. Together they are a Program, in DEFLATE (RFC 1951).
+	Parts         [][]byte `protobuf:"bytes,20,rep,name=parts,proto3" json:"parts,omitempty"`
+	ProgramBytes  uint64   `protobuf:"varint,21,opt,name=program_bytes,json=programBytes,proto3" json:"program_bytes,omitempty"` // of that Program, before it was compressed; a gas limit is a quarter of it at least
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +732,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[6]
+	mi := &file_database_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +745,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{6}
+	return file_database_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Envelope) GetDatabase() []byte {
@@ -698,6 +797,127 @@ func (x *Envelope) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Envelope) GetParts() [][]byte {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *Envelope) GetProgramBytes() uint64 {
+	if x != nil {
+		return x.ProgramBytes
+	}
+	return 0
+}
+
+// Program is statements that are too large for one transaction.
+type Program struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Statements    []*Statement           `protobuf:"bytes,1,rep,name=statements,proto3" json:"statements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Program) Reset() {
+	*x = Program{}
+	mi := &file_database_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Program) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Program) ProtoMessage() {}
+
+func (x *Program) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Program.ProtoReflect.Descriptor instead.
+func (*Program) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Program) GetStatements() []*Statement {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
+// ProgramPart brings a cell bytes of a Program that an envelope will name (purpose program/1, a session's key). The cell keeps them,
+// under their BLAKE3, until an envelope takes them.
+type ProgramPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`                          // 16 bytes
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`                                  // 1 byte to 512 KiB
+	NotAfterMs    int64                  `protobuf:"varint,3,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"` // block time after which it is forgotten; at most 10 minutes ahead
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgramPart) Reset() {
+	*x = ProgramPart{}
+	mi := &file_database_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgramPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgramPart) ProtoMessage() {}
+
+func (x *ProgramPart) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgramPart.ProtoReflect.Descriptor instead.
+func (*ProgramPart) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ProgramPart) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *ProgramPart) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ProgramPart) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
 // View is what an author of an interactive transaction began with and saw.
 type View struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -711,7 +931,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +943,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[7]
+	mi := &file_database_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +956,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{7}
+	return file_database_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *View) GetTimeMs() int64 {
@@ -783,7 +1003,7 @@ type Column struct {
 
 func (x *Column) Reset() {
 	*x = Column{}
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +1015,7 @@ func (x *Column) String() string {
 func (*Column) ProtoMessage() {}
 
 func (x *Column) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[8]
+	mi := &file_database_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1028,7 @@ func (x *Column) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Column.ProtoReflect.Descriptor instead.
 func (*Column) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{8}
+	return file_database_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Column) GetName() string {
@@ -862,7 +1082,7 @@ type Row struct {
 
 func (x *Row) Reset() {
 	*x = Row{}
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1094,7 @@ func (x *Row) String() string {
 func (*Row) ProtoMessage() {}
 
 func (x *Row) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[9]
+	mi := &file_database_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1107,7 @@ func (x *Row) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Row.ProtoReflect.Descriptor instead.
 func (*Row) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{9}
+	return file_database_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Row) GetValues() []*Value {
@@ -912,7 +1132,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1144,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[10]
+	mi := &file_database_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1157,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{10}
+	return file_database_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Result) GetColumns() []*Column {
@@ -1003,7 +1223,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_database_proto_msgTypes[11]
+	mi := &file_database_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1235,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[11]
+	mi := &file_database_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1248,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{11}
+	return file_database_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Outcome) GetCode() string {
@@ -1121,7 +1341,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_database_proto_msgTypes[12]
+	mi := &file_database_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1353,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[12]
+	mi := &file_database_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1366,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{12}
+	return file_database_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Usage) GetGas() uint64 {
@@ -1188,7 +1408,7 @@ type CellTx struct {
 
 func (x *CellTx) Reset() {
 	*x = CellTx{}
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1420,7 @@ func (x *CellTx) String() string {
 func (*CellTx) ProtoMessage() {}
 
 func (x *CellTx) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[13]
+	mi := &file_database_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1433,7 @@ func (x *CellTx) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellTx.ProtoReflect.Descriptor instead.
 func (*CellTx) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{13}
+	return file_database_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CellTx) GetKind() CellTxKind {
@@ -1239,13 +1459,14 @@ type Checkpoint struct {
 	TimeMs        int64                  `protobuf:"varint,4,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"` // of that block
 	State         []byte                 `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`                  // BLAKE3 of what the cell keeps besides its databases
 	Databases     []*CheckedDatabase     `protobuf:"bytes,6,rep,name=databases,proto3" json:"databases,omitempty"`          // by id, without the dropped
+	Ended         []*EndedDatabase       `protobuf:"bytes,7,rep,name=ended,proto3" json:"ended,omitempty"`                  // by id: dropped not long ago
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1478,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[14]
+	mi := &file_database_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1491,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{14}
+	return file_database_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Checkpoint) GetCell() []byte {
@@ -1315,6 +1536,13 @@ func (x *Checkpoint) GetDatabases() []*CheckedDatabase {
 	return nil
 }
 
+func (x *Checkpoint) GetEnded() []*EndedDatabase {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
 type CheckedDatabase struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
@@ -1322,13 +1550,14 @@ type CheckedDatabase struct {
 	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`  // rolling
 	Content       []byte                 `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`
 	Usage         *Usage                 `protobuf:"bytes,5,opt,name=usage,proto3" json:"usage,omitempty"` // of all its envelopes so far
+	Noz           uint64                 `protobuf:"varint,6,opt,name=noz,proto3" json:"noz,omitempty"`    // what all of its use has cost so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckedDatabase) Reset() {
 	*x = CheckedDatabase{}
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1569,7 @@ func (x *CheckedDatabase) String() string {
 func (*CheckedDatabase) ProtoMessage() {}
 
 func (x *CheckedDatabase) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[15]
+	mi := &file_database_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1582,7 @@ func (x *CheckedDatabase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckedDatabase.ProtoReflect.Descriptor instead.
 func (*CheckedDatabase) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{15}
+	return file_database_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CheckedDatabase) GetDatabase() []byte {
@@ -1391,6 +1620,66 @@ func (x *CheckedDatabase) GetUsage() *Usage {
 	return nil
 }
 
+func (x *CheckedDatabase) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
+// EndedDatabase is what a dropped database has cost in all.
+type EndedDatabase struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Noz           uint64                 `protobuf:"varint,2,opt,name=noz,proto3" json:"noz,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedDatabase) Reset() {
+	*x = EndedDatabase{}
+	mi := &file_database_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedDatabase) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedDatabase) ProtoMessage() {}
+
+func (x *EndedDatabase) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedDatabase.ProtoReflect.Descriptor instead.
+func (*EndedDatabase) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *EndedDatabase) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *EndedDatabase) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
 // Certificate is the same Checkpoint by 2f+1 members.
 type Certificate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1401,7 +1690,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1702,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[16]
+	mi := &file_database_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,12 +1715,357 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{16}
+	return file_database_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Certificate) GetCheckpoints() []*Signed {
 	if x != nil {
 		return x.Checkpoints
+	}
+	return nil
+}
+
+// CellSettlement hands a certificate to the meta layer, so that its signers are paid (purpose cell-settlement/1, the node's key).
+type CellSettlement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`              // a member of the cell
+	Checkpoint    []byte                 `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`  // a Checkpoint, as it was signed
+	Signatures    []*CheckpointSignature `protobuf:"bytes,3,rep,name=signatures,proto3" json:"signatures,omitempty"`  // of 2f+1 different members, or more
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the node's clock: what is handed in again is another message
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CellSettlement) Reset() {
+	*x = CellSettlement{}
+	mi := &file_database_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CellSettlement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CellSettlement) ProtoMessage() {}
+
+func (x *CellSettlement) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CellSettlement.ProtoReflect.Descriptor instead.
+func (*CellSettlement) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CellSettlement) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *CellSettlement) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *CellSettlement) GetSignatures() []*CheckpointSignature {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
+func (x *CellSettlement) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+type CheckpointSignature struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // the member's answer key
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointSignature) Reset() {
+	*x = CheckpointSignature{}
+	mi := &file_database_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointSignature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointSignature) ProtoMessage() {}
+
+func (x *CheckpointSignature) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointSignature.ProtoReflect.Descriptor instead.
+func (*CheckpointSignature) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CheckpointSignature) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *CheckpointSignature) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Anchor is what a cell has certified of a database, in the certificate that was settled last (purpose anchor/1, an authority's report
+// key). It follows from the meta layer's state, so that all authorities sign the same bytes.
+type Anchor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"` // 20 bytes
+	Cell          []byte                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
+	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`                      // of its members
+	LogHeight     int64                  `protobuf:"varint,5,opt,name=log_height,json=logHeight,proto3" json:"log_height,omitempty"` // of the checkpoint
+	TimeMs        int64                  `protobuf:"varint,6,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`          // of its block
+	Height        int64                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`                        // of the newest block that touched the database
+	Digest        []byte                 `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`                         // rolling
+	Content       []byte                 `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Anchor) Reset() {
+	*x = Anchor{}
+	mi := &file_database_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Anchor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Anchor) ProtoMessage() {}
+
+func (x *Anchor) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Anchor.ProtoReflect.Descriptor instead.
+func (*Anchor) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Anchor) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *Anchor) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Anchor) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Anchor) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Anchor) GetLogHeight() int64 {
+	if x != nil {
+		return x.LogHeight
+	}
+	return 0
+}
+
+func (x *Anchor) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
+func (x *Anchor) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Anchor) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Anchor) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+// Anchoring asks the authorities to sign a database's anchor (purpose anchoring/1, a session of its owner).
+type Anchoring struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Anchoring) Reset() {
+	*x = Anchoring{}
+	mi := &file_database_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Anchoring) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Anchoring) ProtoMessage() {}
+
+func (x *Anchoring) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Anchoring.ProtoReflect.Descriptor instead.
+func (*Anchoring) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Anchoring) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Anchoring) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// AnchorAnswer is an anchor and who has signed it so far.
+type AnchorAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Anchor        []byte                 `protobuf:"bytes,1,opt,name=anchor,proto3" json:"anchor,omitempty"`
+	Signers       [][]byte               `protobuf:"bytes,2,rep,name=signers,proto3" json:"signers,omitempty"`
+	Signatures    [][]byte               `protobuf:"bytes,3,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnchorAnswer) Reset() {
+	*x = AnchorAnswer{}
+	mi := &file_database_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnchorAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnchorAnswer) ProtoMessage() {}
+
+func (x *AnchorAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnchorAnswer.ProtoReflect.Descriptor instead.
+func (*AnchorAnswer) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *AnchorAnswer) GetAnchor() []byte {
+	if x != nil {
+		return x.Anchor
+	}
+	return nil
+}
+
+func (x *AnchorAnswer) GetSigners() [][]byte {
+	if x != nil {
+		return x.Signers
+	}
+	return nil
+}
+
+func (x *AnchorAnswer) GetSignatures() [][]byte {
+	if x != nil {
+		return x.Signatures
 	}
 	return nil
 }
@@ -1444,7 +2078,7 @@ type Answer struct {
 	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	Database      []byte                 `protobuf:"bytes,3,opt,name=database,proto3" json:"database,omitempty"`
 	Height        int64                  `protobuf:"varint,4,opt,name=height,proto3" json:"height,omitempty"`    // of the newest block that touched the database, of all that count here
-	Question      []byte                 `protobuf:"bytes,5,opt,name=question,proto3" json:"question,omitempty"` // SHA-256 of the Envelope, or of the DatabaseQuery without its height
+	Question      []byte                 `protobuf:"bytes,5,opt,name=question,proto3" json:"question,omitempty"` // SHA-256 of who signed the Envelope and of its bytes, or of the DatabaseQuery without its height
 	Outcome       []byte                 `protobuf:"bytes,6,opt,name=outcome,proto3" json:"outcome,omitempty"`   // BLAKE3 of the Outcome without text and hint
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1452,7 +2086,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +2098,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[17]
+	mi := &file_database_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +2111,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{17}
+	return file_database_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Answer) GetCell() []byte {
@@ -1522,6 +2156,68 @@ func (x *Answer) GetOutcome() []byte {
 	return nil
 }
 
+// Evidence proves that a replica lied (purpose evidence/1, a session's key): it signed an answer that contradicts another of its own, or
+// the same one of so many other members that one of them is honest.
+type Evidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *Signed                `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`          // the false Answer
+	Against       []*Signed              `protobuf:"bytes,2,rep,name=against,proto3" json:"against,omitempty"`        // Answers to the same question, at the same height, that agree with each other on another outcome
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the writer's clock; see Entry.modified_ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_database_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Evidence) GetAnswer() *Signed {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *Evidence) GetAgainst() []*Signed {
+	if x != nil {
+		return x.Against
+	}
+	return nil
+}
+
+func (x *Evidence) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 // DatabaseQuery asks one replica for the outcome of statements that only read.
 type DatabaseQuery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1539,7 +2235,7 @@ type DatabaseQuery struct {
 
 func (x *DatabaseQuery) Reset() {
 	*x = DatabaseQuery{}
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +2247,7 @@ func (x *DatabaseQuery) String() string {
 func (*DatabaseQuery) ProtoMessage() {}
 
 func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[18]
+	mi := &file_database_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +2260,7 @@ func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
 func (*DatabaseQuery) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{18}
+	return file_database_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DatabaseQuery) GetDatabase() []byte {
@@ -1635,7 +2331,7 @@ type DatabaseReply struct {
 
 func (x *DatabaseReply) Reset() {
 	*x = DatabaseReply{}
-	mi := &file_database_proto_msgTypes[19]
+	mi := &file_database_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1647,7 +2343,7 @@ func (x *DatabaseReply) String() string {
 func (*DatabaseReply) ProtoMessage() {}
 
 func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[19]
+	mi := &file_database_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1660,7 +2356,7 @@ func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
 func (*DatabaseReply) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{19}
+	return file_database_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DatabaseReply) GetOutcome() *Outcome {
@@ -1693,7 +2389,7 @@ type CellStatusRequest struct {
 
 func (x *CellStatusRequest) Reset() {
 	*x = CellStatusRequest{}
-	mi := &file_database_proto_msgTypes[20]
+	mi := &file_database_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +2401,7 @@ func (x *CellStatusRequest) String() string {
 func (*CellStatusRequest) ProtoMessage() {}
 
 func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[20]
+	mi := &file_database_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +2414,7 @@ func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
 func (*CellStatusRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{20}
+	return file_database_proto_rawDescGZIP(), []int{30}
 }
 
 type CellStatus struct {
@@ -1734,7 +2430,7 @@ type CellStatus struct {
 
 func (x *CellStatus) Reset() {
 	*x = CellStatus{}
-	mi := &file_database_proto_msgTypes[21]
+	mi := &file_database_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +2442,7 @@ func (x *CellStatus) String() string {
 func (*CellStatus) ProtoMessage() {}
 
 func (x *CellStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[21]
+	mi := &file_database_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +2455,7 @@ func (x *CellStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
 func (*CellStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{21}
+	return file_database_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CellStatus) GetHeight() int64 {
@@ -1803,15 +2499,17 @@ type HostedStatus struct {
 	Height        int64                  `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
 	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // rolling
 	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
-	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"` // of the newest notice
-	Usage         *Usage                 `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`        // of all its envelopes so far
+	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`                             // of the newest notice
+	Usage         *Usage                 `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`                                    // of all its envelopes so far
+	Noz           uint64                 `protobuf:"varint,7,opt,name=noz,proto3" json:"noz,omitempty"`                                       // what all of its use has cost so far
+	AllowanceNoz  uint64                 `protobuf:"varint,8,opt,name=allowance_noz,json=allowanceNoz,proto3" json:"allowance_noz,omitempty"` // by the newest notice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostedStatus) Reset() {
 	*x = HostedStatus{}
-	mi := &file_database_proto_msgTypes[22]
+	mi := &file_database_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2521,7 @@ func (x *HostedStatus) String() string {
 func (*HostedStatus) ProtoMessage() {}
 
 func (x *HostedStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[22]
+	mi := &file_database_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2534,7 @@ func (x *HostedStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
 func (*HostedStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{22}
+	return file_database_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HostedStatus) GetDatabase() []byte {
@@ -1881,6 +2579,57 @@ func (x *HostedStatus) GetUsage() *Usage {
 	return nil
 }
 
+func (x *HostedStatus) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
+func (x *HostedStatus) GetAllowanceNoz() uint64 {
+	if x != nil {
+		return x.AllowanceNoz
+	}
+	return 0
+}
+
+// CertificateRequest asks a replica, as a member, for the newest Certificate, with all signatures that are known; none yet: empty.
+type CertificateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateRequest) Reset() {
+	*x = CertificateRequest{}
+	mi := &file_database_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateRequest) ProtoMessage() {}
+
+func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
+func (*CertificateRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{33}
+}
+
 // SnapshotRequest asks a replica for what another member needs that joins late. What the certificate names lies under CellExportPath.
 type SnapshotRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1890,7 +2639,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_database_proto_msgTypes[23]
+	mi := &file_database_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2651,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[23]
+	mi := &file_database_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2664,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{23}
+	return file_database_proto_rawDescGZIP(), []int{34}
 }
 
 type SnapshotAnswer struct {
@@ -1929,7 +2678,7 @@ type SnapshotAnswer struct {
 
 func (x *SnapshotAnswer) Reset() {
 	*x = SnapshotAnswer{}
-	mi := &file_database_proto_msgTypes[24]
+	mi := &file_database_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2690,7 @@ func (x *SnapshotAnswer) String() string {
 func (*SnapshotAnswer) ProtoMessage() {}
 
 func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[24]
+	mi := &file_database_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2703,7 @@ func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotAnswer.ProtoReflect.Descriptor instead.
 func (*SnapshotAnswer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{24}
+	return file_database_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SnapshotAnswer) GetCertificate() *Certificate {
@@ -2001,7 +2750,7 @@ const file_database_proto_rawDesc = "" +
 	"answer_key\x18\x04 \x01(\fR\tanswerKey\x12\x12\n" +
 	"\x04peer\x18\x05 \x01(\tR\x04peer\x12\x18\n" +
 	"\aaddress\x18\x06 \x01(\tR\aaddress\x12\x13\n" +
-	"\x05at_ms\x18\a \x01(\x03R\x04atMs\"\xae\x01\n" +
+	"\x05at_ms\x18\a \x01(\x03R\x04atMs\"\x84\x02\n" +
 	"\x06Notice\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x12\n" +
 	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
@@ -2009,7 +2758,15 @@ const file_database_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x06 \x01(\fR\x05owner\x12\x18\n" +
-	"\adialect\x18\a \x01(\tR\adialect\"\x84\x01\n" +
+	"\adialect\x18\a \x01(\tR\adialect\x12#\n" +
+	"\rallowance_noz\x18\b \x01(\x04R\fallowanceNoz\x12/\n" +
+	"\x06prices\x18\t \x01(\v2\x17.stratos.wire.v1.PricesR\x06prices\"}\n" +
+	"\x06Prices\x12\x10\n" +
+	"\x03gas\x18\x01 \x01(\x04R\x03gas\x12\x10\n" +
+	"\x03row\x18\x02 \x01(\x04R\x03row\x12\x17\n" +
+	"\abyte_in\x18\x03 \x01(\x04R\x06byteIn\x12\x19\n" +
+	"\bbyte_out\x18\x04 \x01(\x04R\abyteOut\x12\x1b\n" +
+	"\tbyte_hour\x18\x05 \x01(\x04R\bbyteHour\"\x84\x01\n" +
 	"\x05Value\x12\x14\n" +
 	"\x04null\x18\x01 \x01(\bH\x00R\x04null\x12\x1a\n" +
 	"\ainteger\x18\x02 \x01(\x12H\x00R\ainteger\x12\x14\n" +
@@ -2024,7 +2781,7 @@ const file_database_proto_rawDesc = "" +
 	"parameters\x12'\n" +
 	"\x0fparameter_types\x18\x03 \x03(\rR\x0eparameterTypes\"'\n" +
 	"\bSettings\x12\x1b\n" +
-	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\"\x93\x02\n" +
+	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\"\xce\x02\n" +
 	"\bEnvelope\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12 \n" +
@@ -2035,7 +2792,18 @@ const file_database_proto_rawDesc = "" +
 	"statements\x18\x05 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
 	"statements\x12)\n" +
 	"\x04view\x18\x06 \x01(\v2\x15.stratos.wire.v1.ViewR\x04view\x125\n" +
-	"\bsettings\x18\a \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\"c\n" +
+	"\bsettings\x18\a \x01(\v2\x19.stratos.wire.v1.SettingsR\bsettings\x12\x14\n" +
+	"\x05parts\x18\x14 \x03(\fR\x05parts\x12#\n" +
+	"\rprogram_bytes\x18\x15 \x01(\x04R\fprogramBytes\"E\n" +
+	"\aProgram\x12:\n" +
+	"\n" +
+	"statements\x18\x01 \x03(\v2\x1a.stratos.wire.v1.StatementR\n" +
+	"statements\"_\n" +
+	"\vProgramPart\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12 \n" +
+	"\fnot_after_ms\x18\x03 \x01(\x03R\n" +
+	"notAfterMs\"c\n" +
 	"\x04View\x12\x17\n" +
 	"\atime_ms\x18\x01 \x01(\x03R\x06timeMs\x12\x12\n" +
 	"\x04seed\x18\x02 \x01(\fR\x04seed\x12\x18\n" +
@@ -2079,7 +2847,7 @@ const file_database_proto_rawDesc = "" +
 	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\"n\n" +
 	"\x06CellTx\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.stratos.wire.v1.CellTxKindR\x04kind\x123\n" +
-	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xc1\x01\n" +
+	"\bmessages\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\bmessages\"\xf7\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
@@ -2087,22 +2855,63 @@ const file_database_proto_rawDesc = "" +
 	"\x06height\x18\x03 \x01(\x03R\x06height\x12\x17\n" +
 	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x14\n" +
 	"\x05state\x18\x05 \x01(\fR\x05state\x12>\n" +
-	"\tdatabases\x18\x06 \x03(\v2 .stratos.wire.v1.CheckedDatabaseR\tdatabases\"\xa5\x01\n" +
+	"\tdatabases\x18\x06 \x03(\v2 .stratos.wire.v1.CheckedDatabaseR\tdatabases\x124\n" +
+	"\x05ended\x18\a \x03(\v2\x1e.stratos.wire.v1.EndedDatabaseR\x05ended\"\xb7\x01\n" +
 	"\x0fCheckedDatabase\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x18\n" +
 	"\acontent\x18\x04 \x01(\fR\acontent\x12,\n" +
-	"\x05usage\x18\x05 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\"H\n" +
+	"\x05usage\x18\x05 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\x12\x10\n" +
+	"\x03noz\x18\x06 \x01(\x04R\x03noz\"=\n" +
+	"\rEndedDatabase\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x10\n" +
+	"\x03noz\x18\x02 \x01(\x04R\x03noz\"H\n" +
 	"\vCertificate\x129\n" +
-	"\vcheckpoints\x18\x01 \x03(\v2\x17.stratos.wire.v1.SignedR\vcheckpoints\"\xa0\x01\n" +
+	"\vcheckpoints\x18\x01 \x03(\v2\x17.stratos.wire.v1.SignedR\vcheckpoints\"\x9f\x01\n" +
+	"\x0eCellSettlement\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\fR\n" +
+	"checkpoint\x12D\n" +
+	"\n" +
+	"signatures\x18\x03 \x03(\v2$.stratos.wire.v1.CheckpointSignatureR\n" +
+	"signatures\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\"E\n" +
+	"\x13CheckpointSignature\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xea\x01\n" +
+	"\x06Anchor\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x12\n" +
+	"\x04cell\x18\x03 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x12\x1d\n" +
+	"\n" +
+	"log_height\x18\x05 \x01(\x03R\tlogHeight\x12\x17\n" +
+	"\atime_ms\x18\x06 \x01(\x03R\x06timeMs\x12\x16\n" +
+	"\x06height\x18\a \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\b \x01(\fR\x06digest\x12\x18\n" +
+	"\acontent\x18\t \x01(\fR\acontent\"4\n" +
+	"\tAnchoring\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"`\n" +
+	"\fAnchorAnswer\x12\x16\n" +
+	"\x06anchor\x18\x01 \x01(\fR\x06anchor\x12\x18\n" +
+	"\asigners\x18\x02 \x03(\fR\asigners\x12\x1e\n" +
+	"\n" +
+	"signatures\x18\x03 \x03(\fR\n" +
+	"signatures\"\xa0\x01\n" +
 	"\x06Answer\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\fR\x04cell\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12\x1a\n" +
 	"\bdatabase\x18\x03 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x04 \x01(\x03R\x06height\x12\x1a\n" +
 	"\bquestion\x18\x05 \x01(\fR\bquestion\x12\x18\n" +
-	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\xbf\x02\n" +
+	"\aoutcome\x18\x06 \x01(\fR\aoutcome\"\x83\x01\n" +
+	"\bEvidence\x12/\n" +
+	"\x06answer\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x121\n" +
+	"\aagainst\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\aagainst\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\"\xbf\x02\n" +
 	"\rDatabaseQuery\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
 	"\n" +
@@ -2129,19 +2938,22 @@ const file_database_proto_rawDesc = "" +
 	"checkpoint\x18\x03 \x01(\x03R\n" +
 	"checkpoint\x12\x17\n" +
 	"\atime_ms\x18\x04 \x01(\x03R\x06timeMs\x12\x12\n" +
-	"\x04base\x18\x05 \x01(\x03R\x04base\"\xba\x01\n" +
+	"\x04base\x18\x05 \x01(\x03R\x04base\"\xf1\x01\n" +
 	"\fHostedStatus\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x16\n" +
 	"\x06height\x18\x02 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\fR\x06digest\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\rR\x05state\x12\x1a\n" +
 	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12,\n" +
-	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\"\x11\n" +
+	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\x12\x10\n" +
+	"\x03noz\x18\a \x01(\x04R\x03noz\x12#\n" +
+	"\rallowance_noz\x18\b \x01(\x04R\fallowanceNoz\"\x14\n" +
+	"\x12CertificateRequest\"\x11\n" +
 	"\x0fSnapshotRequest\"|\n" +
 	"\x0eSnapshotAnswer\x12>\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1c.stratos.wire.v1.CertificateR\vcertificate\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x12\n" +
-	"\x04next\x18\x03 \x01(\fR\x04next*\x94\x01\n" +
+	"\x04next\x18\x03 \x01(\fR\x04next*\xa6\x01\n" +
 	"\n" +
 	"CellTxKind\x12\x17\n" +
 	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
@@ -2149,7 +2961,8 @@ const file_database_proto_rawDesc = "" +
 	"\x0fCELL_TX_SESSION\x10\x02\x12\x14\n" +
 	"\x10CELL_TX_ENVELOPE\x10\x03\x12\x16\n" +
 	"\x12CELL_TX_REVOCATION\x10\x04\x12\x16\n" +
-	"\x12CELL_TX_CHECKPOINT\x10\x05B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x12CELL_TX_CHECKPOINT\x10\x05\x12\x10\n" +
+	"\fCELL_TX_PART\x10\x06B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_database_proto_rawDescOnce sync.Once
@@ -2164,64 +2977,81 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_database_proto_goTypes = []any{
-	(CellTxKind)(0),           // 0: stratos.wire.v1.CellTxKind
-	(*Database)(nil),          // 1: stratos.wire.v1.Database
-	(*CellKey)(nil),           // 2: stratos.wire.v1.CellKey
-	(*Notice)(nil),            // 3: stratos.wire.v1.Notice
-	(*Value)(nil),             // 4: stratos.wire.v1.Value
-	(*Statement)(nil),         // 5: stratos.wire.v1.Statement
-	(*Settings)(nil),          // 6: stratos.wire.v1.Settings
-	(*Envelope)(nil),          // 7: stratos.wire.v1.Envelope
-	(*View)(nil),              // 8: stratos.wire.v1.View
-	(*Column)(nil),            // 9: stratos.wire.v1.Column
-	(*Row)(nil),               // 10: stratos.wire.v1.Row
-	(*Result)(nil),            // 11: stratos.wire.v1.Result
-	(*Outcome)(nil),           // 12: stratos.wire.v1.Outcome
-	(*Usage)(nil),             // 13: stratos.wire.v1.Usage
-	(*CellTx)(nil),            // 14: stratos.wire.v1.CellTx
-	(*Checkpoint)(nil),        // 15: stratos.wire.v1.Checkpoint
-	(*CheckedDatabase)(nil),   // 16: stratos.wire.v1.CheckedDatabase
-	(*Certificate)(nil),       // 17: stratos.wire.v1.Certificate
-	(*Answer)(nil),            // 18: stratos.wire.v1.Answer
-	(*DatabaseQuery)(nil),     // 19: stratos.wire.v1.DatabaseQuery
-	(*DatabaseReply)(nil),     // 20: stratos.wire.v1.DatabaseReply
-	(*CellStatusRequest)(nil), // 21: stratos.wire.v1.CellStatusRequest
-	(*CellStatus)(nil),        // 22: stratos.wire.v1.CellStatus
-	(*HostedStatus)(nil),      // 23: stratos.wire.v1.HostedStatus
-	(*SnapshotRequest)(nil),   // 24: stratos.wire.v1.SnapshotRequest
-	(*SnapshotAnswer)(nil),    // 25: stratos.wire.v1.SnapshotAnswer
-	(*Signed)(nil),            // 26: stratos.wire.v1.Signed
+	(CellTxKind)(0),             // 0: stratos.wire.v1.CellTxKind
+	(*Database)(nil),            // 1: stratos.wire.v1.Database
+	(*CellKey)(nil),             // 2: stratos.wire.v1.CellKey
+	(*Notice)(nil),              // 3: stratos.wire.v1.Notice
+	(*Prices)(nil),              // 4: stratos.wire.v1.Prices
+	(*Value)(nil),               // 5: stratos.wire.v1.Value
+	(*Statement)(nil),           // 6: stratos.wire.v1.Statement
+	(*Settings)(nil),            // 7: stratos.wire.v1.Settings
+	(*Envelope)(nil),            // 8: stratos.wire.v1.Envelope
+	(*Program)(nil),             // 9: stratos.wire.v1.Program
+	(*ProgramPart)(nil),         // 10: stratos.wire.v1.ProgramPart
+	(*View)(nil),                // 11: stratos.wire.v1.View
+	(*Column)(nil),              // 12: stratos.wire.v1.Column
+	(*Row)(nil),                 // 13: stratos.wire.v1.Row
+	(*Result)(nil),              // 14: stratos.wire.v1.Result
+	(*Outcome)(nil),             // 15: stratos.wire.v1.Outcome
+	(*Usage)(nil),               // 16: stratos.wire.v1.Usage
+	(*CellTx)(nil),              // 17: stratos.wire.v1.CellTx
+	(*Checkpoint)(nil),          // 18: stratos.wire.v1.Checkpoint
+	(*CheckedDatabase)(nil),     // 19: stratos.wire.v1.CheckedDatabase
+	(*EndedDatabase)(nil),       // 20: stratos.wire.v1.EndedDatabase
+	(*Certificate)(nil),         // 21: stratos.wire.v1.Certificate
+	(*CellSettlement)(nil),      // 22: stratos.wire.v1.CellSettlement
+	(*CheckpointSignature)(nil), // 23: stratos.wire.v1.CheckpointSignature
+	(*Anchor)(nil),              // 24: stratos.wire.v1.Anchor
+	(*Anchoring)(nil),           // 25: stratos.wire.v1.Anchoring
+	(*AnchorAnswer)(nil),        // 26: stratos.wire.v1.AnchorAnswer
+	(*Answer)(nil),              // 27: stratos.wire.v1.Answer
+	(*Evidence)(nil),            // 28: stratos.wire.v1.Evidence
+	(*DatabaseQuery)(nil),       // 29: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),       // 30: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil),   // 31: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),          // 32: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),        // 33: stratos.wire.v1.HostedStatus
+	(*CertificateRequest)(nil),  // 34: stratos.wire.v1.CertificateRequest
+	(*SnapshotRequest)(nil),     // 35: stratos.wire.v1.SnapshotRequest
+	(*SnapshotAnswer)(nil),      // 36: stratos.wire.v1.SnapshotAnswer
+	(*Signed)(nil),              // 37: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
-	4,  // 0: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
-	5,  // 1: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
-	8,  // 2: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
-	6,  // 3: stratos.wire.v1.Envelope.settings:type_name -> stratos.wire.v1.Settings
-	4,  // 4: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
-	9,  // 5: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
-	10, // 6: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
-	11, // 7: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
-	13, // 8: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
-	0,  // 9: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	26, // 10: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
-	16, // 11: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
-	13, // 12: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
-	26, // 13: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
-	5,  // 14: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
-	8,  // 15: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
-	6,  // 16: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
-	12, // 17: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	26, // 18: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	23, // 19: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	13, // 20: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
-	17, // 21: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	4,  // 0: stratos.wire.v1.Notice.prices:type_name -> stratos.wire.v1.Prices
+	5,  // 1: stratos.wire.v1.Statement.parameters:type_name -> stratos.wire.v1.Value
+	6,  // 2: stratos.wire.v1.Envelope.statements:type_name -> stratos.wire.v1.Statement
+	11, // 3: stratos.wire.v1.Envelope.view:type_name -> stratos.wire.v1.View
+	7,  // 4: stratos.wire.v1.Envelope.settings:type_name -> stratos.wire.v1.Settings
+	6,  // 5: stratos.wire.v1.Program.statements:type_name -> stratos.wire.v1.Statement
+	5,  // 6: stratos.wire.v1.Row.values:type_name -> stratos.wire.v1.Value
+	12, // 7: stratos.wire.v1.Result.columns:type_name -> stratos.wire.v1.Column
+	13, // 8: stratos.wire.v1.Result.rows:type_name -> stratos.wire.v1.Row
+	14, // 9: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
+	16, // 10: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
+	0,  // 11: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
+	37, // 12: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	19, // 13: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
+	20, // 14: stratos.wire.v1.Checkpoint.ended:type_name -> stratos.wire.v1.EndedDatabase
+	16, // 15: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
+	37, // 16: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	23, // 17: stratos.wire.v1.CellSettlement.signatures:type_name -> stratos.wire.v1.CheckpointSignature
+	37, // 18: stratos.wire.v1.Evidence.answer:type_name -> stratos.wire.v1.Signed
+	37, // 19: stratos.wire.v1.Evidence.against:type_name -> stratos.wire.v1.Signed
+	6,  // 20: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	11, // 21: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
+	7,  // 22: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
+	15, // 23: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	37, // 24: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	33, // 25: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	16, // 26: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
+	21, // 27: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -2230,7 +3060,7 @@ func file_database_proto_init() {
 		return
 	}
 	file_signed_proto_init()
-	file_database_proto_msgTypes[3].OneofWrappers = []any{
+	file_database_proto_msgTypes[4].OneofWrappers = []any{
 		(*Value_Null)(nil),
 		(*Value_Integer)(nil),
 		(*Value_Real)(nil),
@@ -2243,7 +3073,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

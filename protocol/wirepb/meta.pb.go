@@ -46,6 +46,11 @@ const (
 	TxKind_TX_ACCESS_KEY       TxKind = 18
 	TxKind_TX_DATABASE         TxKind = 19
 	TxKind_TX_CELL_KEY         TxKind = 20
+	TxKind_TX_CELL_SETTLEMENT  TxKind = 21
+	TxKind_TX_EVIDENCE         TxKind = 22
+	TxKind_TX_CONVICTION       TxKind = 23
+	TxKind_TX_ANCHORING        TxKind = 24
+	TxKind_TX_ANCHOR           TxKind = 25
 )
 
 // Enum value maps for TxKind.
@@ -72,6 +77,11 @@ var (
 		18: "TX_ACCESS_KEY",
 		19: "TX_DATABASE",
 		20: "TX_CELL_KEY",
+		21: "TX_CELL_SETTLEMENT",
+		22: "TX_EVIDENCE",
+		23: "TX_CONVICTION",
+		24: "TX_ANCHORING",
+		25: "TX_ANCHOR",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -95,6 +105,11 @@ var (
 		"TX_ACCESS_KEY":       18,
 		"TX_DATABASE":         19,
 		"TX_CELL_KEY":         20,
+		"TX_CELL_SETTLEMENT":  21,
+		"TX_EVIDENCE":         22,
+		"TX_CONVICTION":       23,
+		"TX_ANCHORING":        24,
+		"TX_ANCHOR":           25,
 	}
 )
 
@@ -925,6 +940,7 @@ type Question struct {
 	//	*Question_Cell
 	//	*Question_Replicas
 	//	*Question_Spent
+	//	*Question_Anchor
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1210,6 +1226,15 @@ func (x *Question) GetSpent() *SpentOf {
 	return nil
 }
 
+func (x *Question) GetAnchor() *DatabaseName {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Anchor); ok {
+			return x.Anchor
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1322,6 +1347,10 @@ type Question_Spent struct {
 	Spent *SpentOf `protobuf:"bytes,27,opt,name=spent,proto3,oneof"`
 }
 
+type Question_Anchor struct {
+	Anchor *DatabaseName `protobuf:"bytes,28,opt,name=anchor,proto3,oneof"` // that its owner asked for, for some minutes; answered to its owner's sessions
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1375,6 +1404,8 @@ func (*Question_Cell) isQuestion_Question() {}
 func (*Question_Replicas) isQuestion_Question() {}
 
 func (*Question_Spent) isQuestion_Question() {}
+
+func (*Question_Anchor) isQuestion_Question() {}
 
 type DatabaseName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2647,6 +2678,10 @@ type DatabaseAnswer struct {
 	Faults        uint32                 `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
 	Cell          []byte                 `protobuf:"bytes,6,opt,name=cell,proto3" json:"cell,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,7,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	AllowanceNoz  uint64                 `protobuf:"varint,8,opt,name=allowance_noz,json=allowanceNoz,proto3" json:"allowance_noz,omitempty"` // see Notice
+	UsedNoz       uint64                 `protobuf:"varint,9,opt,name=used_noz,json=usedNoz,proto3" json:"used_noz,omitempty"`                // by the last certificate that was settled; more than the allowance: a debt
+	SettledNoz    uint64                 `protobuf:"varint,10,opt,name=settled_noz,json=settledNoz,proto3" json:"settled_noz,omitempty"`      // of it, that nodes were paid
+	Waits         bool                   `protobuf:"varint,11,opt,name=waits,proto3" json:"waits,omitempty"`                                  // for ozone of its owner's: the allowance could not be topped up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2730,6 +2765,34 @@ func (x *DatabaseAnswer) GetCreatedMs() int64 {
 	return 0
 }
 
+func (x *DatabaseAnswer) GetAllowanceNoz() uint64 {
+	if x != nil {
+		return x.AllowanceNoz
+	}
+	return 0
+}
+
+func (x *DatabaseAnswer) GetUsedNoz() uint64 {
+	if x != nil {
+		return x.UsedNoz
+	}
+	return 0
+}
+
+func (x *DatabaseAnswer) GetSettledNoz() uint64 {
+	if x != nil {
+		return x.SettledNoz
+	}
+	return 0
+}
+
+func (x *DatabaseAnswer) GetWaits() bool {
+	if x != nil {
+		return x.Waits
+	}
+	return false
+}
+
 type DatabasesAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Databases     []*DatabaseAnswer      `protobuf:"bytes,1,rep,name=databases,proto3" json:"databases,omitempty"`
@@ -2784,15 +2847,19 @@ func (x *DatabasesAnswer) GetTruncated() bool {
 
 // CellAnswer answers a cell: enough for its genesis and for whoever speaks with it. Empty bytes when there is none.
 type CellAnswer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Version       uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                      // of the member set
-	FoundedMs     int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"` // when the last of its replicas told its keys; 0: not all have
-	Members       []*CellMember          `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`                       // in the drawn order
-	Databases     []*HostedDatabase      `protobuf:"bytes,5,rep,name=databases,proto3" json:"databases,omitempty"`                   // by id, dropped ones too
-	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"`               // report keys of those that its genesis names, by authority; empty until it is founded
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Id                 []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version            uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                                                  // of the member set
+	FoundedMs          int64                  `protobuf:"varint,3,opt,name=founded_ms,json=foundedMs,proto3" json:"founded_ms,omitempty"`                             // when the last of its replicas told its keys; 0: not all have
+	Members            []*CellMember          `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`                                                   // in the drawn order
+	Databases          []*HostedDatabase      `protobuf:"bytes,5,rep,name=databases,proto3" json:"databases,omitempty"`                                               // by id, dropped ones too
+	Authorities        [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"`                                           // report keys of those that its genesis names, by authority; empty until it is founded
+	CheckpointMs       int64                  `protobuf:"varint,7,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"`                    // of block time between its checkpoints; 0: the default
+	SettledHeight      int64                  `protobuf:"varint,8,opt,name=settled_height,json=settledHeight,proto3" json:"settled_height,omitempty"`                 // of the newest certificate that was settled; 0: none yet
+	SettledMembers     uint32                 `protobuf:"varint,9,opt,name=settled_members,json=settledMembers,proto3" json:"settled_members,omitempty"`              // who signed it, by place: bit i is member i
+	ContradictedHeight int64                  `protobuf:"varint,10,opt,name=contradicted_height,json=contradictedHeight,proto3" json:"contradicted_height,omitempty"` // of a certificate that takes back use which one before it certified: more than f of the members lie. 0: none
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *CellAnswer) Reset() {
@@ -2865,6 +2932,34 @@ func (x *CellAnswer) GetAuthorities() [][]byte {
 		return x.Authorities
 	}
 	return nil
+}
+
+func (x *CellAnswer) GetCheckpointMs() int64 {
+	if x != nil {
+		return x.CheckpointMs
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetSettledHeight() int64 {
+	if x != nil {
+		return x.SettledHeight
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetSettledMembers() uint32 {
+	if x != nil {
+		return x.SettledMembers
+	}
+	return 0
+}
+
+func (x *CellAnswer) GetContradictedHeight() int64 {
+	if x != nil {
+		return x.ContradictedHeight
+	}
+	return 0
 }
 
 type HostedDatabase struct {
@@ -3610,7 +3705,8 @@ type NodeAnswer struct {
 	UsedBytes     uint64                 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"` // parts of 1,000,000
 	Reasons       []string               `protobuf:"bytes,12,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Active        bool                   `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"` // registered and not leaving
+	Active        bool                   `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"`    // registered and not leaving
+	Evidence      *Signed                `protobuf:"bytes,14,opt,name=evidence,proto3" json:"evidence,omitempty"` // the Evidence for which it is suspended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3734,6 +3830,13 @@ func (x *NodeAnswer) GetActive() bool {
 		return x.Active
 	}
 	return false
+}
+
+func (x *NodeAnswer) GetEvidence() *Signed {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
 }
 
 type NodesAnswer struct {
@@ -5270,7 +5373,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xc3\b\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xfc\b\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -5300,7 +5403,8 @@ const file_meta_proto_rawDesc = "" +
 	"\tdatabases\x18\x18 \x01(\v2\x1e.stratos.wire.v1.DatabasesPageH\x00R\tdatabases\x12\x14\n" +
 	"\x04cell\x18\x19 \x01(\fH\x00R\x04cell\x12\x1c\n" +
 	"\breplicas\x18\x1a \x01(\fH\x00R\breplicas\x120\n" +
-	"\x05spent\x18\x1b \x01(\v2\x18.stratos.wire.v1.SpentOfH\x00R\x05spentB\n" +
+	"\x05spent\x18\x1b \x01(\v2\x18.stratos.wire.v1.SpentOfH\x00R\x05spent\x127\n" +
+	"\x06anchor\x18\x1c \x01(\v2\x1d.stratos.wire.v1.DatabaseNameH\x00R\x06anchorB\n" +
 	"\n" +
 	"\bquestion\"2\n" +
 	"\fDatabaseName\x12\x12\n" +
@@ -5409,7 +5513,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x06latest\x18\t \x01(\bR\x06latest\"V\n" +
 	"\x0fAccessKeyAnswer\x12)\n" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
-	"\aaccount\x18\x02 \x01(\fR\aaccount\"\xaf\x01\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\"\xa6\x02\n" +
 	"\x0eDatabaseAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -5418,10 +5522,16 @@ const file_meta_proto_rawDesc = "" +
 	"\x06faults\x18\x05 \x01(\rR\x06faults\x12\x12\n" +
 	"\x04cell\x18\x06 \x01(\fR\x04cell\x12\x1d\n" +
 	"\n" +
-	"created_ms\x18\a \x01(\x03R\tcreatedMs\"n\n" +
+	"created_ms\x18\a \x01(\x03R\tcreatedMs\x12#\n" +
+	"\rallowance_noz\x18\b \x01(\x04R\fallowanceNoz\x12\x19\n" +
+	"\bused_noz\x18\t \x01(\x04R\ausedNoz\x12\x1f\n" +
+	"\vsettled_noz\x18\n" +
+	" \x01(\x04R\n" +
+	"settledNoz\x12\x14\n" +
+	"\x05waits\x18\v \x01(\bR\x05waits\"n\n" +
 	"\x0fDatabasesAnswer\x12=\n" +
 	"\tdatabases\x18\x01 \x03(\v2\x1f.stratos.wire.v1.DatabaseAnswerR\tdatabases\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xed\x01\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x93\x03\n" +
 	"\n" +
 	"CellAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
@@ -5430,7 +5540,12 @@ const file_meta_proto_rawDesc = "" +
 	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x125\n" +
 	"\amembers\x18\x04 \x03(\v2\x1b.stratos.wire.v1.CellMemberR\amembers\x12=\n" +
 	"\tdatabases\x18\x05 \x03(\v2\x1f.stratos.wire.v1.HostedDatabaseR\tdatabases\x12 \n" +
-	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"<\n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\x12#\n" +
+	"\rcheckpoint_ms\x18\a \x01(\x03R\fcheckpointMs\x12%\n" +
+	"\x0esettled_height\x18\b \x01(\x03R\rsettledHeight\x12'\n" +
+	"\x0fsettled_members\x18\t \x01(\rR\x0esettledMembers\x12/\n" +
+	"\x13contradicted_height\x18\n" +
+	" \x01(\x03R\x12contradictedHeight\"<\n" +
 	"\x0eHostedDatabase\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xae\x01\n" +
@@ -5485,7 +5600,7 @@ const file_meta_proto_rawDesc = "" +
 	"\tauthority\x18\x05 \x01(\fR\tauthority\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x06 \x01(\x03R\texpiresMs\x12\x16\n" +
-	"\x06closed\x18\a \x01(\bR\x06closed\"\xd2\x02\n" +
+	"\x06closed\x18\a \x01(\bR\x06closed\"\x87\x03\n" +
 	"\n" +
 	"NodeAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
@@ -5503,7 +5618,8 @@ const file_meta_proto_rawDesc = "" +
 	" \x01(\x04R\tusedBytes\x12\x14\n" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
 	"\areasons\x18\f \x03(\tR\areasons\x12\x16\n" +
-	"\x06active\x18\r \x01(\bR\x06active\"@\n" +
+	"\x06active\x18\r \x01(\bR\x06active\x123\n" +
+	"\bevidence\x18\x0e \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\"@\n" +
 	"\vNodesAnswer\x121\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x1b.stratos.wire.v1.NodeAnswerR\x05nodes\"H\n" +
 	"\rBucketsAnswer\x127\n" +
@@ -5604,7 +5720,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\xea\x02\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xc7\x03\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5628,7 +5744,12 @@ const file_meta_proto_rawDesc = "" +
 	"\fTX_AMENDMENT\x10\x11\x12\x11\n" +
 	"\rTX_ACCESS_KEY\x10\x12\x12\x0f\n" +
 	"\vTX_DATABASE\x10\x13\x12\x0f\n" +
-	"\vTX_CELL_KEY\x10\x14B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\vTX_CELL_KEY\x10\x14\x12\x16\n" +
+	"\x12TX_CELL_SETTLEMENT\x10\x15\x12\x0f\n" +
+	"\vTX_EVIDENCE\x10\x16\x12\x11\n" +
+	"\rTX_CONVICTION\x10\x17\x12\x10\n" +
+	"\fTX_ANCHORING\x10\x18\x12\r\n" +
+	"\tTX_ANCHOR\x10\x19B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -5748,42 +5869,44 @@ var file_meta_proto_depIdxs = []int32{
 	15, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
 	16, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
 	17, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
-	74, // 22: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	76, // 23: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	77, // 24: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	78, // 25: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	30, // 26: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	74, // 27: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	32, // 28: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
-	36, // 29: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
-	35, // 30: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
-	34, // 31: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
-	39, // 32: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	41, // 33: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	74, // 34: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	74, // 35: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	76, // 36: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	43, // 37: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	74, // 38: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	47, // 39: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	28, // 40: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	51, // 41: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	55, // 42: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	56, // 43: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	74, // 44: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	76, // 45: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	63, // 46: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	64, // 47: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	65, // 48: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	74, // 49: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	74, // 50: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	67, // 51: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	68, // 52: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	15, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
+	74, // 23: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	76, // 24: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	77, // 25: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	78, // 26: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	30, // 27: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	74, // 28: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	32, // 29: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	36, // 30: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	35, // 31: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	34, // 32: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	39, // 33: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	41, // 34: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	74, // 35: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	74, // 36: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	76, // 37: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	43, // 38: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	74, // 39: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	74, // 40: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
+	47, // 41: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	28, // 42: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	51, // 43: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	55, // 44: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	56, // 45: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	74, // 46: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	76, // 47: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	63, // 48: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	64, // 49: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	65, // 50: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	74, // 51: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	74, // 52: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	67, // 53: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	68, // 54: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -5823,6 +5946,7 @@ func file_meta_proto_init() {
 		(*Question_Cell)(nil),
 		(*Question_Replicas)(nil),
 		(*Question_Spent)(nil),
+		(*Question_Anchor)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -28,6 +28,7 @@ const (
 	NodeStatus_NODE_STATUS_ACTIVE    NodeStatus = 1
 	NodeStatus_NODE_STATUS_UNBONDING NodeStatus = 2 // deactivated; its deposit is still held
 	NodeStatus_NODE_STATUS_REMOVED   NodeStatus = 3 // its deposit is paid out
+	NodeStatus_NODE_STATUS_SUSPENDED NodeStatus = 4 // convicted of a lie; its deposit is held
 )
 
 // Enum value maps for NodeStatus.
@@ -37,12 +38,14 @@ var (
 		1: "NODE_STATUS_ACTIVE",
 		2: "NODE_STATUS_UNBONDING",
 		3: "NODE_STATUS_REMOVED",
+		4: "NODE_STATUS_SUSPENDED",
 	}
 	NodeStatus_value = map[string]int32{
 		"NODE_STATUS_INVALID":   0,
 		"NODE_STATUS_ACTIVE":    1,
 		"NODE_STATUS_UNBONDING": 2,
 		"NODE_STATUS_REMOVED":   3,
+		"NODE_STATUS_SUSPENDED": 4,
 	}
 )
 
@@ -404,6 +407,7 @@ type NodeRecord struct {
 	Domain        string                 `protobuf:"bytes,8,opt,name=domain,proto3" json:"domain,omitempty"`   // declared failure domain
 	Status        NodeStatus             `protobuf:"varint,9,opt,name=status,proto3,enum=stratos.wire.v1.NodeStatus" json:"status,omitempty"`
 	DepositWei    string                 `protobuf:"bytes,10,opt,name=deposit_wei,json=depositWei,proto3" json:"deposit_wei,omitempty"` // decimal
+	Pardons       uint64                 `protobuf:"varint,11,opt,name=pardons,proto3" json:"pardons,omitempty"`                        // how often governance has let it go
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +510,13 @@ func (x *NodeRecord) GetDepositWei() string {
 		return x.DepositWei
 	}
 	return ""
+}
+
+func (x *NodeRecord) GetPardons() uint64 {
+	if x != nil {
+		return x.Pardons
+	}
+	return 0
 }
 
 // AuthoritySet: all present authorities, by rising id.
@@ -743,6 +754,76 @@ func (x *ReportFinal) GetHeaderHash() []byte {
 	return nil
 }
 
+// Conviction is what authorities sign, for purpose conviction/1, of a node that was proven a liar on the meta log. It follows from the
+// state, so that all sign the same bytes.
+type Conviction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`         // 20 bytes
+	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`         // 16 bytes, of which it had a replica
+	Evidence      []byte                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"` // SHA-256 of the Evidence's bytes
+	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"`  // before it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conviction) Reset() {
+	*x = Conviction{}
+	mi := &file_outbox_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conviction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conviction) ProtoMessage() {}
+
+func (x *Conviction) ProtoReflect() protoreflect.Message {
+	mi := &file_outbox_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conviction.ProtoReflect.Descriptor instead.
+func (*Conviction) Descriptor() ([]byte, []int) {
+	return file_outbox_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Conviction) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Conviction) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Conviction) GetEvidence() []byte {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *Conviction) GetPardons() uint64 {
+	if x != nil {
+		return x.Pardons
+	}
+	return 0
+}
+
 // Registration is what a key signs, for purpose registration/1, to join under an operator.
 type Registration struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -755,7 +836,7 @@ type Registration struct {
 
 func (x *Registration) Reset() {
 	*x = Registration{}
-	mi := &file_outbox_proto_msgTypes[8]
+	mi := &file_outbox_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +848,7 @@ func (x *Registration) String() string {
 func (*Registration) ProtoMessage() {}
 
 func (x *Registration) ProtoReflect() protoreflect.Message {
-	mi := &file_outbox_proto_msgTypes[8]
+	mi := &file_outbox_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +861,7 @@ func (x *Registration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registration.ProtoReflect.Descriptor instead.
 func (*Registration) Descriptor() ([]byte, []int) {
-	return file_outbox_proto_rawDescGZIP(), []int{8}
+	return file_outbox_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Registration) GetOperator() []byte {
@@ -825,7 +906,7 @@ const file_outbox_proto_rawDesc = "" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x1f\n" +
 	"\vdebited_noz\x18\x02 \x01(\x04R\n" +
 	"debitedNoz\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"\x9e\x02\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"\xb8\x02\n" +
 	"\n" +
 	"NodeRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
@@ -839,7 +920,8 @@ const file_outbox_proto_rawDesc = "" +
 	"\x06status\x18\t \x01(\x0e2\x1b.stratos.wire.v1.NodeStatusR\x06status\x12\x1f\n" +
 	"\vdeposit_wei\x18\n" +
 	" \x01(\tR\n" +
-	"depositWei\"R\n" +
+	"depositWei\x12\x18\n" +
+	"\apardons\x18\v \x01(\x04R\apardons\"R\n" +
 	"\fAuthoritySet\x12B\n" +
 	"\vauthorities\x18\x01 \x03(\v2 .stratos.wire.v1.AuthorityRecordR\vauthorities\"\xb4\x01\n" +
 	"\x0fAuthorityRecord\x12\x0e\n" +
@@ -856,17 +938,24 @@ const file_outbox_proto_rawDesc = "" +
 	"\vReportFinal\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vheader_hash\x18\x02 \x01(\fR\n" +
-	"headerHash\"i\n" +
+	"headerHash\"j\n" +
+	"\n" +
+	"Conviction\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x12\n" +
+	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
+	"\bevidence\x18\x03 \x01(\fR\bevidence\x12\x18\n" +
+	"\apardons\x18\x04 \x01(\x04R\apardons\"i\n" +
 	"\fRegistration\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\fR\boperator\x12)\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x15.stratos.wire.v1.RoleR\x04role\x12\x12\n" +
-	"\x04keys\x18\x03 \x03(\fR\x04keys*q\n" +
+	"\x04keys\x18\x03 \x03(\fR\x04keys*\x8c\x01\n" +
 	"\n" +
 	"NodeStatus\x12\x17\n" +
 	"\x13NODE_STATUS_INVALID\x10\x00\x12\x16\n" +
 	"\x12NODE_STATUS_ACTIVE\x10\x01\x12\x19\n" +
 	"\x15NODE_STATUS_UNBONDING\x10\x02\x12\x17\n" +
-	"\x13NODE_STATUS_REMOVED\x10\x03*;\n" +
+	"\x13NODE_STATUS_REMOVED\x10\x03\x12\x19\n" +
+	"\x15NODE_STATUS_SUSPENDED\x10\x04*;\n" +
 	"\x04Role\x12\x10\n" +
 	"\fROLE_INVALID\x10\x00\x12\r\n" +
 	"\tROLE_NODE\x10\x01\x12\x12\n" +
@@ -885,7 +974,7 @@ func file_outbox_proto_rawDescGZIP() []byte {
 }
 
 var file_outbox_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_outbox_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_outbox_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_outbox_proto_goTypes = []any{
 	(NodeStatus)(0),         // 0: stratos.wire.v1.NodeStatus
 	(Role)(0),               // 1: stratos.wire.v1.Role
@@ -897,7 +986,8 @@ var file_outbox_proto_goTypes = []any{
 	(*AuthorityRecord)(nil), // 7: stratos.wire.v1.AuthorityRecord
 	(*NetworkParams)(nil),   // 8: stratos.wire.v1.NetworkParams
 	(*ReportFinal)(nil),     // 9: stratos.wire.v1.ReportFinal
-	(*Registration)(nil),    // 10: stratos.wire.v1.Registration
+	(*Conviction)(nil),      // 10: stratos.wire.v1.Conviction
+	(*Registration)(nil),    // 11: stratos.wire.v1.Registration
 }
 var file_outbox_proto_depIdxs = []int32{
 	3, // 0: stratos.wire.v1.OutboxRecord.ozone_credited:type_name -> stratos.wire.v1.OzoneCredited
@@ -935,7 +1025,7 @@ func file_outbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outbox_proto_rawDesc), len(file_outbox_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

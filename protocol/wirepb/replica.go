@@ -5,6 +5,7 @@ package wirepb
 //	CellSubmitPath  CellTx -> DatabaseReply         apply a transaction and wait for it
 //	CellQueryPath   DatabaseQuery -> DatabaseReply
 //	CellStatusPath  CellStatusRequest -> CellStatus
+//	CellCertificatePath  CertificateRequest -> Certificate, to members
 //	CellSnapshotPath  SnapshotRequest -> SnapshotAnswer, to members
 //	CellExportPath    GET, with height and what: the state, or a database by its id; to members. See node/database/replica
 const (
@@ -12,6 +13,7 @@ const (
 	CellQueryPath  = "/v1/query"
 	CellStatusPath = "/v1/status"
 
-	CellSnapshotPath = "/v1/snapshot"
-	CellExportPath   = "/v1/export/{height}/{what}"
+	CellCertificatePath = "/v1/certificate"
+	CellSnapshotPath    = "/v1/snapshot"
+	CellExportPath      = "/v1/export/{height}/{what}"
 )

@@ -19,7 +19,7 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 			for _, id := range c.Args[1].([][20]byte) {
 				ids = append(ids, id[:])
 			}
-			signed, err := signatures(ids, c.Args[2].([][]byte))
+			signed, err := report.Pair(ids, c.Args[2].([][]byte))
 			if err != nil {
 				return nil, err
 			}

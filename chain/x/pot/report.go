@@ -15,6 +15,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/economy"
 	"github.com/stratosmesh/stratos/protocol/report"
+	"github.com/stratosmesh/stratos/protocol/sign"
 )
 
 // gasPerSignature is what checking one ed25519 signature costs, as much as the SDK charges for a signer's own.
@@ -62,7 +63,7 @@ func (k *Keeper) SubmitReport(ctx context.Context, header []byte, signed []repor
 		return err
 	}
 	sdk.UnwrapSDKContext(ctx).GasMeter().ConsumeGas(gasPerSignature*uint64(min(len(signed), report.MaxAuthorities)), "signatures of a report")
-	if err := report.VerifySigned(network, registered, header, signed); err != nil {
+	if err := report.VerifySigned(network, sign.Report, registered, header, signed); err != nil {
 		return err
 	}
 	carried, err := get(ctx, k.carried)

@@ -15,28 +15,8 @@ import (
 
 type msgServer struct{ k *Keeper }
 
-// signatures pairs signers with what they signed.
-func signatures(ids, sigs [][]byte) ([]report.Signed, error) {
-	if len(ids) != len(sigs) || len(ids) > report.MaxAuthorities {
-		return nil, mesh.Errorf(mesh.Invalid, "%d signers with %d signatures, at most %d", len(ids), len(sigs), report.MaxAuthorities)
-	}
-	signed := make([]report.Signed, len(ids))
-	for i := range ids {
-		id, err := mesh.FromBytes[mesh.AuthorityID](ids[i])
-		if err != nil {
-			return nil, err
-		}
-		sig, err := mesh.FromBytes[mesh.Signature](sigs[i])
-		if err != nil {
-			return nil, err
-		}
-		signed[i] = report.Signed{Authority: id, Signature: sig}
-	}
-	return signed, nil
-}
-
 func (s msgServer) SubmitReport(ctx context.Context, m *potpb.MsgSubmitReport) (*potpb.MsgSubmitReportResponse, error) {
-	signed, err := signatures(m.Signers, m.Signatures)
+	signed, err := report.Pair(m.Signers, m.Signatures)
 	if err == nil {
 		err = s.k.SubmitReport(ctx, m.Header, signed)
 	}

@@ -32,6 +32,11 @@ func (Module) GetTxCmd() *cobra.Command {
 			return &pb.MsgDeactivateNode{Operator: from, Id: a.NodeID()}
 		},
 	}, cli.Command{
+		Use: "convict-node CONVICTION SIGNERS SIGNATURES", Short: "Suspend a node that authorities have convicted; signers and signatures have commas between",
+		Tx: func(from string, a *cli.Args) sdk.Msg {
+			return &pb.MsgConvictNode{Sender: from, Conviction: a.Hex(), Signers: a.HexList(), Signatures: a.HexList()}
+		},
+	}, cli.Command{
 		Use: "register-authority REPORT_KEY CONSENSUS_KEY TLS_KEY ADDRESS DEPOSIT REPORT_PROOF CONSENSUS_PROOF", Short: "Make a candidate",
 		Tx: func(from string, a *cli.Args) sdk.Msg {
 			return &pb.MsgRegisterAuthority{Operator: from, ReportKey: a.Hex(), ConsensusKey: a.Hex(), TlsKey: a.Hex(), Address: a.Text(),

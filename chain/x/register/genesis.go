@@ -62,7 +62,7 @@ func ValidateGenesis(g *registerpb.GenesisState) error {
 	}
 	for _, n := range g.Nodes {
 		if len(n.Id) != 20 || len(n.Operator) != 20 || len(n.NodeKey) != 32 || len(n.TlsKey) != 32 || n.Deposit.IsNil() || n.Deposit.IsNegative() ||
-			n.Kinds == 0 || n.Kinds > allKinds || (n.Status != registerpb.NodeActive && n.Status != registerpb.NodeUnbonding) {
+			n.Kinds == 0 || n.Kinds > allKinds || statuses[n.Status] == 0 {
 			return mesh.Errorf(mesh.Invalid, "register: node %x is malformed", n.Id)
 		}
 		if err := checkPlace(n.Address, n.Domain); err != nil {

@@ -126,6 +126,9 @@ func (k *Keeper) DeactivateNode(ctx context.Context, caller mesh.Account, id mes
 	if err := isOperator(caller, n.Operator); err != nil {
 		return 0, err
 	}
+	if n.Status == registerpb.NodeSuspended {
+		return 0, mesh.WithHint(mesh.Errorf(mesh.Denied, "node %s is suspended: it was convicted of a lie, and its deposit is held", id), "governance may pardon it")
+	}
 	if n.Status != registerpb.NodeActive {
 		return 0, mesh.Errorf(mesh.Conflict, "node %s is being paid out already, in epoch %d", id, n.PayoutEpoch)
 	}
@@ -161,17 +164,20 @@ func (k *Keeper) setNode(ctx context.Context, n registerpb.Node) error {
 	if err := k.nodes.Set(ctx, n.Id, n); err != nil {
 		return err
 	}
-	status := wirepb.NodeStatus_NODE_STATUS_ACTIVE
-	if n.Status == registerpb.NodeUnbonding {
-		status = wirepb.NodeStatus_NODE_STATUS_UNBONDING
-	}
-	return k.emitNode(ctx, n, status)
+	return k.emitNode(ctx, n, statuses[n.Status])
+}
+
+// statuses are what the meta layer is told of a node's.
+var statuses = map[registerpb.NodeStatus]wirepb.NodeStatus{
+	registerpb.NodeActive:    wirepb.NodeStatus_NODE_STATUS_ACTIVE,
+	registerpb.NodeUnbonding: wirepb.NodeStatus_NODE_STATUS_UNBONDING,
+	registerpb.NodeSuspended: wirepb.NodeStatus_NODE_STATUS_SUSPENDED,
 }
 
 func (k *Keeper) emitNode(ctx context.Context, n registerpb.Node, status wirepb.NodeStatus) error {
 	return k.outbox.Append(ctx, &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{
 		Id: n.Id, Operator: n.Operator, NodeKey: n.NodeKey, TlsKey: n.TlsKey, Kinds: n.Kinds, Tier: n.Tier,
-		Address: n.Address, Domain: n.Domain, Status: status, DepositWei: n.Deposit.String(),
+		Address: n.Address, Domain: n.Domain, Status: status, DepositWei: n.Deposit.String(), Pardons: n.Pardons,
 	}}})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/x/register/registerpb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/abi"
+	"github.com/stratosmesh/stratos/protocol/report"
 )
 
 // NewPrecompile returns the contract with which Ethereum transactions register and read the registry. The caller of
@@ -20,6 +21,7 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 		"registerNode":      c.registerNode,
 		"updateNode":        c.updateNode,
 		"deactivateNode":    c.deactivateNode,
+		"convictNode":       c.convictNode,
 		"registerAuthority": c.registerAuthority,
 		"updateAuthority":   c.updateAuthority,
 		"voteAuthority":     c.voteAuthority,
@@ -69,6 +71,19 @@ func (p contract) updateNode(c precompile.Call) ([]any, error) {
 func (p contract) deactivateNode(c precompile.Call) ([]any, error) {
 	payout, err := p.k.DeactivateNode(c.Ctx, caller(c), c.Args[0].([20]byte))
 	return []any{uint64(payout)}, err
+}
+
+func (p contract) convictNode(c precompile.Call) ([]any, error) {
+	ids := c.Args[1].([][20]byte)
+	signers := make([][]byte, len(ids))
+	for i := range ids {
+		signers[i] = ids[i][:]
+	}
+	signed, err := report.Pair(signers, c.Args[2].([][]byte))
+	if err != nil {
+		return nil, err
+	}
+	return nil, p.k.ConvictNode(c.Ctx, c.Args[0].([]byte), signed)
 }
 
 // keys reads three keys and two proofs from args.

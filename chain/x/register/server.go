@@ -8,6 +8,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/abcierr"
 	"github.com/stratosmesh/stratos/chain/x/register/registerpb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/report"
 )
 
 type msgServer struct{ k *Keeper }
@@ -110,6 +111,26 @@ func (s msgServer) LeaveAuthority(ctx context.Context, m *registerpb.MsgLeaveAut
 	}
 	payout, err := s.k.LeaveAuthority(ctx, operator, id)
 	return &registerpb.MsgLeaveAuthorityResponse{PayoutEpoch: uint64(payout)}, abcierr.Wrap(err)
+}
+
+func (s msgServer) ConvictNode(ctx context.Context, m *registerpb.MsgConvictNode) (*registerpb.MsgConvictNodeResponse, error) {
+	signed, err := report.Pair(m.Signers, m.Signatures)
+	if err == nil {
+		err = s.k.ConvictNode(ctx, m.Conviction, signed)
+	}
+	return &registerpb.MsgConvictNodeResponse{}, abcierr.Wrap(err)
+}
+
+func (s msgServer) PardonNode(ctx context.Context, m *registerpb.MsgPardonNode) (*registerpb.MsgPardonNodeResponse, error) {
+	var f fields
+	id := f.nodeID(m.Id)
+	switch {
+	case m.Authority != s.k.governor:
+		return nil, abcierr.Wrap(mesh.Errorf(mesh.Denied, "only governance pardons nodes"))
+	case f.err != nil:
+		return nil, abcierr.Wrap(f.err)
+	}
+	return &registerpb.MsgPardonNodeResponse{}, abcierr.Wrap(s.k.PardonNode(ctx, id))
 }
 
 func (s msgServer) UpdateParams(ctx context.Context, m *registerpb.MsgUpdateParams) (*registerpb.MsgUpdateParamsResponse, error) {

@@ -917,6 +917,7 @@ type Node struct {
 	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"`                                // parts of 1,000,000
 	Changes       uint64                 `protobuf:"varint,12,opt,name=changes,proto3" json:"changes,omitempty"`                            // of status
 	DepositStos   uint64                 `protobuf:"varint,13,opt,name=deposit_stos,json=depositStos,proto3" json:"deposit_stos,omitempty"` // whole ones
+	Pardons       uint64                 `protobuf:"varint,14,opt,name=pardons,proto3" json:"pardons,omitempty"`                            // by the value layer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1042,6 +1043,82 @@ func (x *Node) GetDepositStos() uint64 {
 	return 0
 }
 
+func (x *Node) GetPardons() uint64 {
+	if x != nil {
+		return x.Pardons
+	}
+	return 0
+}
+
+// Evidence is why a node is suspended.
+type Evidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Evidence      *wirepb.Signed         `protobuf:"bytes,1,opt,name=evidence,proto3" json:"evidence,omitempty"` // as it was handed in
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
+	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"` // of the node, before it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_state_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Evidence) GetEvidence() *wirepb.Signed {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *Evidence) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Evidence) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *Evidence) GetPardons() uint64 {
+	if x != nil {
+		return x.Pardons
+	}
+	return 0
+}
+
 type Vote struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Status        uint32                 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
@@ -1054,7 +1131,7 @@ type Vote struct {
 
 func (x *Vote) Reset() {
 	*x = Vote{}
-	mi := &file_state_proto_msgTypes[12]
+	mi := &file_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1143,7 @@ func (x *Vote) String() string {
 func (*Vote) ProtoMessage() {}
 
 func (x *Vote) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[12]
+	mi := &file_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1156,7 @@ func (x *Vote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Vote.ProtoReflect.Descriptor instead.
 func (*Vote) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{12}
+	return file_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Vote) GetStatus() uint32 {
@@ -1123,7 +1200,7 @@ type Authority struct {
 
 func (x *Authority) Reset() {
 	*x = Authority{}
-	mi := &file_state_proto_msgTypes[13]
+	mi := &file_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1212,7 @@ func (x *Authority) String() string {
 func (*Authority) ProtoMessage() {}
 
 func (x *Authority) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[13]
+	mi := &file_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1225,7 @@ func (x *Authority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Authority.ProtoReflect.Descriptor instead.
 func (*Authority) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{13}
+	return file_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Authority) GetOperator() []byte {
@@ -1200,15 +1277,16 @@ type Tip struct {
 	Objects       uint64                 `protobuf:"varint,9,opt,name=objects,proto3" json:"objects,omitempty"`
 	Segments      uint64                 `protobuf:"varint,10,opt,name=segments,proto3" json:"segments,omitempty"`
 	Reduced       uint64                 `protobuf:"varint,11,opt,name=reduced,proto3" json:"reduced,omitempty"`
-	TrustedBlock  []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"` // light block of the value layer
-	ReportedTo    uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`      // epochs before it are in a report
+	TrustedBlock  []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"`  // light block of the value layer
+	ReportedTo    uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`       // epochs before it are in a report
+	CheckpointMs  int64                  `protobuf:"varint,14,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"` // of block time between checkpoints of cells that are founded
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tip) Reset() {
 	*x = Tip{}
-	mi := &file_state_proto_msgTypes[14]
+	mi := &file_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1298,7 @@ func (x *Tip) String() string {
 func (*Tip) ProtoMessage() {}
 
 func (x *Tip) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[14]
+	mi := &file_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1311,7 @@ func (x *Tip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tip.ProtoReflect.Descriptor instead.
 func (*Tip) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{14}
+	return file_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Tip) GetHeight() int64 {
@@ -1327,6 +1405,13 @@ func (x *Tip) GetReportedTo() uint64 {
 	return 0
 }
 
+func (x *Tip) GetCheckpointMs() int64 {
+	if x != nil {
+		return x.CheckpointMs
+	}
+	return 0
+}
+
 type Report struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FromEpoch     uint64                 `protobuf:"varint,1,opt,name=from_epoch,json=fromEpoch,proto3" json:"from_epoch,omitempty"`
@@ -1339,7 +1424,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_state_proto_msgTypes[15]
+	mi := &file_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1436,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[15]
+	mi := &file_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1449,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{15}
+	return file_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Report) GetFromEpoch() uint64 {
@@ -1404,7 +1489,7 @@ type ReportTable struct {
 
 func (x *ReportTable) Reset() {
 	*x = ReportTable{}
-	mi := &file_state_proto_msgTypes[16]
+	mi := &file_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1501,7 @@ func (x *ReportTable) String() string {
 func (*ReportTable) ProtoMessage() {}
 
 func (x *ReportTable) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[16]
+	mi := &file_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1514,7 @@ func (x *ReportTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportTable.ProtoReflect.Descriptor instead.
 func (*ReportTable) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{16}
+	return file_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReportTable) GetPages() [][]byte {
@@ -1450,7 +1535,7 @@ type AccessKey struct {
 
 func (x *AccessKey) Reset() {
 	*x = AccessKey{}
-	mi := &file_state_proto_msgTypes[17]
+	mi := &file_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1547,7 @@ func (x *AccessKey) String() string {
 func (*AccessKey) ProtoMessage() {}
 
 func (x *AccessKey) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[17]
+	mi := &file_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1560,7 @@ func (x *AccessKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKey.ProtoReflect.Descriptor instead.
 func (*AccessKey) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{17}
+	return file_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AccessKey) GetKey() *wirepb.Signed {
@@ -1500,22 +1585,34 @@ func (x *AccessKey) GetExpiresMs() int64 {
 }
 
 type Database struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
-	Dialect       string                 `protobuf:"bytes,3,opt,name=dialect,proto3" json:"dialect,omitempty"`
-	Faults        uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`
-	Cell          []byte                 `protobuf:"bytes,5,opt,name=cell,proto3" json:"cell,omitempty"`
-	CreatedMs     int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
-	Sequence      uint64                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its notices
-	State         uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`       // open 1, read-only 2, dropped 3
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Owner     []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Dialect   string                 `protobuf:"bytes,3,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Faults    uint32                 `protobuf:"varint,4,opt,name=faults,proto3" json:"faults,omitempty"`
+	Cell      []byte                 `protobuf:"bytes,5,opt,name=cell,proto3" json:"cell,omitempty"`
+	CreatedMs int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	Sequence  uint64                 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`   // of its notices
+	State     uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`         // open 1, read-only 2, dropped 3
+	Allowance uint64                 `protobuf:"varint,9,opt,name=allowance,proto3" json:"allowance,omitempty"` // noz that were set aside for it in all
+	Used      uint64                 `protobuf:"varint,10,opt,name=used,proto3" json:"used,omitempty"`          // noz, by the last certificate that was settled
+	Counted   uint64                 `protobuf:"varint,11,opt,name=counted,proto3" json:"counted,omitempty"`    // of the allowance, that certificates have used: paid, due or given back
+	Due       uint64                 `protobuf:"varint,12,opt,name=due,proto3" json:"due,omitempty"`            // of counted: what members may still claim who have not signed the last certificate
+	Share     uint64                 `protobuf:"varint,13,opt,name=share,proto3" json:"share,omitempty"`        // of each member in the last certificate
+	Paid      uint64                 `protobuf:"varint,14,opt,name=paid,proto3" json:"paid,omitempty"`          // to nodes
+	// By the last certificate that was settled:
+	LogHeight     int64  `protobuf:"varint,15,opt,name=log_height,json=logHeight,proto3" json:"log_height,omitempty"` // of its checkpoint; 0: there was none
+	CheckedMs     int64  `protobuf:"varint,16,opt,name=checked_ms,json=checkedMs,proto3" json:"checked_ms,omitempty"`
+	Height        int64  `protobuf:"varint,17,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched it
+	Digest        []byte `protobuf:"bytes,18,opt,name=digest,proto3" json:"digest,omitempty"`
+	Content       []byte `protobuf:"bytes,19,opt,name=content,proto3" json:"content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Database) Reset() {
 	*x = Database{}
-	mi := &file_state_proto_msgTypes[18]
+	mi := &file_state_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1624,7 @@ func (x *Database) String() string {
 func (*Database) ProtoMessage() {}
 
 func (x *Database) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[18]
+	mi := &file_state_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1637,7 @@ func (x *Database) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Database.ProtoReflect.Descriptor instead.
 func (*Database) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{18}
+	return file_state_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Database) GetName() string {
@@ -1599,6 +1696,83 @@ func (x *Database) GetState() uint32 {
 	return 0
 }
 
+func (x *Database) GetAllowance() uint64 {
+	if x != nil {
+		return x.Allowance
+	}
+	return 0
+}
+
+func (x *Database) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *Database) GetCounted() uint64 {
+	if x != nil {
+		return x.Counted
+	}
+	return 0
+}
+
+func (x *Database) GetDue() uint64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *Database) GetShare() uint64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Database) GetPaid() uint64 {
+	if x != nil {
+		return x.Paid
+	}
+	return 0
+}
+
+func (x *Database) GetLogHeight() int64 {
+	if x != nil {
+		return x.LogHeight
+	}
+	return 0
+}
+
+func (x *Database) GetCheckedMs() int64 {
+	if x != nil {
+		return x.CheckedMs
+	}
+	return 0
+}
+
+func (x *Database) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Database) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Database) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 type Cell struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -1607,13 +1781,18 @@ type Cell struct {
 	Databases     uint32                 `protobuf:"varint,4,opt,name=databases,proto3" json:"databases,omitempty"`
 	Members       []*CellMember          `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
 	Authorities   [][]byte               `protobuf:"bytes,6,rep,name=authorities,proto3" json:"authorities,omitempty"` // report keys when it was founded, by authority
+	CheckpointMs  int64                  `protobuf:"varint,7,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"`
+	SettledHeight int64                  `protobuf:"varint,8,opt,name=settled_height,json=settledHeight,proto3" json:"settled_height,omitempty"` // of the last certificate
+	Settled       []byte                 `protobuf:"bytes,9,opt,name=settled,proto3" json:"settled,omitempty"`                                   // SHA-256 of its checkpoint
+	Paid          uint32                 `protobuf:"varint,10,opt,name=paid,proto3" json:"paid,omitempty"`                                       // members that have signed it, by place: bit i
+	Contradicted  int64                  `protobuf:"varint,11,opt,name=contradicted,proto3" json:"contradicted,omitempty"`                       // height of a certificate that takes back what another said
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cell) Reset() {
 	*x = Cell{}
-	mi := &file_state_proto_msgTypes[19]
+	mi := &file_state_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1804,7 @@ func (x *Cell) String() string {
 func (*Cell) ProtoMessage() {}
 
 func (x *Cell) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[19]
+	mi := &file_state_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1817,7 @@ func (x *Cell) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cell.ProtoReflect.Descriptor instead.
 func (*Cell) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{19}
+	return file_state_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Cell) GetVersion() uint32 {
@@ -1683,6 +1862,41 @@ func (x *Cell) GetAuthorities() [][]byte {
 	return nil
 }
 
+func (x *Cell) GetCheckpointMs() int64 {
+	if x != nil {
+		return x.CheckpointMs
+	}
+	return 0
+}
+
+func (x *Cell) GetSettledHeight() int64 {
+	if x != nil {
+		return x.SettledHeight
+	}
+	return 0
+}
+
+func (x *Cell) GetSettled() []byte {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *Cell) GetPaid() uint32 {
+	if x != nil {
+		return x.Paid
+	}
+	return 0
+}
+
+func (x *Cell) GetContradicted() int64 {
+	if x != nil {
+		return x.Contradicted
+	}
+	return 0
+}
+
 type CellMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1696,7 +1910,7 @@ type CellMember struct {
 
 func (x *CellMember) Reset() {
 	*x = CellMember{}
-	mi := &file_state_proto_msgTypes[20]
+	mi := &file_state_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1922,7 @@ func (x *CellMember) String() string {
 func (*CellMember) ProtoMessage() {}
 
 func (x *CellMember) ProtoReflect() protoreflect.Message {
-	mi := &file_state_proto_msgTypes[20]
+	mi := &file_state_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1935,7 @@ func (x *CellMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
 func (*CellMember) Descriptor() ([]byte, []int) {
-	return file_state_proto_rawDescGZIP(), []int{20}
+	return file_state_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CellMember) GetNode() []byte {
@@ -1848,7 +2062,7 @@ const file_state_proto_rawDesc = "" +
 	"\asession\x18\x03 \x01(\fR\asession\x12\x1e\n" +
 	"\n" +
 	"references\x18\x04 \x01(\x04R\n" +
-	"references\"\xdf\x02\n" +
+	"references\"\xf9\x02\n" +
 	"\x04Node\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\fR\boperator\x12\x19\n" +
 	"\bnode_key\x18\x02 \x01(\fR\anodeKey\x12\x17\n" +
@@ -1865,7 +2079,13 @@ const file_state_proto_rawDesc = "" +
 	" \x01(\x04R\tusedBytes\x12\x14\n" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
 	"\achanges\x18\f \x01(\x04R\achanges\x12!\n" +
-	"\fdeposit_stos\x18\r \x01(\x04R\vdepositStos\"q\n" +
+	"\fdeposit_stos\x18\r \x01(\x04R\vdepositStos\x12\x18\n" +
+	"\apardons\x18\x0e \x01(\x04R\apardons\"\x82\x01\n" +
+	"\bEvidence\x123\n" +
+	"\bevidence\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x12\n" +
+	"\x04cell\x18\x03 \x01(\fR\x04cell\x12\x18\n" +
+	"\apardons\x18\x04 \x01(\x04R\apardons\"q\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12\x1d\n" +
 	"\n" +
@@ -1879,7 +2099,7 @@ const file_state_proto_rawDesc = "" +
 	"report_key\x18\x02 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"\x81\x03\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xa6\x03\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x16\n" +
@@ -1898,7 +2118,8 @@ const file_state_proto_rawDesc = "" +
 	"\areduced\x18\v \x01(\x04R\areduced\x12#\n" +
 	"\rtrusted_block\x18\f \x01(\fR\ftrustedBlock\x12\x1f\n" +
 	"\vreported_to\x18\r \x01(\x04R\n" +
-	"reportedTo\"\x91\x01\n" +
+	"reportedTo\x12#\n" +
+	"\rcheckpoint_ms\x18\x0e \x01(\x03R\fcheckpointMs\"\x91\x01\n" +
 	"\x06Report\x12\x1d\n" +
 	"\n" +
 	"from_epoch\x18\x01 \x01(\x04R\tfromEpoch\x12\x14\n" +
@@ -1911,7 +2132,7 @@ const file_state_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xcb\x01\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xdb\x03\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x18\n" +
@@ -1921,7 +2142,21 @@ const file_state_proto_rawDesc = "" +
 	"\n" +
 	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1a\n" +
 	"\bsequence\x18\a \x01(\x04R\bsequence\x12\x14\n" +
-	"\x05state\x18\b \x01(\rR\x05state\"\xd4\x01\n" +
+	"\x05state\x18\b \x01(\rR\x05state\x12\x1c\n" +
+	"\tallowance\x18\t \x01(\x04R\tallowance\x12\x12\n" +
+	"\x04used\x18\n" +
+	" \x01(\x04R\x04used\x12\x18\n" +
+	"\acounted\x18\v \x01(\x04R\acounted\x12\x10\n" +
+	"\x03due\x18\f \x01(\x04R\x03due\x12\x14\n" +
+	"\x05share\x18\r \x01(\x04R\x05share\x12\x12\n" +
+	"\x04paid\x18\x0e \x01(\x04R\x04paid\x12\x1d\n" +
+	"\n" +
+	"log_height\x18\x0f \x01(\x03R\tlogHeight\x12\x1d\n" +
+	"\n" +
+	"checked_ms\x18\x10 \x01(\x03R\tcheckedMs\x12\x16\n" +
+	"\x06height\x18\x11 \x01(\x03R\x06height\x12\x16\n" +
+	"\x06digest\x18\x12 \x01(\fR\x06digest\x12\x18\n" +
+	"\acontent\x18\x13 \x01(\fR\acontent\"\xf2\x02\n" +
 	"\x04Cell\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06faults\x18\x02 \x01(\rR\x06faults\x12\x1d\n" +
@@ -1929,7 +2164,13 @@ const file_state_proto_rawDesc = "" +
 	"founded_ms\x18\x03 \x01(\x03R\tfoundedMs\x12\x1c\n" +
 	"\tdatabases\x18\x04 \x01(\rR\tdatabases\x12;\n" +
 	"\amembers\x18\x05 \x03(\v2!.stratos.meta.state.v1.CellMemberR\amembers\x12 \n" +
-	"\vauthorities\x18\x06 \x03(\fR\vauthorities\"\x92\x01\n" +
+	"\vauthorities\x18\x06 \x03(\fR\vauthorities\x12#\n" +
+	"\rcheckpoint_ms\x18\a \x01(\x03R\fcheckpointMs\x12%\n" +
+	"\x0esettled_height\x18\b \x01(\x03R\rsettledHeight\x12\x18\n" +
+	"\asettled\x18\t \x01(\fR\asettled\x12\x12\n" +
+	"\x04paid\x18\n" +
+	" \x01(\rR\x04paid\x12\"\n" +
+	"\fcontradicted\x18\v \x01(\x03R\fcontradicted\"\x92\x01\n" +
 	"\n" +
 	"CellMember\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12#\n" +
@@ -1951,7 +2192,7 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_state_proto_goTypes = []any{
 	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
 	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
@@ -1965,37 +2206,39 @@ var file_state_proto_goTypes = []any{
 	(*Page)(nil),           // 9: stratos.meta.state.v1.Page
 	(*Segment)(nil),        // 10: stratos.meta.state.v1.Segment
 	(*Node)(nil),           // 11: stratos.meta.state.v1.Node
-	(*Vote)(nil),           // 12: stratos.meta.state.v1.Vote
-	(*Authority)(nil),      // 13: stratos.meta.state.v1.Authority
-	(*Tip)(nil),            // 14: stratos.meta.state.v1.Tip
-	(*Report)(nil),         // 15: stratos.meta.state.v1.Report
-	(*ReportTable)(nil),    // 16: stratos.meta.state.v1.ReportTable
-	(*AccessKey)(nil),      // 17: stratos.meta.state.v1.AccessKey
-	(*Database)(nil),       // 18: stratos.meta.state.v1.Database
-	(*Cell)(nil),           // 19: stratos.meta.state.v1.Cell
-	(*CellMember)(nil),     // 20: stratos.meta.state.v1.CellMember
-	(*wirepb.Section)(nil), // 21: stratos.wire.v1.Section
-	(*wirepb.Signed)(nil),  // 22: stratos.wire.v1.Signed
-	(*wirepb.Lock)(nil),    // 23: stratos.wire.v1.Lock
-	(*wirepb.Segment)(nil), // 24: stratos.wire.v1.Segment
+	(*Evidence)(nil),       // 12: stratos.meta.state.v1.Evidence
+	(*Vote)(nil),           // 13: stratos.meta.state.v1.Vote
+	(*Authority)(nil),      // 14: stratos.meta.state.v1.Authority
+	(*Tip)(nil),            // 15: stratos.meta.state.v1.Tip
+	(*Report)(nil),         // 16: stratos.meta.state.v1.Report
+	(*ReportTable)(nil),    // 17: stratos.meta.state.v1.ReportTable
+	(*AccessKey)(nil),      // 18: stratos.meta.state.v1.AccessKey
+	(*Database)(nil),       // 19: stratos.meta.state.v1.Database
+	(*Cell)(nil),           // 20: stratos.meta.state.v1.Cell
+	(*CellMember)(nil),     // 21: stratos.meta.state.v1.CellMember
+	(*wirepb.Section)(nil), // 22: stratos.wire.v1.Section
+	(*wirepb.Signed)(nil),  // 23: stratos.wire.v1.Signed
+	(*wirepb.Lock)(nil),    // 24: stratos.wire.v1.Lock
+	(*wirepb.Segment)(nil), // 25: stratos.wire.v1.Segment
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	21, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
-	22, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	23, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
-	22, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
-	22, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
-	22, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	24, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
-	16, // 8: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
-	22, // 9: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
-	20, // 10: stratos.meta.state.v1.Cell.members:type_name -> stratos.meta.state.v1.CellMember
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	22, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	23, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	24, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
+	23, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
+	23, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
+	23, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	25, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	23, // 8: stratos.meta.state.v1.Evidence.evidence:type_name -> stratos.wire.v1.Signed
+	17, // 9: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
+	23, // 10: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
+	21, // 11: stratos.meta.state.v1.Cell.members:type_name -> stratos.meta.state.v1.CellMember
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -2009,7 +2252,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

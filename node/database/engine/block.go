@@ -22,6 +22,7 @@ type Block struct {
 	at      state // after the programs so far
 	entries []*entry
 	byID    map[[16]byte]int
+	sealed  bool // its record is written
 	ended   bool
 }
 
@@ -78,6 +79,9 @@ func (b *Block) Run(p *Program) (*wirepb.Outcome, error) {
 	if err := b.usable(); err != nil {
 		return nil, err
 	}
+	if b.sealed {
+		return nil, mesh.Errorf(mesh.Internal, "the block is sealed")
+	}
 	e, err := b.run(p)
 	if err != nil {
 		return nil, b.db.fail(err)
@@ -118,6 +122,21 @@ func (b *Block) run(p *Program) (*entry, error) {
 		e.last = last
 	}
 	return e, nil
+}
+
+// Known tells whether a program came before, in this block or as long ago as there is a record. An error is as Run's.
+func (b *Block) Known(id [16]byte) (bool, error) {
+	if err := b.usable(); err != nil {
+		return false, err
+	}
+	if _, ok := b.byID[id]; ok {
+		return true, nil
+	}
+	_, _, _, ok, err := recorded(b.db.writer, id)
+	if err != nil {
+		return false, b.db.fail(err)
+	}
+	return ok, nil
 }
 
 // redo makes the block's transaction again as it was, after SQLite gave it up.
@@ -169,13 +188,39 @@ func (b *Block) usable() error {
 	return b.db.ready()
 }
 
+// Seal writes the block's record, after its last program, and returns how many pages the file has with it. An error is of the file.
+func (b *Block) Seal() (pages uint64, err error) {
+	if err := b.usable(); err != nil {
+		return 0, err
+	}
+	if err := b.seal(); err != nil {
+		return 0, b.db.fail(err)
+	}
+	if pages, err = b.db.writer.pages(); err != nil {
+		return 0, b.db.fail(err)
+	}
+	return pages, nil
+}
+
+func (b *Block) seal() error {
+	if b.sealed {
+		return nil
+	}
+	b.sealed = true
+	// The record has room where programs have none any more.
+	if err := b.db.writer.exec("PRAGMA max_page_count=4294967294"); err != nil {
+		return err
+	}
+	return b.write()
+}
+
 // Again tells whether a program of the block, by its place, had come before.
 func (b *Block) Again(index int) bool { return b.entries[index].again }
 
 // Digest is the rolling digest after the programs so far.
 func (b *Block) Digest() [32]byte { return b.at.digest }
 
-// Commit puts the block and its record on the disk. After an error the database has stopped, and the block may be on the
+// Commit puts the block and its record on the disk, sealed or not. After an error the database has stopped, and the block may be on the
 // disk or not: the next Open tells.
 func (b *Block) Commit() error {
 	if err := b.usable(); err != nil {
@@ -184,8 +229,7 @@ func (b *Block) Commit() error {
 	b.ended = true
 	defer func() { b.db.turn <- struct{}{} }()
 	c := b.db.writer
-	// The record has room where programs have none any more.
-	for _, f := range []func() error{func() error { return c.exec("PRAGMA max_page_count=4294967294") }, b.write, func() error { return c.exec("COMMIT") }} {
+	for _, f := range []func() error{b.seal, func() error { return c.exec("COMMIT") }} {
 		if err := f(); err != nil {
 			c.flush()
 			return b.db.fail(err)

@@ -25,7 +25,7 @@ const (
 	codeSyntax      = "42601"
 	codeTooBig      = "54000"
 	codeTooComplex  = "54001"
-	codeNotKept     = "55000" // applied before; the outcome is no longer kept
+	codeNotKept     = "55000" // database.CodeNotKept: applied before; the outcome is no longer kept
 	codeFull        = "53100" // the file has as many pages as it may
 	codeExhausted   = "53400" // gas
 	codeCancelled   = "57014" // a question whose time is over

@@ -107,6 +107,45 @@ func TestImport(t *testing.T) {
 }
 
 // Whoever exports could let an index say otherwise than its table, which no digest of rows shows.
+// What is charged for what a file holds: an imported file has the pages of the one that was exported, and gets the same with each block.
+func TestImportHasThePages(t *testing.T) {
+	r := newRig(t, Options{})
+	r.must("CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "CREATE INDEX i ON t(v)")
+	r.must("INSERT INTO t(v) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<500) SELECT hex(zeroblob(i)) FROM n")
+	r.must("DELETE FROM t WHERE id % 3") // so that some are free
+	b, mark := exported(t, r)
+	n := &rig{t: t, path: filepath.Join(folder(t), "b.db"), ids: r.ids}
+	if err := Import(t.Context(), n.path, bytes.NewReader(b), mark, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	n.open()
+	defer n.close()
+	pages := func(r *rig) uint64 {
+		s, err := r.db.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		n, err := s.Pages()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	first := pages(r)
+	for i := range 8 {
+		if a, b := pages(r), pages(n); a == 0 || a != b {
+			t.Fatalf("after %d blocks the file has %d pages, the imported one %d", i, a, b)
+		}
+		for _, r := range []*rig{r, n} {
+			r.must("INSERT INTO t(v) SELECT hex(zeroblob(300 + id % 7)) FROM t WHERE id < 400", "DELETE FROM t WHERE id % 5 = 0")
+		}
+	}
+	if pages(r) == first {
+		t.Error("it never grows")
+	}
+}
+
 func TestImportOfALyingIndex(t *testing.T) {
 	r := newRig(t, Options{})
 	r.must("CREATE TABLE t(v)", "CREATE INDEX i ON t(v)", "INSERT INTO t VALUES('needle'),('straw')")

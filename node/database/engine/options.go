@@ -49,6 +49,9 @@ type Limits struct {
 	RecordBytes  int    // of outcomes that are kept for who asks again. Default 64 MiB
 }
 
+// DefaultLimits are those of the zero Options.
+func DefaultLimits() Limits { return Options{}.withDefaults().Limits }
+
 func (o Options) withDefaults() Options {
 	o.CacheBytes = cmp.Or(o.CacheBytes, 16<<20)
 	o.Statements = cmp.Or(o.Statements, 128)

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -91,13 +92,9 @@ func recorded(c *conn, id [16]byte) (o *wirepb.Outcome, height, index uint64, ok
 	if b, kept := rows[0][3].([]byte); kept {
 		o, err = decodeOutcome(b, [32]byte(d))
 	} else {
-		o = notKept()
+		o = database.NotKept()
 	}
 	return o, uint64(h), uint64(i), err == nil, err
-}
-
-func notKept() *wirepb.Outcome {
-	return &wirepb.Outcome{Code: codeNotKept, Text: "the program was applied before; its outcome is no longer kept", Hint: "ask for what it changed", Usage: &wirepb.Usage{}}
 }
 
 // Recorded returns what a block of the last ten minutes did, or the newest block. NotFound: it is not on record.
@@ -138,7 +135,7 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 			if e.Outcome, err = decodeOutcome(b, e.Digest); err != nil {
 				return nil, err
 			}
-		} else if n := notKept(); OutcomeDigest(n) == e.Digest {
+		} else if n := database.NotKept(); OutcomeDigest(n) == e.Digest {
 			e.Outcome = n
 		}
 		r.Outcomes = append(r.Outcomes, e)

@@ -100,6 +100,29 @@ func (s *Snapshot) Digest() [32]byte { return s.at.digest }
 // TimeMs is the time of the block at the height.
 func (s *Snapshot) TimeMs() int64 { return s.at.timeMs }
 
+// Pages is how many pages of 4 KiB the file has at the height. It never falls, and is the same in an export.
+func (s *Snapshot) Pages() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	n, err := s.conn.pages()
+	if err != nil {
+		return 0, s.db.fail(err)
+	}
+	return n, nil
+}
+
+func (c *conn) pages() (uint64, error) {
+	rows, err := c.query("PRAGMA page_count")
+	if err != nil {
+		return 0, err
+	}
+	n, _ := rows[0][0].(int64)
+	return uint64(n), nil
+}
+
 func (s *Snapshot) usable() error {
 	if s.conn == nil {
 		return mesh.Errorf(mesh.Internal, "the snapshot is closed")

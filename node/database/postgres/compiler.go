@@ -257,7 +257,7 @@ func (s *session) bind(types []oid, values []*wirepb.Value) ([]any, *engine.Erro
 	call := &postgres.Call{Env: s.env}
 	for i, v := range values {
 		t := types[i]
-		bad := fail("22P03", "parameter $%d is no value of type %s", i+1, typeName(t))
+		bad := func() *engine.Error { return fail("22P03", "parameter $%d is no value of type %s", i+1, typeName(t)) }
 		switch x := v.GetValue().(type) {
 		case *wirepb.Value_Text:
 			cell, err := s.input(call, t, x.Text)
@@ -276,7 +276,7 @@ func (s *session) bind(types []oid, values []*wirepb.Value) ([]any, *engine.Erro
 			case t == postgres.Bool && (x.Integer == 0 || x.Integer == 1):
 				out[i] = x.Integer
 			case t == postgres.Bool || typeOf(t).Storage != postgres.Integer:
-				return nil, bad
+				return nil, bad()
 			default:
 				if !validInteger(call, t, x.Integer) {
 					return nil, fail("22003", "parameter $%d is out of range for type %s", i+1, typeName(t))
@@ -290,14 +290,14 @@ func (s *session) bind(types []oid, values []*wirepb.Value) ([]any, *engine.Erro
 			case postgres.Float4:
 				out[i] = float64(float32(x.Real))
 			default:
-				return nil, bad
+				return nil, bad()
 			}
 		case *wirepb.Value_Blob:
 			switch {
 			case t == postgres.Bytea, t == postgres.UUID && len(x.Blob) == 16:
 				out[i] = append([]byte{}, x.Blob...)
 			default:
-				return nil, bad
+				return nil, bad()
 			}
 		}
 	}

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/postgres"
 )
 
@@ -77,10 +80,36 @@ func CatalogFunctions() map[string][][]oid {
 	return m
 }
 
+// number writes a number with commas.
+func number(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
 // docs is the page.
 func docs() string {
 	var b strings.Builder
 	b.WriteString(docsHead)
+	l := engine.DefaultLimits()
+	b.WriteString("## Limits\n\n| What | Limit | Beyond |\n|---|---|---|\n")
+	for _, r := range [][3]string{
+		{"a transaction, its statements and parameters together, in bytes as they are sent", number(database.MaxProgram), "54000; divide it, a COPY into several"},
+		{"what it may take, in gas", number(database.MaxGas), "53400. A row of 100 bytes takes about 100 when it is copied, 60 in INSERT ... SELECT, 40 when it is changed, 10 in a new index, 2 when it is read"},
+		{"a question, in gas and seconds", number(database.MaxQueryGas) + ", 5; with as many seconds again for each 8 MiB that it brings", "53400, 57014"},
+		{"statements of a transaction", number(l.Statements), "54000"},
+		{"a statement, in bytes, words and parameters", number(l.SQLBytes) + ", " + number(l.Tokens) + ", " + number(l.Parameters), "54000"},
+		{"a value, in bytes", number(postgres.MaxSize), "54000"},
+		{"a result, in rows", number(l.Rows), "54000; ask for less at once"},
+		{"the results of a transaction, in bytes", number(l.ResultBytes), "54000"},
+		{"columns of a table; tables, indexes, views and triggers of a database", number(l.Columns) + "; " + number(l.Objects), "54000"},
+		{"a database, in pages of 4 KiB", number(l.Pages), "53100"},
+	} {
+		b.WriteString("| " + strings.Join(r[:], " | ") + " |\n")
+	}
+	b.WriteString("\nEach statement of a transaction that BEGIN began is tried at a replica, after all that came before it: what follows a large COPY in a transaction sends and runs it again. Commit it first, where that does no harm.\n\n")
 	b.WriteString("## Types\n\nExact, with their arrays: ")
 	var list []string
 	for _, n := range typeNames {

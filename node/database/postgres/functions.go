@@ -160,6 +160,7 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 	// padded(list, other) is as long as the longer of both
 	scalar("padded", 2, func(_ *engine.Call, a []any) (any, error) { return padded(a[0].(string), a[1].(string)) })
 	scalar("subscripts", 3, func(_ *engine.Call, a []any) (any, error) { return subscriptsOf(oid(a[0].(int64)), a[1], a[2]) })
+	scalar("count_series", 3, func(_ *engine.Call, a []any) (any, error) { return countSeries(a[0], a[1], a[2]) })
 	scalar("series", 4, func(c *engine.Call, a []any) (any, error) { return s.series(c, a) })
 	scalar("pairs", 2, func(_ *engine.Call, a []any) (any, error) { return pairsOf(a[0].(int64) != 0, a[1]) })
 	scalar("elements", 2, func(_ *engine.Call, a []any) (any, error) { return elementsOf(a[0].(int64) != 0, a[1]) })

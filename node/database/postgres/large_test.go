@@ -66,3 +66,35 @@ func TestLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestSeries counts rows of generate_series, which costs by the row however many there are.
+func TestSeries(t *testing.T) {
+	us := open(t, engine.Options{})
+	us.gas = 10_000_000
+	for _, sql := range []string{"CREATE TABLE t (id int PRIMARY KEY, n int, s char(84))", "INSERT INTO t SELECT g, 1, '' FROM generate_series(1, 100000) g"} {
+		if o := us.exec(t, sql); o.Code != "" {
+			t.Fatal(sql, o.Code, o.Text)
+		}
+	}
+	for sql, want := range map[string]string{
+		"SELECT count(*), sum(id) FROM t":                                                                  "100000\t5000050000",
+		"SELECT g FROM generate_series(1, 1000000000) g LIMIT 2":                                           "1 2",
+		"SELECT g FROM generate_series(5, 1, -2) g":                                                        "5 3 1",
+		"SELECT g FROM generate_series(1, 0) g":                                                            "",
+		"SELECT g FROM generate_series(1, NULL::int) g":                                                    "",
+		"SELECT g FROM generate_series(1, 2, 0) g":                                                         "22023",
+		"SELECT g FROM generate_series(9223372036854775806, 9223372036854775807) g":                        "9223372036854775806 9223372036854775807",
+		"SELECT g FROM generate_series(-9223372036854775808, 9223372036854775807, 9223372036854775807) g":  "-9223372036854775808 -1 9223372036854775806",
+		"SELECT g FROM generate_series(9223372036854775807, -9223372036854775808, -9223372036854775808) g": "9223372036854775807 -1",
+		"SELECT g, o FROM generate_series(7, 9) WITH ORDINALITY AS x(g, o)":                                "7\t1 8\t2 9\t3",
+		"SELECT a.g, b.g FROM generate_series(1, 2) a(g), generate_series(a.g, 2) b(g)":                    "1\t1 1\t2 2\t2",
+		"SELECT generate_series(1, 3), generate_series(1, 2)":                                              "1\t1 2\t2 3\t" + null,
+		"SELECT x, (SELECT sum(g) FROM generate_series(1, x) g) FROM generate_series(1, 3) x":              "1\t1 2\t3 3\t6",
+		"SELECT count(*) FROM generate_series(1, 300) a JOIN generate_series(1, 300) b ON a = b":           "300",
+	} {
+		a := answerOf(us.query(t, &engine.Program{Statements: []*wirepb.Statement{{Sql: sql}}, GasLimit: 2_000_000}))
+		if got := strings.Join(a.ordered(), " ") + a.code; got != want {
+			t.Errorf("%s: %q %s, want %q", sql, got, a.text, want)
+		}
+	}
+}

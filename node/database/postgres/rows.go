@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 
@@ -12,7 +13,8 @@ import (
 )
 
 // Functions that give rows are SQLite's json_each over a list that is made at once, so that what they give is bounded as any
-// value is. Cells that are not integers or NULL cross as texts; item makes them again.
+// value is; but a series of integers whose ends are known is counted, see numbers. Cells that are not integers or NULL cross as
+// texts; item makes them again.
 
 type list struct {
 	b strings.Builder
@@ -88,6 +90,25 @@ func rowsOf(array oid, v any) (any, error) {
 		}
 	}
 	return l.text(), nil
+}
+
+// countSeries is how many numbers generate_series(from, to, step) gives.
+func countSeries(from, to, step any) (any, error) {
+	if from == nil || to == nil || step == nil {
+		return int64(0), nil
+	}
+	a, b, s := from.(int64), to.(int64), step.(int64)
+	// Differences of two numbers of 64 bits have room in 64 without a sign.
+	way, stride := uint64(b)-uint64(a), uint64(s)
+	switch {
+	case s == 0:
+		return nil, fail("22023", "step size cannot equal zero")
+	case s > 0 && a > b, s < 0 && a < b:
+		return int64(0), nil
+	case s < 0:
+		way, stride = -way, -stride
+	}
+	return int64(min(way/stride, math.MaxInt64-1)) + 1, nil
 }
 
 // series is generate_series(type, from, to, step).

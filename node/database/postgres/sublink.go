@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -210,7 +211,7 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 		src.columns = append(src.columns, &field{name: n, sql: sql, typ: t, mod: -1})
 	}
 	value := alias + ".value"
-	list := ""
+	list, numbers := "", ""
 	switch name {
 	case "generate_series":
 		if len(args) != 2 && len(args) != 3 {
@@ -249,6 +250,9 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 			step = args[2].sql
 		}
 		list = `"series"(` + strconv.Itoa(int(types[0])) + "," + args[0].sql + "," + args[1].sql + "," + step + ")"
+		if types[2] != postgres.Interval && types[2] != postgres.Numeric && !slices.ContainsFunc(args, func(a *expr) bool { return !a.fixed() }) {
+			numbers = c.numbers(args[0].sql, args[1].sql, step)
+		}
 		field(name, types[0], itemSQL(types[0], value))
 	case "unnest":
 		if len(args) != 1 {
@@ -306,10 +310,21 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 	}
 	src.list, src.alias = list, alias
 	src.sql = "json_each(" + list + ") AS " + alias
+	if numbers != "" {
+		src.sql = numbers + " AS " + alias
+	}
 	for _, f := range src.columns {
 		f.uses = []use{}
 	}
 	return src, nil
+}
+
+// numbers counts from one integer to another, row by row: a list of many would be a large value, which makes each step of the run
+// dear. It has the columns of json_each that are used.
+func (c *compiler) numbers(from, to, step string) string {
+	name := c.alias()
+	return "(WITH RECURSIVE " + name + "(key,value,step,more) AS (SELECT 0," + from + "," + step + `,"count_series"(` + from + "," + to + "," + step + ") UNION ALL SELECT key+1,value+step,step,more-1 FROM " +
+		name + " WHERE more>1) SELECT key,value FROM " + name + " WHERE more>0)"
 }
 
 // rowsCall is such a function in a select list.

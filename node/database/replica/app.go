@@ -164,7 +164,7 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 	tip, _ := a.at()
 	now := max(tip.TimeMs, a.now().UnixMilli()) // an idle cell's clock goes on with its next block
 	c := candidateOf(nil, t)
-	if c.rank == rankAccount && again {
+	if again && (c.rank == rankAccount || c.rank == rankPart) {
 		return nil // what has become of it a block tells; signatures are too dear to be verified for each
 	}
 	v := a.view()
@@ -172,20 +172,24 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 		if err := a.try(t, now); err != nil || c.rank == rankCell {
 			return err
 		}
-		l := c.lane
-		if t.kind == wirepb.CellTxKind_CELL_TX_REVOCATION {
+		l, until := c.lane, now+database.MaxAheadMs
+		switch t.kind {
+		case wirepb.CellTxKind_CELL_TX_PART:
+			l[len(l)-1] = 1 // room beside that of the database's envelopes
+			until = t.body.(*wirepb.ProgramPart).NotAfterMs
+		case wirepb.CellTxKind_CELL_TX_REVOCATION:
 			r, err := v.rights(mesh.PublicKey(t.messages[0].Key), now)
 			if err := errors.Join(v.fault, err); err != nil {
 				return err
 			}
 			l = lane(r.Account)
 		}
-		return a.queue.enter(hash, c, l, t.size, now+database.MaxAheadMs, now)
+		return a.queue.enter(hash, c, l, t.size, until, now)
 	}
 	if again {
-		err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), now)
+		err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), 0, now)
 	} else {
-		_, err = v.envelope(a.cell, t, now)
+		_, err = v.envelope(a.cell, t, 0, now)
 	}
 	if err := errors.Join(v.fault, err); err != nil || again {
 		return err
@@ -207,6 +211,8 @@ func (a *app) try(t *transaction, nowMs int64) (err error) {
 		err = s.revoke(t)
 	case wirepb.CellTxKind_CELL_TX_CHECKPOINT:
 		err = s.checkpoint(t)
+	case wirepb.CellTxKind_CELL_TX_PART:
+		err = s.part(t)
 	}
 	return errors.Join(s.fault, err)
 }
@@ -230,6 +236,11 @@ func (a *app) PrepareProposal(_ context.Context, r *abci.RequestPrepareProposal)
 		c.raw = raw
 		all = append(all, c)
 	}
+	v := a.view()
+	v.since(all)
+	if v.fault != nil {
+		return nil, a.fail(v.fault)
+	}
 	resp := new(abci.ResponsePrepareProposal)
 	for _, c := range arrange(r.Height, a.cell.rules, all) {
 		resp.Txs = append(resp.Txs, c.raw)
@@ -240,7 +251,12 @@ func (a *app) PrepareProposal(_ context.Context, r *abci.RequestPrepareProposal)
 // ProcessProposal refuses blocks that take more than the rules allow, or not in turn. It asks no clock: a block that some are bound
 // to already must not become wrong for the others.
 func (a *app) ProcessProposal(_ context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
-	if !fair(r.Height, a.cell.rules, r.Txs) {
+	v := a.view()
+	ok := fair(r.Height, a.cell.rules, v, r.Txs)
+	if v.fault != nil {
+		return nil, a.fail(v.fault)
+	}
+	if !ok {
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
 	}
 	return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_ACCEPT}, nil

@@ -75,7 +75,7 @@ func TestRefused(t *testing.T) {
 		}},
 		{"too much gas", mesh.Invalid, func(now int64) []byte {
 			e := u.envelope(now, "SELECT 1")
-			e.GasLimit = 10_000_001
+			e.GasLimit = database.MaxGas + 1
 			return u.send(e)
 		}},
 		{"a view of the future", mesh.Conflict, func(now int64) []byte {

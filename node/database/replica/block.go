@@ -33,6 +33,7 @@ type touched struct {
 	record *engine.Record // what the block did, where the file has it
 	n      int            // programs so far
 	state  *replicapb.Database
+	noz    uint64 // what the block's programs cost so far
 }
 
 // digest is the database's rolling digest after the block.
@@ -41,6 +42,19 @@ func (t *touched) digest() [32]byte {
 		return t.block.Digest()
 	}
 	return t.record.Digest
+}
+
+// pages is how many the file has with the block, after the block's last program.
+func (t *touched) pages() (n uint64, err error) {
+	if t.block != nil {
+		return t.block.Seal()
+	}
+	s, err := t.file.Snapshot()
+	if err != nil {
+		return 0, err
+	}
+	n, err = s.Pages()
+	return n, errors.Join(err, s.Close())
 }
 
 // told is what became of a transaction: what consensus agrees on, and what it is told besides.
@@ -79,11 +93,14 @@ func (b *block) apply(raw []byte) (*abci.ExecTxResult, error) {
 			refused = b.step.checkpoint(t)
 		case wirepb.CellTxKind_CELL_TX_ENVELOPE:
 			var by mesh.PublicKey
-			if by, refused = b.step.envelope(b.app.cell, t, b.step.timeMs); refused == nil && b.step.fault == nil {
-				if err := b.run(t.envelope, by, r); err != nil {
+			if by, refused = b.step.envelope(b.app.cell, t, b.spent(t.envelope.Database), b.step.timeMs); refused == nil && b.step.fault == nil {
+				var err error
+				if refused, err = b.run(t.envelope, by, r); err != nil {
 					return nil, err
 				}
 			}
+		case wirepb.CellTxKind_CELL_TX_PART:
+			refused = b.step.part(t)
 		}
 	}
 	if b.step.fault != nil {
@@ -104,29 +121,55 @@ func (b *block) noticed(n *wirepb.Notice) {
 	}
 }
 
-// run runs an envelope that may, or looks up what it did.
-func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) error {
+// spent is what the block's programs of a database cost so far, which its record does not know yet.
+func (b *block) spent(id []byte) uint64 {
+	if t := b.byID[mesh.DatabaseID(id)]; t != nil {
+		return t.noz
+	}
+	return 0
+}
+
+// run runs an envelope that may, or looks up what it did. It is refused when parts of it are missing; err is of the disk.
+func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) (refused, err error) {
 	t, err := b.touch(mesh.DatabaseID(e.Database))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	id := programID(by, e.Id)
+	statements := e.Statements
+	if len(e.Parts) > 0 {
+		if statements, refused = b.step.statements(e); refused != nil {
+			known, err := t.known(id)
+			if err != nil || b.step.fault != nil {
+				return refused, err
+			}
+			if !known { // else it took its parts when it came before, and has its outcome
+				if mesh.KindOf(refused) != mesh.NotFound { // they were read for nothing
+					read := b.step.forgetParts(t.state.Owner, e)
+					t.state.Usage.BytesIn += read
+					t.noz = database.SumNoz(t.noz, database.Price(t.state.Prices, &wirepb.Usage{BytesIn: read}))
+				}
+				return refused, nil
+			}
+		}
+		b.step.forgetParts(t.state.Owner, e)
+	}
 	index := t.n
 	t.n++
 	var o *wirepb.Outcome
 	again := false
 	if t.block != nil {
-		if o, err = t.block.Run(&engine.Program{ID: id, Statements: e.Statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings}); err != nil {
-			return err
+		if o, err = t.block.Run(&engine.Program{ID: id, Statements: statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings}); err != nil {
+			return nil, err
 		}
 		r.digest, again = engine.OutcomeDigest(o), t.block.Again(index)
 	} else {
 		if index >= len(t.record.Outcomes) || t.record.Outcomes[index].ID != id {
-			return mesh.Errorf(mesh.Corrupt, "database %s has block %d, and another than the log", t.id, b.step.height)
+			return nil, mesh.Errorf(mesh.Corrupt, "database %s has block %d, and another than the log", t.id, b.step.height)
 		}
 		was := t.record.Outcomes[index]
 		if o, again, r.digest = was.Outcome, was.Again, was.Digest; o == nil && !again {
-			return mesh.Errorf(mesh.Corrupt, "database %s does not know what envelope %d of block %d did", t.id, index, b.step.height)
+			return nil, mesh.Errorf(mesh.Corrupt, "database %s does not know what envelope %d of block %d did", t.id, index, b.step.height)
 		}
 	}
 	if u, more := t.state.Usage, o.GetUsage(); !again {
@@ -135,8 +178,17 @@ func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) error {
 		u.Rows += more.GetRows()
 		u.BytesIn += more.GetBytesIn()
 		u.BytesOut += more.GetBytesOut()
+		t.noz = database.SumNoz(t.noz, database.Price(t.state.Prices, more))
 	}
-	return nil
+	return nil, nil
+}
+
+// known tells whether a program came before.
+func (t *touched) known(id [16]byte) (bool, error) {
+	if t.block != nil {
+		return t.block.Known(id)
+	}
+	return t.n < len(t.record.Outcomes) && t.record.Outcomes[t.n].ID == id && t.record.Outcomes[t.n].Again, nil
 }
 
 // touch begins the block on a database's file, if the file does not have it.
@@ -181,9 +233,18 @@ func (b *block) end() error {
 		}
 		sum := t.digest()
 		d.Usage, d.Height, d.Digest = t.state.Usage, b.step.height, sum[:]
+		pages, err := t.pages()
+		if err != nil {
+			return err
+		}
+		b.step.charge(d, t.noz)
+		b.step.hold(d) // as many pages as there were until now
+		d.Pages = pages
 		b.step.put(key(databaseKey, t.id[:]), d)
 	}
 	b.step.sweep()
+	b.step.sweepEnded()
+	b.step.sweepParts()
 	b.step.put([]byte{tipKey}, &replicapb.Tip{Height: b.step.height, TimeMs: b.step.timeMs})
 	if b.step.due() {
 		b.asked = true

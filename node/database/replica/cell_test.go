@@ -129,7 +129,7 @@ func (g *group) call(u *user, i int, path string, req, resp proto.Message) error
 		g.t.Fatal(err)
 	}
 	m := g.configs[0].Members[i]
-	tr := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey)}
+	tr := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey), ExpectContinueTimeout: 5 * time.Second}
 	defer tr.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -160,7 +160,7 @@ func (g *group) submit(u *user, i int, raw []byte) (reply *wirepb.DatabaseReply,
 	if err := proto.Unmarshal(raw, tx); err != nil {
 		g.t.Fatal(err)
 	}
-	for range 200 {
+	for range 1000 {
 		reply = new(wirepb.DatabaseReply)
 		if err = g.call(u, i, wirepb.CellSubmitPath, tx, reply); err == nil || mesh.KindOf(err) != mesh.Unavailable {
 			return reply, err

@@ -31,6 +31,9 @@ import (
 // votingPower is the power of every member: they are equal.
 const votingPower = 10
 
+// maxCheckpointMs bounds how rarely a cell makes checkpoints: a day.
+const maxCheckpointMs = 24 * 3600 * 1000
+
 // Files in a replica's home.
 const (
 	configFile   = "replica.json"
@@ -50,6 +53,8 @@ type Config struct {
 	FoundedMs   int64            `json:"founded_ms"` // time of the genesis
 	Members     []Member         `json:"members"`    // in the drawn order
 	Authorities []mesh.PublicKey `json:"authorities"`
+	// CheckpointMs is a rule of the cell's; 0 means its default.
+	CheckpointMs int64 `json:"checkpoint_ms,omitempty"`
 
 	Peer    string `json:"peer"`    // host:port to listen on for other replicas
 	Service string `json:"service"` // host:port to listen on for clients
@@ -69,7 +74,7 @@ func NewConfig(network mesh.NetworkID, group mesh.GroupID, a *wirepb.CellAnswer)
 	if a.FoundedMs == 0 {
 		return c, mesh.Errorf(mesh.Unavailable, "the cell %x is not founded: not all of its members have told their keys", a.Id)
 	}
-	c = Config{Network: network, Group: group, Version: a.Version, FoundedMs: a.FoundedMs}
+	c = Config{Network: network, Group: group, Version: a.Version, FoundedMs: a.FoundedMs, CheckpointMs: a.CheckpointMs}
 	if c.Cell, err = mesh.FromBytes[mesh.CellID](a.Id); err != nil {
 		return c, err
 	}
@@ -102,6 +107,8 @@ func (c Config) checkCell() error {
 		return mesh.Errorf(mesh.Invalid, "a cell of %d members, want 3f+1 for f from 1 to %d", n, database.MaxFaults)
 	case c.FoundedMs <= 0:
 		return mesh.Errorf(mesh.Invalid, "a cell that was never founded")
+	case c.CheckpointMs < 0 || c.CheckpointMs > maxCheckpointMs:
+		return mesh.Errorf(mesh.Invalid, "a cell that makes a checkpoint every %d ms, want at most %d", c.CheckpointMs, maxCheckpointMs)
 	case len(c.Authorities) == 0 || len(c.Authorities) > database.MaxAuthorities:
 		return mesh.Errorf(mesh.Invalid, "a cell under %d authorities, want 1 to %d", len(c.Authorities), database.MaxAuthorities)
 	}

@@ -35,6 +35,13 @@ func planOf(w *world) (blocks [][][]byte) {
 		if h == 7 {
 			txs = append(txs, w.notice(users[2].notice(2, 3), 0))
 		}
+		if h > 3 { // a program in parts, of which one came in the block before
+			e, parts := users[0].divided(timeOf(h), append(large(1), "INSERT INTO t(v) VALUES(2)")...)
+			txs = append(txs, users[0].part(timeOf(h), parts[h%2]), users[0].send(e), users[0].part(timeOf(h), parts[1-h%2]))
+			if h%2 == 0 {
+				txs = append(txs, users[0].send(e), users[0].send(e), users[0].part(timeOf(h), []byte{byte(h)}))
+			}
+		}
 		txs = append(txs, before...)
 		before = [][]byte{txs[0]}
 		blocks = append(blocks, txs)

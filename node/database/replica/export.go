@@ -21,27 +21,31 @@ import (
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/database/replica/replicapb"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/tlsid"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// # Format of an export of the cell's own state, version 1
+// # Format of an export of the cell's own state, version 2
 //
-//	export = "stdc" | version u16 BE = 1 | record... | u32 BE = 0 | u32 BE = 0
-//	record = length of key u32 BE | length of value u32 BE | key | value
+//	export = "stdc" | version u16 BE = 2 | record... | u32 BE = 0 | u32 BE = 0
+//	record = length of key u32 BE | length of value u32 BE | key | value | content
 //
+// Content is the bytes of a part, behind its record alone, which names their number and their BLAKE3.
 // Records are all that is shared, by rising key: what lies between firstShared and lastShared. Their digest is the state's in the
-// certificate: BLAKE3 over "stratos cell state/1", a zero, and the records.
+// certificate: BLAKE3 over "stratos cell state/1", a zero, and the records without content.
 //
-// Version history: 1, the first.
+// Version history: 1, the first; 2, with content.
 const (
 	stateMagic     = "stdc"
-	stateVersion   = 1
+	stateVersion   = 2
 	maxStateKey    = 128
 	maxStateRecord = 64 << 10
-	maxState       = 1 << 30 // bytes of records
+	maxState       = 1 << 30 // bytes of records without content
+	maxStateParts  = database.MaxCellDatabases * database.MaxAccountParts
 
 	stateName  = "state"
 	exportsDir = "exports"
@@ -181,12 +185,19 @@ func writeState(to io.Writer, r pebble.Reader) error {
 		w.Write(head[:])
 		w.Write(k)
 		w.Write(b)
+		if k[0] == partKey {
+			content, ok := v.bytes(key(contentKey, k[1:]))
+			if !ok && v.fault == nil {
+				v.fault = mesh.Errorf(mesh.Corrupt, "the cell's state: a part without its bytes")
+			}
+			w.Write(content)
+		}
 	})
 	w.Write(make([]byte, 8))
 	return errors.Join(v.fault, w.Flush())
 }
 
-// readState reads what writeState wrote, and calls put with each record. It returns their digest; before that is what it should be,
+// readState reads what writeState wrote, and calls put with each record, and each part's content. It returns their digest; before that is what it should be,
 // nothing of it is to be believed.
 func readState(from io.Reader, put func(k, b []byte) error) (sum [32]byte, err error) {
 	r := bufio.NewReader(from)
@@ -199,7 +210,7 @@ func readState(from io.Reader, put func(k, b []byte) error) (sum [32]byte, err e
 	}
 	h := blake3.New(32, nil)
 	h.Write([]byte(stateDomain))
-	last, total := "", 0
+	last, total, parts := "", 0, 0
 	for {
 		var n [8]byte
 		if _, err := io.ReadFull(r, n[:]); err != nil {
@@ -224,6 +235,23 @@ func readState(from io.Reader, put func(k, b []byte) error) (sum [32]byte, err e
 		h.Write(n[:])
 		h.Write(record)
 		if err := put(record[:k], record[k:]); err != nil {
+			return sum, err
+		}
+		if record[0] != partKey {
+			continue
+		}
+		p := new(replicapb.Part)
+		if parts++; parts > maxStateParts || int(k) != partKeyBytes || wire.Decode(record[k:], int(b), p) != nil || p.Size > database.PartBytes {
+			return sum, mesh.Errorf(mesh.Corrupt, "an export of a cell's state with a part that cannot be")
+		}
+		content := make([]byte, p.Size)
+		if _, err := io.ReadFull(r, content); err != nil {
+			return sum, short(err)
+		}
+		if sum := database.PartDigest(content); string(sum[:]) != string(record[k-32:k]) {
+			return sum, mesh.Errorf(mesh.Corrupt, "an export of a cell's state with other bytes of a part than it names")
+		}
+		if err := put(key(contentKey, record[1:k]), content); err != nil {
 			return sum, err
 		}
 	}

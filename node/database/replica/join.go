@@ -69,12 +69,12 @@ func Reset(home string) error {
 // signed the checkpoint, and the header after it; what is fetched is checked against them. Without a checkpoint to be had, the
 // replica takes the whole log, which New then begins with. Call it before New.
 func Join(ctx context.Context, home string, opts Options, log *slog.Logger) error {
-	opts = opts.withDefaults()
-	if err := opts.validate(); err != nil {
-		return err
-	}
 	c, err := ReadConfig(home)
 	if err != nil {
+		return err
+	}
+	opts = opts.of(c)
+	if err := opts.validate(); err != nil {
 		return err
 	}
 	if interrupted(home) { // it is begun again

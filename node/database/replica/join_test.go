@@ -14,6 +14,7 @@ import (
 	sm "github.com/cometbft/cometbft/state"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -28,6 +29,12 @@ func TestJoins(t *testing.T) {
 	g.write(u, 0, "CREATE TABLE t(v)", "INSERT INTO t VALUES(randomblob(3000000))")
 	for i := range 5 {
 		g.write(u, 0, fmt.Sprintf("INSERT INTO t VALUES(%d)", i))
+	}
+	divided, parts := u.divided(time.Now().UnixMilli(), large(2)...)
+	divided.NotAfterMs = time.Now().UnixMilli() + database.MaxAheadMs/2
+	for _, p := range parts {
+		g.mustSubmit(u, 0, u.part(time.Now().UnixMilli(), p))
+		g.mustSubmit(u, 1, u.part(time.Now().UnixMilli(), p)) // known, or kept for longer
 	}
 	for round := range 2 {
 		if err := Join(t.Context(), g.homes[3], g.opts, quiet()); err != nil {
@@ -48,12 +55,18 @@ func TestJoins(t *testing.T) {
 		}
 		g.start(3)
 		last := g.write(u, 3, "INSERT INTO t VALUES('with it')")
+		if round == 0 { // the one that joined has parts that came before
+			reply := g.mustSubmit(u, 3, u.send(divided))
+			if last = g.open(3, reply); reply.Outcome.Code != "" {
+				t.Fatal(reply.Outcome)
+			}
+		}
 		g.equal(last.Height)
 		if base := g.members[3].replica.engine.BlockStore().Base(); base < 5 {
 			t.Errorf("its log begins at block %d", base)
 		}
 		reply, err := g.query(u, 3, last.Height, "SELECT count(*) FROM t")
-		if err != nil || reply.Outcome.Results[0].Rows[0].Values[0].GetInteger() != int64(8+2*round) {
+		if err != nil || reply.Outcome.Results[0].Rows[0].Values[0].GetInteger() != int64(8+2*round+len(large(2))) {
 			t.Errorf("got %v, %v", reply, err)
 		}
 		g.certified(u, last.Height) // it goes on and signs what the others sign

@@ -141,7 +141,8 @@ func (w *world) user(name string) *user {
 
 func (u *user) notice(sequence uint64, state uint32) *wirepb.Notice {
 	a := u.account.Account()
-	return &wirepb.Notice{Database: u.database[:], Cell: u.w.cell[:], Sequence: sequence, State: state, Name: u.name, Owner: a[:], Dialect: cmp.Or(u.dialect, database.SQLite)}
+	return &wirepb.Notice{Database: u.database[:], Cell: u.w.cell[:], Sequence: sequence, State: state, Name: u.name, Owner: a[:], Dialect: cmp.Or(u.dialect, database.SQLite),
+		AllowanceNoz: 1 << 50, Prices: database.DefaultPrices()}
 }
 
 // opened is the notice that f+1 authorities sign when the database is made.
@@ -180,6 +181,19 @@ func (u *user) envelope(nowMs int64, sql ...string) *wirepb.Envelope {
 		e.Statements = append(e.Statements, &wirepb.Statement{Sql: s})
 	}
 	return e
+}
+
+// part of a program.
+func (u *user) part(nowMs int64, data []byte) []byte {
+	return u.tx(wirepb.CellTxKind_CELL_TX_PART, &wirepb.ProgramPart{Database: u.database[:], Data: data, NotAfterMs: nowMs + 60_000})
+}
+
+// divided is an envelope of statements that come in parts.
+func (u *user) divided(nowMs int64, sql ...string) (e *wirepb.Envelope, parts [][]byte) {
+	e = u.envelope(nowMs, sql...)
+	parts = database.Divide(e.Statements, e)
+	e.GasLimit = database.MaxGas
+	return e, parts
 }
 
 func (u *user) send(e *wirepb.Envelope) []byte { return u.tx(wirepb.CellTxKind_CELL_TX_ENVELOPE, e) }

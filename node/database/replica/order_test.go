@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -17,7 +18,7 @@ func names(all []candidate) (s string) {
 }
 
 func TestArrange(t *testing.T) {
-	rules := Rules{EnvelopeGas: 10, DatabaseGas: 20, BlockGas: 50, BlockBytes: 60, Control: 2}
+	rules := Rules{EnvelopeGas: 10, DatabaseGas: 20, BlockGas: 50, BlockBytes: 60, PartBytes: 12, Control: 2}
 	of := func(db byte, n int, gas uint64) (all []candidate) {
 		for i := range n {
 			all = append(all, candidate{raw: []byte(fmt.Sprintf("%c%d", db, i)), rank: rankProgram, lane: lane{db}, cost: gas})
@@ -31,6 +32,13 @@ func TestArrange(t *testing.T) {
 		}
 		return all
 	}
+	sized := func(db byte, n int, bytes uint64) []candidate {
+		all := of(db, n, bytes)
+		for i := range all {
+			all[i].rank = rankPart
+		}
+		return all
+	}
 	control := ranked(rankCell, 'x', 3)
 	join := func(all ...[]candidate) (out []candidate) {
 		for _, a := range all {
@@ -41,20 +49,27 @@ func TestArrange(t *testing.T) {
 	for _, c := range []struct {
 		why    string
 		height int64
+		last   map[byte]int64
 		all    []candidate
 		want   string
 	}{
-		{"nothing", 0, nil, ""},
-		{"alone, up to its share", 0, of('a', 9, 10), "a0 a1 "},
-		{"one that floods, one that came late", 0, join(of('a', 9, 10), of('b', 2, 10)), "a0 b0 a1 b1 "},
-		{"by gas, not by number", 0, join(of('a', 9, 10), of('b', 9, 2)), "a0 b0 b1 b2 b3 b4 a1 b5 b6 b7 b8 "},
-		{"the block is full", 0, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "a0 b0 c0 a1 b1 "},
-		{"another begins at another height", 198, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "b0 c0 a0 b1 c1 "},
-		{"what is no envelope comes first", 0, join(of('a', 1, 1), control), "x0 x1 a0 "},
-		{"then of each account one", 0, join(of('a', 1, 1), ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), control), "x0 x1 p0 q0 a0 "},
-		{"and of so many accounts", 198, join(ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), ranked(rankAccount, 'r', 1)), "p0 q0 "},
-		{"what is too much for its database holds back what follows", 0, join(of('a', 1, 15), of('b', 1, 25), of('b', 1, 1)), "a0 "},
+		{"nothing", 0, nil, nil, ""},
+		{"alone, up to its share", 0, nil, of('a', 9, 10), "a0 a1 "},
+		{"one that floods, one that came late", 0, nil, join(of('a', 9, 10), of('b', 2, 10)), "a0 b0 a1 b1 "},
+		{"by gas, not by number", 0, nil, join(of('a', 9, 10), of('b', 9, 2)), "a0 b0 b1 b2 b3 b4 a1 b5 b6 b7 b8 "},
+		{"the block is full", 0, nil, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "a0 b0 c0 a1 b1 "},
+		{"another begins at another height", 198, nil, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "b0 c0 a0 b1 c1 "},
+		{"who had no room comes first in the next block", 0, map[byte]int64{'a': 9, 'b': 8, 'c': 9}, join(of('a', 9, 10), of('b', 9, 10), of('c', 9, 10)), "b0 a0 c0 b1 a1 "},
+		{"parts come before envelopes", 0, nil, join(of('a', 1, 1), ranked(rankPart, 'a', 1)), "a0 a0 "},
+		{"parts take turns", 0, nil, join(sized('a', 9, 4), sized('b', 9, 4)), "a0 b0 a1 "},
+		{"what is no envelope comes first", 0, nil, join(of('a', 1, 1), control), "x0 x1 a0 "},
+		{"then of each account one", 0, nil, join(of('a', 1, 1), ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), control), "x0 x1 p0 q0 a0 "},
+		{"and of so many accounts", 198, nil, join(ranked(rankAccount, 'p', 9), ranked(rankAccount, 'q', 9), ranked(rankAccount, 'r', 1)), "p0 q0 "},
+		{"what is too much for its database holds back what follows", 0, nil, join(of('a', 1, 15), of('b', 1, 25), of('b', 1, 1)), "a0 "},
 	} {
+		for i := range c.all {
+			c.all[i].last = c.last[c.all[i].lane[0]]
+		}
 		got := arrange(c.height, rules, c.all)
 		if names(got) != c.want {
 			t.Errorf("%s: %s, want %s", c.why, names(got), c.want)
@@ -73,6 +88,14 @@ func TestFair(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seedOfTest(t), 1))
 	users := []*user{w.user("anna"), w.user("bert"), w.user("cora"), w.user("dora")}
 	rules := Options{Rules: Rules{BlockGas: 30_000_000, DatabaseGas: 12_000_000, EnvelopeGas: 5_000_000}}.withDefaults().Rules
+	r := newRig(w, 0, rules)
+	for i, u := range users { // the newest block of each is another
+		r.must(u.opened(), u.session(u.link()))
+		if i > 0 {
+			r.must(u.send(u.envelope(r.next(), "SELECT 1")))
+		}
+	}
+	v := r.app.view()
 	refused := 0
 	for range 100 {
 		height := chance.Int64N(1000)
@@ -87,6 +110,8 @@ func TestFair(t *testing.T) {
 				raw = w.notice(u.notice(1, 1), 0)
 			case 1:
 				raw = u.session(u.link())
+			case 2:
+				raw = u.part(genesisMs, make([]byte, 1+chance.IntN(database.PartBytes)))
 			}
 			p, err := parse(raw)
 			if err != nil {
@@ -94,11 +119,12 @@ func TestFair(t *testing.T) {
 			}
 			all = append(all, candidateOf(raw, p))
 		}
+		v.since(all)
 		var txs [][]byte
 		for _, c := range arrange(height, rules, all) {
 			txs = append(txs, c.raw)
 		}
-		if !fair(height, rules, txs) {
+		if !fair(height, rules, v, txs) {
 			t.Fatalf("height %d: a proposal of %d of %d is not fair", height, len(txs), len(all))
 		}
 		if len(txs) > 1 {
@@ -113,7 +139,7 @@ func TestFair(t *testing.T) {
 				}
 			}
 			txs[i], txs[i+1] = txs[i+1], txs[i]
-			if fair(height, rules, txs) && a.lane != b.lane { // of one lane, each order is one in which they may have come
+			if fair(height, rules, v, txs) && a.lane != b.lane { // of one lane, each order is one in which they may have come
 				t.Errorf("height %d: two that changed places are fair", height)
 			} else if a.lane != b.lane {
 				refused++
@@ -123,7 +149,7 @@ func TestFair(t *testing.T) {
 	if refused == 0 {
 		t.Error("nothing was refused")
 	}
-	if fair(0, rules, [][]byte{{1, 2, 3}}) || fair(0, rules, [][]byte{wire.Encode(&wirepb.CellTx{})}) {
+	if fair(0, rules, v, [][]byte{{1, 2, 3}}) || fair(0, rules, v, [][]byte{wire.Encode(&wirepb.CellTx{})}) {
 		t.Error("what is no transaction is fair")
 	}
 }

@@ -47,7 +47,8 @@ type Replica struct {
 	engine    *node.Node
 	listener  net.Listener
 	submits   chan struct{} // a place for each transaction that is waited for
-	turns     *turns
+	turns     *turns[mesh.DatabaseID]
+	large     *turns[mesh.Account] // for queries whose requests are large
 }
 
 // storeOptions of the cell's own state.
@@ -55,16 +56,16 @@ var storeOptions = pebbledb.Options{Cache: 8 << 20, MemTable: 2 << 20}
 
 // New opens the replica in home, which Init and WriteConfig have made. Close it, whether Run was called or not.
 func New(home string, opts Options, log *slog.Logger) (r *Replica, err error) {
-	opts = opts.withDefaults()
-	if err := opts.validate(); err != nil {
-		return nil, err
-	}
 	c, err := ReadConfig(home)
 	if err != nil {
 		return nil, err
 	}
+	opts = opts.of(c)
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
 	r = &Replica{config: c, opts: opts, cell: &cell{config: c, domain: c.Domain(), rules: opts.Rules}, log: log,
-		submits: make(chan struct{}, opts.Submits), turns: newTurns(opts.Queries)}
+		submits: make(chan struct{}, opts.Submits), turns: newTurns[mesh.DatabaseID](opts.Queries), large: newTurns[mesh.Account](opts.LargeQueries)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())

@@ -2,7 +2,9 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -24,8 +26,9 @@ const codeCancelled = "57014"
 func (r *Replica) service() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wirepb.CellSubmitPath, rpc.Handler(database.MaxTx, r.handleSubmit))
-	mux.Handle(wirepb.CellQueryPath, rpc.Handler(database.MaxTx, r.handleQuery))
+	mux.Handle(wirepb.CellQueryPath, rpc.Limited(r.queryLimit, r.handleQuery))
 	mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.handleStatus))
+	mux.Handle(wirepb.CellCertificatePath, rpc.Handler(64, r.handleCertificate))
 	mux.Handle(wirepb.CellSnapshotPath, rpc.Handler(64, r.handleSnapshot))
 	mux.HandleFunc("GET "+wirepb.CellExportPath, r.handleExport)
 	return mux
@@ -45,7 +48,7 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 	}
 	if t.envelope == nil {
 		height, err := r.submit(ctx, raw)
-		if mesh.KindOf(err) == mesh.Conflict && err != nil && candidateOf(nil, t).rank == rankAccount { // the cell knows it
+		if rank := candidateOf(nil, t).rank; mesh.KindOf(err) == mesh.Conflict && err != nil && (rank == rankAccount || rank == rankPart) { // the cell knows it
 			tip, _ := r.app.at()
 			height, err = tip.Height, nil
 		}
@@ -59,6 +62,9 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 		return reply, err
 	}
 	if _, err := r.submit(ctx, raw); err != nil {
+		if reply, there := r.recorded(t, by); there == nil { // it came twice, and was refused the second time
+			return reply, nil
+		}
 		return nil, err
 	}
 	reply, err := r.recorded(t, by)
@@ -112,7 +118,7 @@ func (r *Replica) recorded(t *transaction, by mesh.PublicKey) (reply *wirepb.Dat
 	if err != nil {
 		return nil, r.intact(err)
 	}
-	return r.answer(id, height, database.Question(t.messages[0].Body), o), nil
+	return r.answer(id, height, database.Question(t.messages[0]), o), nil
 }
 
 // snapshot takes a snapshot of a database's newest state. done gives it back, and joins to err what goes wrong with that.
@@ -163,6 +169,28 @@ func (r *Replica) answer(id mesh.DatabaseID, height uint64, question [32]byte, o
 	return &wirepb.DatabaseReply{Outcome: o, Answer: signed.Seal(r.cell.domain, r.answerKey, sign.Answer, a), Height: int64(height)}
 }
 
+// queryLimit is how large a query may be. What is larger than a transaction is read of those alone whom the cell knows, and of few at
+// once.
+func (r *Replica) queryLimit(ctx context.Context, by mesh.PublicKey, length int64) (int, func(), error) {
+	if length <= database.MaxTx {
+		return database.MaxTx, func() {}, nil
+	}
+	if length > database.MaxQuery {
+		return 0, nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "a query of %d bytes, at most %d", length, database.MaxQuery), "divide the program")
+	}
+	tip, _ := r.app.at()
+	v := r.app.view()
+	rights, err := v.rights(by, max(tip.TimeMs, r.app.now().UnixMilli()))
+	if err := errors.Join(v.fault, err); err != nil {
+		return 0, nil, err
+	}
+	done, err := r.large.take(ctx, rights.Account)
+	return database.MaxQuery, done, err
+}
+
+// sizedTime is how long a query of a size may run, where those of few bytes have a time.
+func sizedTime(t time.Duration, size int) time.Duration { return t + t*time.Duration(size)/(8<<20) }
+
 // handleQuery runs statements of which nothing stays, for the session whose key the connection shows.
 func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.DatabaseQuery]) (proto.Message, error) {
 	m := q.Message
@@ -191,13 +219,17 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	if m.Tentative && d.State == database.ReadOnly {
 		return nil, readOnly(d.Name)
 	}
+	if m.Tentative && exhausted(d, 0) {
+		return nil, noOzone(d)
+	}
 	id := mesh.DatabaseID(m.Database)
 	give, err := r.turns.take(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	defer give()
-	ctx, cancel := context.WithTimeout(ctx, r.opts.QueryTime)
+	limit := sizedTime(r.opts.QueryTime, proto.Size(m))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	run := r.read
 	if m.Tentative {
@@ -208,7 +240,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 		return nil, r.intact(err)
 	}
 	if err != nil || o.Code == codeCancelled {
-		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", r.opts.QueryTime), "ask for less at once")
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", limit), "ask for less at once")
 	}
 	return r.answer(id, height, database.QueryQuestion(m), o), nil
 }
@@ -277,8 +309,22 @@ func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatu
 	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
 		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && rights.Allow(grant.Read, grant.Database(d.Name), "", tip.TimeMs) == nil) {
 			sum := rollingDigest(d)
-			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:], Usage: d.Usage})
+			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:], Usage: d.Usage,
+				Noz: d.Noz, AllowanceNoz: d.Allowance})
 		}
 	})
 	return m, v.fault
+}
+
+// handleCertificate gives the newest certificate to a member, whose node has it settled.
+func (r *Replica) handleCertificate(_ context.Context, q rpc.Request[wirepb.CertificateRequest]) (proto.Message, error) {
+	if _, ok := r.cell.member(q.Peer); !ok {
+		return nil, mesh.Errorf(mesh.Denied, "%s is no member of the cell", q.Peer)
+	}
+	v := r.app.view()
+	c := v.certificate()
+	if c == nil {
+		c = new(wirepb.Certificate)
+	}
+	return c, v.fault
 }

@@ -21,17 +21,25 @@ const (
 	certificateKey = '1' // -> wire.Certificate, the newest
 	pendingKey     = '2' // -> Pending
 	voteKey        = '3' // member 1 -> wire.Signed: the member's signature of what is pending
+	contentKey     = '4' // account 20 | database 16 | BLAKE3 32 -> the bytes of a part, which their name tells
 
 	// From here on, all is in a checkpoint's digest of the state.
 	firstShared = 'a'
 	databaseKey = 'd' // database 16 -> Database, dropped ones too: their sequence stays
+	endedKey    = 'e' // ms until which checkpoints have it 8 | database 16 -> empty: dropped not long ago
+	hurryKey    = 'h' // -> empty: a database wants the next checkpoint sooner
 	ownerKey    = 'o' // account 20 | database 16 -> empty, of those that are not dropped
+	partKey     = 'p' // account 20 | database 16 | BLAKE3 32 -> Part
+	partEnd     = 'q' // not after ms 8 | account 20 | database 16 | BLAKE3 32 -> empty
 	revokedKey  = 'r' // account 20 | link 16 -> empty
 	sessionKey  = 's' // session key 32 -> Session
 	sessionOf   = 't' // account 20 | session key 32 -> empty
 	sessionEnd  = 'x' // expiry ms 8 | session key 32 -> empty
 	lastShared  = 'z'
 )
+
+// partKeyBytes is how long a part's key is.
+const partKeyBytes = 1 + len(mesh.Account{}) + len(mesh.DatabaseID{}) + 32
 
 func key(kind byte, parts ...[]byte) []byte {
 	k := []byte{kind}
@@ -165,7 +173,8 @@ func (v *view) certificate() *wirepb.Certificate {
 // stateDomain begins what the digest of the state covers.
 const stateDomain = "stratos cell state/1\x00"
 
-// digest is what checkpoints hold of the state; see the format of its export.
+// digest is what checkpoints hold of the state; see the format of its export. Of parts it has the names, which hold the digests of
+// their bytes.
 func (v *view) digest() (sum [32]byte) {
 	h := blake3.New(32, nil)
 	h.Write([]byte(stateDomain))

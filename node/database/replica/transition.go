@@ -71,12 +71,14 @@ func (s *step) notice(t *transaction) error {
 		return mesh.Errorf(mesh.Exhausted, "the cell has %d databases", database.MaxCellDatabases)
 	}
 	if d == nil {
-		d = &replicapb.Database{Owner: n.Owner, Dialect: n.Dialect, Usage: new(wirepb.Usage)}
+		d = &replicapb.Database{Owner: n.Owner, Dialect: n.Dialect, Usage: new(wirepb.Usage), HeldMs: s.timeMs}
 	}
-	d.Name, d.State, d.Sequence = n.Name, n.State, n.Sequence
+	s.hold(d) // at the prices that held until now
+	d.Name, d.State, d.Sequence, d.Allowance, d.Prices = n.Name, n.State, n.Sequence, n.AllowanceNoz, n.Prices
 	s.put(key(databaseKey, n.Database), d)
 	if n.State == database.Dropped {
 		s.delete(key(ownerKey, n.Owner, n.Database))
+		s.putBytes(key(endedKey, be64(s.timeMs+endedTimes*s.cell.rules.CheckpointMs), n.Database), nil)
 	} else {
 		s.putBytes(key(ownerKey, n.Owner, n.Database), nil)
 	}
@@ -220,20 +222,23 @@ func (s *step) revoke(t *transaction) error {
 }
 
 // envelope tells whether an envelope may run, at the time of its block, and whose it is.
-func (v *view) envelope(c *cell, t *transaction, nowMs int64) (by mesh.PublicKey, err error) {
+// spent is what the database's record does not know yet of what it has used.
+func (v *view) envelope(c *cell, t *transaction, spent uint64, nowMs int64) (by mesh.PublicKey, err error) {
 	if by, err = t.signer(c.domain); err != nil {
 		return by, err
 	}
-	return by, v.envelopeBy(c, t.envelope, by, nowMs)
+	return by, v.envelopeBy(c, t.envelope, by, spent, nowMs)
 }
 
-func (v *view) envelopeBy(c *cell, e *wirepb.Envelope, by mesh.PublicKey, nowMs int64) error {
+func (v *view) envelopeBy(c *cell, e *wirepb.Envelope, by mesh.PublicKey, spent uint64, nowMs int64) error {
 	d, err := v.may(by, grant.Read|grant.Write, e.Database, nowMs)
 	switch {
 	case err != nil:
 		return err
 	case d.State == database.ReadOnly:
 		return readOnly(d.Name)
+	case exhausted(d, spent):
+		return noOzone(d)
 	case nowMs > e.NotAfterMs:
 		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "the envelope's time is over by %d ms", nowMs-e.NotAfterMs), "sign it again")
 	case e.NotAfterMs-nowMs > database.MaxAheadMs:
@@ -277,36 +282,35 @@ func (s *step) checkpoint(t *transaction) error {
 			same = append(same, v)
 		}
 	}
-	if !p.Certified && database.Certified(len(same), len(s.cell.config.Members)) {
+	if database.Certified(len(same), len(s.cell.config.Members)) { // who comes late is paid, too
+		s.put([]byte{certificateKey}, &wirepb.Certificate{Checkpoints: same})
+		s.certified = s.certified || !p.Certified
 		p.Certified = true
 		s.put([]byte{pendingKey}, p)
-		s.put([]byte{certificateKey}, &wirepb.Certificate{Checkpoints: same})
-		s.certified = true
 	}
 	return nil
 }
 
-// due tells whether the block is a checkpoint: the time has come, and what was asked for before is done, or was given up.
+// due tells whether the block is a checkpoint: the time has come, or a database may be stopped before its next allowance, and what
+// was asked for before is done, or was given up.
 func (s *step) due() bool {
+	every, since := s.cell.rules.CheckpointMs, s.timeMs-s.cell.config.FoundedMs
 	p := s.pending()
-	if p == nil {
-		return s.timeMs-s.cell.config.FoundedMs >= s.cell.rules.CheckpointMs
+	if p != nil {
+		since = s.timeMs - p.Checkpoint.TimeMs
 	}
-	since := s.timeMs - p.Checkpoint.TimeMs
-	return since >= s.cell.rules.CheckpointMs && (p.Certified || since >= 6*s.cell.rules.CheckpointMs)
+	if s.has([]byte{hurryKey}) {
+		every /= hurryPart
+	}
+	return since >= every && (p == nil || p.Certified || since >= 6*s.cell.rules.CheckpointMs)
 }
 
 // ask makes a checkpoint pending.
 func (s *step) ask() {
 	c := s.cell.config
-	sum := s.digest()
-	m := &wirepb.Checkpoint{Cell: c.Cell[:], Version: c.Version, Height: s.height, TimeMs: s.timeMs, State: sum[:]}
-	s.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
-		if d.State != database.Dropped {
-			rolling := rollingDigest(d)
-			m.Databases = append(m.Databases, &wirepb.CheckedDatabase{Database: id[:], Height: d.Height, Digest: rolling[:], Usage: d.Usage})
-		}
-	})
+	m := &wirepb.Checkpoint{Cell: c.Cell[:], Version: c.Version, Height: s.height, TimeMs: s.timeMs, Databases: s.bill(), Ended: s.ended()}
+	sum := s.digest() // of the state as this block leaves it
+	m.State = sum[:]
 	for i := range c.Members {
 		s.delete(key(voteKey, []byte{byte(i)}))
 	}

@@ -4,36 +4,34 @@ import (
 	"context"
 	"slices"
 	"sync"
-
-	"github.com/stratosmesh/stratos/mesh"
 )
 
-// turns gives places to queries, so that no database takes all of them, and of those that wait the one of which the fewest run comes
-// next.
-type turns struct {
+// turns gives places to queries, so that none of those whose they are, databases or accounts, takes all of them, and of those that
+// wait the one of which the fewest run comes next.
+type turns[K comparable] struct {
 	places int // for queries that run at once
-	most   int // of them for one database
-	queue  int // of queries that wait, of one database
+	most   int // of them for one K
+	queue  int // of queries that wait, of one K
 
 	mu      sync.Mutex
 	running int
 	given   uint64
-	lines   map[mesh.DatabaseID]*line
+	lines   map[K]*line
 }
 
-// line are one database's queries.
+// line are the queries of one.
 type line struct {
 	running int
 	last    uint64          // when it was given a place last, counted in places
 	waiting []chan struct{} // each closed when it has a place
 }
 
-func newTurns(places int) *turns {
-	return &turns{places: places, most: max(1, places-places/4), queue: 2 * places, lines: map[mesh.DatabaseID]*line{}}
+func newTurns[K comparable](places int) *turns[K] {
+	return &turns[K]{places: places, most: max(1, places-places/4), queue: 2 * places, lines: map[K]*line{}}
 }
 
-// take waits for a place for a query of a database; give returns it.
-func (t *turns) take(ctx context.Context, id mesh.DatabaseID) (give func(), err error) {
+// take waits for a place for a query; give returns it.
+func (t *turns[K]) take(ctx context.Context, id K) (give func(), err error) {
 	t.mu.Lock()
 	l := t.lines[id]
 	if l == nil {
@@ -42,7 +40,7 @@ func (t *turns) take(ctx context.Context, id mesh.DatabaseID) (give func(), err 
 	}
 	if len(l.waiting) >= t.queue {
 		t.mu.Unlock()
-		return nil, busy("queries of this database")
+		return nil, busy("queries of this database or account")
 	}
 	turn := make(chan struct{})
 	l.waiting = append(l.waiting, turn)
@@ -58,7 +56,7 @@ func (t *turns) take(ctx context.Context, id mesh.DatabaseID) (give func(), err 
 }
 
 // leave gives up a place, or the wait for it.
-func (t *turns) leave(id mesh.DatabaseID, waited chan struct{}) {
+func (t *turns[K]) leave(id K, waited chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.lines[id]
@@ -74,7 +72,7 @@ func (t *turns) leave(id mesh.DatabaseID, waited chan struct{}) {
 }
 
 // next gives places that are free to those whose turn it is.
-func (t *turns) next() {
+func (t *turns[K]) next() {
 	for t.running < t.places {
 		var next *line
 		for _, l := range t.lines {

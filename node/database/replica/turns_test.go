@@ -12,7 +12,7 @@ import (
 // One database that asks for everything leaves room for another, whose queries then come first.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(4) // of which one database has three
+		turns := newTurns[mesh.DatabaseID](4) // of which one database has three
 		type place struct {
 			id   byte
 			give func()

@@ -36,6 +36,8 @@ func kindOf(k wirepb.CellTxKind) (sign.Purpose, proto.Message) {
 		return sign.Revocation, new(wirepb.Revocation)
 	case wirepb.CellTxKind_CELL_TX_CHECKPOINT:
 		return sign.Checkpoint, new(wirepb.Checkpoint)
+	case wirepb.CellTxKind_CELL_TX_PART:
+		return sign.Program, new(wirepb.ProgramPart)
 	}
 	return "", nil
 }
@@ -66,6 +68,8 @@ func parse(raw []byte) (*transaction, error) {
 	case *wirepb.Envelope:
 		t.envelope = b
 		return t, database.CheckEnvelope(b)
+	case *wirepb.ProgramPart:
+		return t, database.CheckPart(b)
 	case *wirepb.Notice:
 		return t, database.CheckNotice(b)
 	case *wirepb.Checkpoint:

@@ -85,9 +85,15 @@ type Database struct {
 	Dialect       string                 `protobuf:"bytes,3,opt,name=dialect,proto3" json:"dialect,omitempty"`
 	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`
 	Sequence      uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Usage         *wirepb.Usage          `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`    // of all envelopes so far
-	Height        int64                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched it
-	Digest        []byte                 `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`  // rolling, after that block; empty before the first
+	Usage         *wirepb.Usage          `protobuf:"bytes,6,opt,name=usage,proto3" json:"usage,omitempty"`           // of all envelopes so far
+	Height        int64                  `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`        // of the newest block that touched it
+	Digest        []byte                 `protobuf:"bytes,8,opt,name=digest,proto3" json:"digest,omitempty"`         // rolling, after that block; empty before the first
+	Noz           uint64                 `protobuf:"varint,9,opt,name=noz,proto3" json:"noz,omitempty"`              // what all use so far has cost
+	Allowance     uint64                 `protobuf:"varint,10,opt,name=allowance,proto3" json:"allowance,omitempty"` // noz that all use may cost
+	Prices        *wirepb.Prices         `protobuf:"bytes,11,opt,name=prices,proto3" json:"prices,omitempty"`
+	Pages         uint64                 `protobuf:"varint,12,opt,name=pages,proto3" json:"pages,omitempty"`                 // of the file, after that block
+	HeldMs        int64                  `protobuf:"varint,13,opt,name=held_ms,json=heldMs,proto3" json:"held_ms,omitempty"` // until when its pages are paid
+	Checked       uint64                 `protobuf:"varint,14,opt,name=checked,proto3" json:"checked,omitempty"`             // noz at the newest checkpoint
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +182,48 @@ func (x *Database) GetDigest() []byte {
 		return x.Digest
 	}
 	return nil
+}
+
+func (x *Database) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
+func (x *Database) GetAllowance() uint64 {
+	if x != nil {
+		return x.Allowance
+	}
+	return 0
+}
+
+func (x *Database) GetPrices() *wirepb.Prices {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+func (x *Database) GetPages() uint64 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+func (x *Database) GetHeldMs() int64 {
+	if x != nil {
+		return x.HeldMs
+	}
+	return 0
+}
+
+func (x *Database) GetChecked() uint64 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
 }
 
 // Session is who may send envelopes.
@@ -324,6 +372,59 @@ func (x *Pending) GetCertified() bool {
 	return false
 }
 
+// Part is what is known of a part of a program that waits for its envelope.
+type Part struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Size          uint32                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	NotAfterMs    int64                  `protobuf:"varint,2,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Part) Reset() {
+	*x = Part{}
+	mi := &file_replica_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Part) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Part) ProtoMessage() {}
+
+func (x *Part) ProtoReflect() protoreflect.Message {
+	mi := &file_replica_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Part.ProtoReflect.Descriptor instead.
+func (*Part) Descriptor() ([]byte, []int) {
+	return file_replica_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Part) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Part) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
 var File_replica_proto protoreflect.FileDescriptor
 
 const file_replica_proto_rawDesc = "" +
@@ -331,7 +432,7 @@ const file_replica_proto_rawDesc = "" +
 	"\rreplica.proto\x12\x1bstratos.database.replica.v1\x1a\x0edatabase.proto\"6\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
-	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\xde\x01\n" +
+	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\x88\x03\n" +
 	"\bDatabase\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -340,7 +441,14 @@ const file_replica_proto_rawDesc = "" +
 	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12,\n" +
 	"\x05usage\x18\x06 \x01(\v2\x16.stratos.wire.v1.UsageR\x05usage\x12\x16\n" +
 	"\x06height\x18\a \x01(\x03R\x06height\x12\x16\n" +
-	"\x06digest\x18\b \x01(\fR\x06digest\"\xcc\x01\n" +
+	"\x06digest\x18\b \x01(\fR\x06digest\x12\x10\n" +
+	"\x03noz\x18\t \x01(\x04R\x03noz\x12\x1c\n" +
+	"\tallowance\x18\n" +
+	" \x01(\x04R\tallowance\x12/\n" +
+	"\x06prices\x18\v \x01(\v2\x17.stratos.wire.v1.PricesR\x06prices\x12\x14\n" +
+	"\x05pages\x18\f \x01(\x04R\x05pages\x12\x17\n" +
+	"\aheld_ms\x18\r \x01(\x03R\x06heldMs\x12\x18\n" +
+	"\achecked\x18\x0e \x01(\x04R\achecked\"\xcc\x01\n" +
 	"\aSession\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\fR\x06holder\x12\x16\n" +
@@ -356,7 +464,11 @@ const file_replica_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x1b.stratos.wire.v1.CheckpointR\n" +
 	"checkpoint\x12\x1c\n" +
-	"\tcertified\x18\x02 \x01(\bR\tcertifiedB@Z>github.com/stratosmesh/stratos/node/database/replica/replicapbb\x06proto3"
+	"\tcertified\x18\x02 \x01(\bR\tcertified\"<\n" +
+	"\x04Part\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\rR\x04size\x12 \n" +
+	"\fnot_after_ms\x18\x02 \x01(\x03R\n" +
+	"notAfterMsB@Z>github.com/stratosmesh/stratos/node/database/replica/replicapbb\x06proto3"
 
 var (
 	file_replica_proto_rawDescOnce sync.Once
@@ -370,23 +482,26 @@ func file_replica_proto_rawDescGZIP() []byte {
 	return file_replica_proto_rawDescData
 }
 
-var file_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_replica_proto_goTypes = []any{
 	(*Tip)(nil),               // 0: stratos.database.replica.v1.Tip
 	(*Database)(nil),          // 1: stratos.database.replica.v1.Database
 	(*Session)(nil),           // 2: stratos.database.replica.v1.Session
 	(*Pending)(nil),           // 3: stratos.database.replica.v1.Pending
-	(*wirepb.Usage)(nil),      // 4: stratos.wire.v1.Usage
-	(*wirepb.Checkpoint)(nil), // 5: stratos.wire.v1.Checkpoint
+	(*Part)(nil),              // 4: stratos.database.replica.v1.Part
+	(*wirepb.Usage)(nil),      // 5: stratos.wire.v1.Usage
+	(*wirepb.Prices)(nil),     // 6: stratos.wire.v1.Prices
+	(*wirepb.Checkpoint)(nil), // 7: stratos.wire.v1.Checkpoint
 }
 var file_replica_proto_depIdxs = []int32{
-	4, // 0: stratos.database.replica.v1.Database.usage:type_name -> stratos.wire.v1.Usage
-	5, // 1: stratos.database.replica.v1.Pending.checkpoint:type_name -> stratos.wire.v1.Checkpoint
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 0: stratos.database.replica.v1.Database.usage:type_name -> stratos.wire.v1.Usage
+	6, // 1: stratos.database.replica.v1.Database.prices:type_name -> stratos.wire.v1.Prices
+	7, // 2: stratos.database.replica.v1.Pending.checkpoint:type_name -> stratos.wire.v1.Checkpoint
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_replica_proto_init() }
@@ -400,7 +515,7 @@ func file_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_replica_proto_rawDesc), len(file_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,128 @@
+package sim_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// What the command line does with databases besides single statements: in either dialect a shell, files in and out, and PostgreSQL's
+// protocol on this machine.
+func TestDatabaseCommands(t *testing.T) {
+	dir := t.TempDir()
+	csv := filepath.Join(dir, "items.csv")
+	var text strings.Builder
+	text.WriteString("id,name,price,made\n")
+	for i := 1; i <= 5000; i++ {
+		fmt.Fprintf(&text, "%d,\"item, number %d\",%d.50,2024-02-%02d\n", i, i, i%100, 1+i%28)
+	}
+	text.WriteString("5001,\"\",,\n")
+	if err := os.WriteFile(csv, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dialect := range []string{"postgres", "sqlite"} {
+		t.Run(dialect, func(t *testing.T) {
+			name := "sim-cli-" + dialect
+			mustCLI(t, "db", "create", name, "--dialect", dialect)
+			refused := func(kind mesh.Kind, want string, args ...string) {
+				t.Helper()
+				if _, errs, code := runCLI(t, args...); code != kind.ExitCode() || !strings.Contains(errs, want) {
+					t.Errorf("%v: exit code %d: %s", args, code, errs)
+				}
+			}
+			if out := mustCLI(t, "db", "import", name, "items", csv, "--create"); !strings.Contains(out, "imported 5001 rows") {
+				t.Errorf("import: %s", out)
+			}
+			out := filepath.Join(dir, dialect+".csv")
+			mustCLI(t, "db", "export", name, "--query", "SELECT * FROM items ORDER BY id", "-o", out)
+			if b, err := os.ReadFile(out); err != nil || dialect == "postgres" && string(b) != text.String() || strings.Count(string(b), "\n") != 5002 {
+				t.Errorf("export: %d bytes, %v: %.200s", len(b), err, b)
+			}
+			lines := mustCLI(t, "db", "export", name, "--query", "SELECT id, name, price FROM items WHERE id IN (1, 5001) ORDER BY id", "--format", "json")
+			var rows []map[string]any
+			if err := json.Unmarshal([]byte(lines), &rows); err != nil || len(rows) != 2 || rows[0]["price"] != 1.5 || rows[1]["price"] != nil || rows[1]["name"] != "" {
+				t.Errorf("export as JSON: %v: %s", err, lines)
+			}
+			objects := filepath.Join(dir, dialect+".jsonl")
+			if err := os.WriteFile(objects, []byte(`{"id":6001,"name":"a\tb\\c"}`+"\n"+`{"name":null,"id":6002}`+"\n"+`{"id":"x"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			refused(mesh.Invalid, "", "db", "import", name, "items", objects, "--columns", "id,name") // x is no number: the batch is refused whole
+			if err := os.WriteFile(objects, []byte(`{"id":6001,"name":"a\tb\\c"}`+"\n"+`{"name":null,"id":6002}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mustCLI(t, "db", "import", name, "items", objects, "--skip", "1")
+			mustCLI(t, "db", "import", name, "items", objects)
+			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id, name FROM items WHERE id > 6000 ORDER BY id, name"); got != "id,name\n6001,a\tb\\c\n6002,\n6002,\n" {
+				t.Errorf("imported JSON: %q", got)
+			}
+			refused(mesh.NotFound, "no such file", "db", "import", name, "items", filepath.Join(dir, "nothing"))
+			refused(mesh.Invalid, "has fewer than 9 rows", "db", "import", name, "items", objects, "--skip", "9")
+			refused(mesh.Invalid, "either a table or --query", "db", "export", name)
+			refused(mesh.Invalid, "--format", "db", "export", name, "items", "--format", "xml")
+
+			shell := stratos(t.Context(), "db", "shell", name)
+			shell.Stdin = strings.NewReader("CREATE TABLE s(a int, b text);\nINSERT INTO s VALUES (1, 'x;y'),\n(2, NULL);\n\\d s\n\\dt s\n\\x\nSELECT * FROM s WHERE a = 1;\n\\d nothing\n")
+			b, err := shell.CombinedOutput()
+			for _, want := range []string{"Column", " b ", "table", "b | x;y"} {
+				if !strings.Contains(string(b), want) {
+					t.Errorf("the shell does not say %q", want)
+				}
+			}
+			if err == nil || !strings.Contains(string(b), "nothing") {
+				t.Errorf("the shell: %v: %s", err, b)
+			}
+			if dialect == "postgres" {
+				sqlShellTransaction(t, name)
+				sqlProxy(t, name)
+			} else {
+				refused(mesh.Invalid, "dialect sqlite", "db", "proxy", name)
+			}
+			mustCLI(t, "db", "drop", name, "--yes")
+		})
+	}
+}
+
+func sqlShellTransaction(t *testing.T, name string) {
+	shell := stratos(t.Context(), "db", "shell", name, "--level", "fast")
+	shell.Stdin = strings.NewReader("BEGIN;INSERT INTO s VALUES (3, 'no');ROLLBACK;BEGIN;INSERT INTO s VALUES (4, 'yes');SAVEPOINT p;DELETE FROM s;ROLLBACK TO p;COMMIT;\nCOPY (SELECT a FROM s ORDER BY a) TO STDOUT;")
+	if b, err := shell.Output(); err != nil || !strings.HasSuffix(string(b), "COMMIT\n1\n2\n4\nCOPY 3\n") {
+		t.Errorf("transactions: %v: %s", err, b)
+	}
+}
+
+func sqlProxy(t *testing.T, name string) {
+	proxy := stratos(t.Context(), "db", "proxy", name)
+	out, err := proxy.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, strings.TrimSpace(url))
+	var n int
+	if err := c.QueryRow(t.Context(), "SELECT count(*) FROM s WHERE a < $1", 3).Scan(&n); err != nil || n != 2 {
+		t.Errorf("through the proxy: %d, %v", n, err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := proxy.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Wait(); err != nil {
+		t.Errorf("the proxy ended: %v", err)
+	}
+}
