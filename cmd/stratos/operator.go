@@ -223,10 +223,10 @@ type nodeView struct {
 func viewNode(n client.NodeInfo) nodeView {
 	state := "offline"
 	switch {
+	case n.Suspended: // its deposit is held, so it is inactive too
+		state = "suspended"
 	case !n.Active:
 		state = "inactive"
-	case n.Suspended:
-		state = "suspended"
 	case n.Online:
 		state = "online"
 	}
