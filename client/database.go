@@ -188,7 +188,11 @@ func (c *Client) openIn(ctx context.Context, d Database, o database.Options) (*d
 
 // DatabaseAt opens a database of which the cell is known, without asking the meta layer.
 func (c *Client) DatabaseAt(id mesh.DatabaseID, name string, cell database.Cell, o database.Options) (*database.DB, error) {
-	return database.Open(id, name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Dialer: c.dialer,
+	role, err := c.access.Rights().Role(name)
+	if err != nil {
+		return nil, err
+	}
+	return database.Open(id, name, cell, database.Session{Domain: c.access.domain, Key: c.access.key, Chain: c.access.chain, Role: role, Dialer: c.dialer,
 		Background: c.own.Go, Report: c.reportLie}, o)
 }
 

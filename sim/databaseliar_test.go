@@ -26,6 +26,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/abi"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -173,7 +174,7 @@ func lyingReplica(t *testing.T, dir string, c database.Cell, id mesh.DatabaseID,
 	mux := http.NewServeMux()
 	mux.Handle(wirepb.CellQueryPath, rpc.Handler(wiredatabase.MaxTx, func(_ context.Context, q rpc.Request[wirepb.DatabaseQuery]) (proto.Message, error) {
 		o := &wirepb.Outcome{Results: []*wirepb.Result{{Columns: []*wirepb.Column{{Name: "v"}}, Rows: []*wirepb.Row{{Values: []*wirepb.Value{{Value: &wirepb.Value_Integer{Integer: 666}}}}}}}, Usage: new(wirepb.Usage)}
-		sum, question := wiredatabase.OutcomeDigest(o), wiredatabase.QueryQuestion(q.Message)
+		sum, question := wiredatabase.OutcomeDigest(o), wiredatabase.QueryQuestion(q.Message, grant.Role{})
 		a := &wirepb.Answer{Cell: c.ID[:], Version: c.Version, Database: id[:], Height: height, Question: question[:], Outcome: sum[:]}
 		return &wirepb.DatabaseReply{Outcome: o, Height: height, Answer: signed.Seal(sign.Domain{Network: profile.Network}, key, sign.Answer, a)}, nil
 	}))

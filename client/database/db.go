@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -26,6 +27,8 @@ type Session struct {
 	Key    ed25519.PrivateKey
 	Chain  *wirepb.Chain
 	Dialer *transfer.Dialer
+	// Role is as whom the chain uses the database.
+	Role grant.Role
 
 	// Background runs what outlives a call, until the session's owner ends. Without it fast answers are not asked again, and evidence
 	// is handed to nobody.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -277,7 +278,7 @@ func (r *fakeReplica) query(ctx context.Context, q rpc.Request[wirepb.DatabaseQu
 	height := len(c.applied) - r.behind
 	r.behind = max(0, r.behind-1)
 	r.lost()
-	return r.answer(int64(height), height, wiredatabase.QueryQuestion(q.Message), c.code), nil
+	return r.answer(int64(height), height, wiredatabase.QueryQuestion(q.Message, grant.Role{}), c.code), nil
 }
 
 func (r *fakeReplica) status(context.Context, rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {

@@ -45,7 +45,7 @@ func (d *DB) Ask(ctx context.Context, l Level, r Request) (*wirepb.Outcome, int6
 	if size > wiredatabase.MaxProgram {
 		return nil, 0, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the program has %d bytes, at most %d", size, wiredatabase.MaxProgram), "divide it")
 	}
-	p := &poll{db: d, question: wiredatabase.QueryQuestion(q), need: d.cell.Faults() + 1, patience: sized(d.opts.Patience, size)}
+	p := &poll{db: d, question: wiredatabase.QueryQuestion(q, d.session.Role), need: d.cell.Faults() + 1, patience: sized(d.opts.Patience, size)}
 	if l == Fast {
 		p.need = 1
 	}

@@ -68,8 +68,9 @@ type grantTerms struct {
 	readOnly       bool
 	bypass         bool // governance locks
 	expires        time.Duration
-	format         string   // grant, env, json, rclone or url
-	database       string   // that it is for
+	format         string // grant, env, json, rclone or url
+	database       string // that it is for
+	role           grant.Role
 	gateways       []string // names of the profile's; default all
 	share          bool     // for a link
 	serves         string   // the bucket that it is made to serve
@@ -78,6 +79,11 @@ type grantTerms struct {
 func (g *grantTerms) flags(cmd *cobra.Command, expires time.Duration) {
 	cmd.Flags().StringVar(&g.budget, "budget", "", "ozone that may be spent under it, like 5oz; default: no bound of its own")
 	spanVar(cmd.Flags(), &g.expires, "expires", expires, "how long it is good for, like 72h or 5d")
+}
+
+func (g *grantTerms) roleFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&g.role.Name, "role", "", "the role in which it uses the database; default its owner")
+	cmd.Flags().StringVar(&g.role.Caller, "caller", "", "for whom it is, as row policies see it: an account, or what else names your users")
 }
 
 func newKeysCommand(e *env) *cobra.Command {
@@ -94,7 +100,9 @@ func newKeysCreateCommand(e *env) *cobra.Command {
 		Long: `Makes a grant: whoever has its text may do what it allows, and the account pays. Use it with --grant. It opens the
 folder that --prefix names and what lies below; nothing else. The folder ends with a slash: photos/2026/ covers photos/2026/a.jpg and
 not photos/2026-private/a.jpg. It need not be there yet. With --database it is for a database instead: to run SQL in it, or, with
---read-only, to ask. Without both it opens everything.
+--read-only, to ask; as its owner, or in the --role of a database of dialect postgres that was made there with CREATE ROLE, with the
+rights that GRANT and policies give to it. Row policies know for whom it is, as --caller says, by current_setting('stratos.caller').
+Without both it opens everything.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them. With --database it is one for clients of a database,
@@ -102,55 +110,69 @@ PostgreSQL's or libSQL's by its dialect, as a URL or in env's variables; json te
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
   eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
   stratos keys create viewer --prefix photos/ --read-only
-  psql "$(stratos keys create app --database shop --format url)"`,
+  psql "$(stratos keys create app --database shop --format url)"
+  stratos keys create carol --database shop --role customer --caller carol@example.org --format url`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// Whoever leaves the slash out means a folder, and would open what lies beside it too.
-			if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
-			}
-			if g.database != "" {
-				if g.prefix != "" {
-					return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a key for a database is none for objects"), "leave --prefix away")
-				}
-				if err := mesh.CheckDatabase(g.database); err != nil {
-					return err
-				}
-				g.prefix = grant.Database(g.database) + "/"
-			}
-			operations := grant.Read | grant.List
-			if !g.readOnly {
-				operations |= grant.Write | grant.Delete
-			}
-			if !g.readOnly && g.prefix == "" {
-				operations |= grant.Buckets
-			}
-			if g.bypass {
-				operations |= grant.Bypass
-			}
-			formats := []string{"grant", "env", "json", "rclone"}
-			if g.database != "" {
-				formats = []string{"grant", "url", "env", "json"}
-			}
-			if !slices.Contains(formats, g.format) {
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "there is no format %q for this key: %s", g.format, strings.Join(formats, ", ")), "url is for --database, rclone for objects")
-			}
-			m, err := e.makeGrant(cmd, args[0], g, operations)
-			if err != nil {
-				return err
-			}
-			e.sayCovered(cmd.Context(), m)
-			return nil
+			return e.createKey(cmd, args[0], g)
 		},
 	}
 	cmd.Flags().StringVar(&g.prefix, "prefix", "", "what it covers: BUCKET/ or BUCKET/FOLDER/, with the slash; default everything")
 	cmd.Flags().StringVar(&g.database, "database", "", "the database that it covers")
+	g.roleFlags(cmd)
 	cmd.Flags().BoolVar(&g.readOnly, "read-only", false, "only reading and listing")
 	cmd.Flags().BoolVar(&g.bypass, "bypass-locks", false, "weakening governance locks too")
 	cmd.Flags().StringVar(&g.format, "format", "grant", "grant, or an access key as env, json, rclone, or with --database url")
 	cmd.Flags().StringSliceVar(&g.gateways, "gateway", nil, "gateways of the profile that may use it; default all")
 	g.flags(cmd, 30*24*time.Hour)
 	return cmd
+}
+
+// createKey makes a key and shows it.
+func (e *env) createKey(cmd *cobra.Command, name string, g grantTerms) error {
+	// Whoever leaves the slash out means a folder, and would open what lies beside it too.
+	if g.prefix = strings.TrimPrefix(g.prefix, mesh.Scheme); g.prefix != "" && !strings.HasSuffix(g.prefix, "/") {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the prefix %q names no folder: it lacks the slash at its end", g.prefix), "write %s/ for what lies in it; one object is shared with: stratos share", g.prefix)
+	}
+	if g.database != "" {
+		if g.prefix != "" {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a key for a database is none for objects"), "leave --prefix away")
+		}
+		if err := mesh.CheckDatabase(g.database); err != nil {
+			return err
+		}
+		if g.role != (grant.Role{}) {
+			if err := g.role.Check(); err != nil {
+				return mesh.WithHint(err, "--caller says for whom a --role is")
+			}
+		}
+		g.prefix = g.role.Prefix(g.database)
+	} else if g.role != (grant.Role{}) {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "roles are of a database"), "name it with --database")
+	}
+	operations := grant.Read | grant.List
+	if !g.readOnly {
+		operations |= grant.Write | grant.Delete
+	}
+	if !g.readOnly && g.prefix == "" {
+		operations |= grant.Buckets
+	}
+	if g.bypass {
+		operations |= grant.Bypass
+	}
+	formats := []string{"grant", "env", "json", "rclone"}
+	if g.database != "" {
+		formats = []string{"grant", "url", "env", "json"}
+	}
+	if !slices.Contains(formats, g.format) {
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "there is no format %q for this key: %s", g.format, strings.Join(formats, ", ")), "url is for --database, rclone for objects")
+	}
+	m, err := e.makeGrant(cmd, name, g, operations)
+	if err != nil {
+		return err
+	}
+	e.sayCovered(cmd.Context(), m)
+	return nil
 }
 
 func newShareCommand(e *env) *cobra.Command {

@@ -47,7 +47,7 @@ func (s *streams) take(text, key, name string) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && len(b) == len(baton{}) {
-		if st := s.all[baton(b)]; st != nil && st.key == key && st.name == name {
+		if st := s.all[baton(b)]; st != nil && st.key == key && st.name == name && time.Now().Before(st.until) {
 			s.drop(baton(b), st)
 			return st, nil
 		}

@@ -261,7 +261,10 @@ func (r *Reader) database(q *wirepb.DatabaseName, asker mesh.PublicKey, nowMs in
 		id, _ = r.bytes(key(databaseName, session.Account, []byte(q.Name)))
 	}
 	a := r.databaseAnswer(id)
-	if a == nil || string(a.Owner) != string(session.Account) || rightsOf(session).Allow(0, grant.Database(a.Name), "", nowMs) != nil {
+	if a == nil || string(a.Owner) != string(session.Account) {
+		return nil, nil
+	}
+	if _, err := rightsOf(session).Role(a.Name); err != nil {
 		return nil, nil
 	}
 	return a, nil
@@ -292,7 +295,7 @@ func (r *Reader) databases(q *wirepb.DatabasesPage, asker mesh.PublicKey, nowMs 
 	}
 	r.scan(from, after(names), func(k, id []byte) bool {
 		name := string(k[len(names):])
-		if rightsOf(session).Allow(0, grant.Database(name), "", nowMs) != nil {
+		if _, err := rightsOf(session).Role(name); err != nil {
 			return true
 		}
 		if out.Truncated = len(out.Databases) == int(q.Limit); out.Truncated {

@@ -7,6 +7,7 @@ import (
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wire"
@@ -210,9 +211,15 @@ func Question(s *wirepb.Signed) [32]byte {
 	return sha256.Sum256(append(append([]byte{}, s.GetKey()...), s.GetBody()...))
 }
 
-// QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for.
-func QueryQuestion(q *wirepb.DatabaseQuery) [32]byte {
-	return sha256.Sum256(wire.Encode(AtHeight(q, 0)))
+// QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for, then, of who asks in
+// a role, the length of its name in one byte, the name, and the caller. What a role is shown depends on both, and a session may be
+// shown with another grant while the database stays at its height.
+func QueryQuestion(q *wirepb.DatabaseQuery, r grant.Role) [32]byte {
+	b := wire.Encode(AtHeight(q, 0))
+	if r.Name != "" {
+		b = append(append(append(b, byte(len(r.Name))), r.Name...), r.Caller...)
+	}
+	return sha256.Sum256(b)
 }
 
 // AtHeight is a query with another height to wait for. It shares all else with q, which may be large.

@@ -173,7 +173,7 @@ func (r Rights) narrow(n Rights) (Rights, error) {
 		return Rights{}, mesh.Errorf(mesh.Denied, "a link of the grant may not be passed on")
 	case n.Account != r.Account:
 		return Rights{}, mesh.Errorf(mesh.Denied, "a link of the grant speaks for another account")
-	case !strings.HasPrefix(n.Prefix, r.Prefix):
+	case !strings.HasPrefix(n.Prefix, r.Prefix) || n.Prefix != r.Prefix && bound(r.Prefix):
 		return Rights{}, mesh.Errorf(mesh.Denied, "a link of the grant widens its prefix from %q to %q", r.Prefix, n.Prefix)
 	case n.Operations&^r.Operations != 0:
 		return Rights{}, mesh.Errorf(mesh.Denied, "a link of the grant adds the operations %s", n.Operations&^r.Operations)
@@ -233,11 +233,64 @@ func checkLink(l *wirepb.Link) (r Rights, err error) {
 // databaseScope begins the name under which grants know a database. No bucket's name has a colon.
 const databaseScope = "db:"
 
-// Database is the name under which grants know a database; a table in it is what a key is in a bucket.
+// Database is the name under which grants know a database.
 func Database(name string) string { return databaseScope + name }
 
-// checkPrefix accepts "", and "bucket/" or "db:database/" followed by the beginning of any key. The slash is required, so that a
-// grant for a bucket never covers another whose name begins alike.
+// MaxCaller bounds the name of whom a role is given to, in bytes.
+const MaxCaller = 256
+
+// A Role is as whom a grant's holder uses a database: as its owner, when Name is empty, or in one of the roles that the owner has made
+// in it, with the rights that the owner gave to that. Caller is whom the grant was made out to: an account, or what else the owner
+// calls his users by. Who holds the grant cannot change it, so that row policies may rely on it.
+type Role struct{ Name, Caller string }
+
+// Prefix is that of a grant for a role in a database.
+func (r Role) Prefix(database string) string {
+	p := Database(database) + "/"
+	if r.Name != "" {
+		p += r.Name + "/" + r.Caller
+	}
+	return p
+}
+
+// Check tells whether there may be such a role.
+func (r Role) Check() error {
+	for _, s := range []string{r.Name, r.Caller} {
+		if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == utf8.RuneError }) {
+			return mesh.Errorf(mesh.Invalid, "the role %q of %q has characters that nobody sees", r.Name, r.Caller)
+		}
+	}
+	switch {
+	case r.Name == "" || len(r.Name) > mesh.MaxDatabaseLen || strings.Contains(r.Name, "/"):
+		return mesh.Errorf(mesh.Invalid, "the role %q: want 1 to %d bytes without a slash", r.Name, mesh.MaxDatabaseLen)
+	case len(r.Caller) > MaxCaller:
+		return mesh.Errorf(mesh.Invalid, "a caller's name has %d bytes, at most %d", len(r.Caller), MaxCaller)
+	}
+	return nil
+}
+
+// Role tells as whom the rights' holder uses a database, if they cover it. Of an owner, the caller is his account.
+func (r Rights) Role(database string) (Role, error) {
+	scope := Database(database) + "/"
+	if strings.HasPrefix(scope, r.Prefix) {
+		return Role{Caller: r.Account.String()}, nil
+	}
+	rest, ok := strings.CutPrefix(r.Prefix, scope)
+	if !ok {
+		return Role{}, mesh.Errorf(mesh.Denied, "the grant covers %q, not %q", r.Prefix, scope)
+	}
+	name, caller, _ := strings.Cut(rest, "/")
+	return Role{Name: name, Caller: caller}, nil
+}
+
+// bound tells whether a prefix says who the caller is, which no link after it changes.
+func bound(prefix string) bool {
+	parts := strings.SplitN(prefix, "/", 3)
+	return len(parts) == 3 && strings.HasPrefix(parts[0], databaseScope) && parts[2] != ""
+}
+
+// checkPrefix accepts "", "bucket/" followed by the beginning of any key, and "db:database/" followed by nothing or by a role, a slash
+// and perhaps a caller. The slashes are required, so that a grant never covers what begins alike.
 func checkPrefix(p string) error {
 	if p == "" {
 		return nil
@@ -246,13 +299,17 @@ func checkPrefix(p string) error {
 	if !ok {
 		return mesh.Errorf(mesh.Invalid, "a grant's prefix %q lacks the slash after the bucket", bucket)
 	}
-	var err error
 	if name, ok := strings.CutPrefix(bucket, databaseScope); ok {
-		err = mesh.CheckDatabase(name)
-	} else {
-		err = mesh.CheckBucket(bucket)
+		if err := mesh.CheckDatabase(name); err != nil || key == "" {
+			return err
+		}
+		role, caller, ok := strings.Cut(key, "/")
+		if !ok {
+			return mesh.Errorf(mesh.Invalid, "a grant's prefix %q lacks the slash after the role", p)
+		}
+		return Role{role, caller}.Check()
 	}
-	if err != nil {
+	if err := mesh.CheckBucket(bucket); err != nil {
 		return err
 	}
 	if key == "" {

@@ -267,3 +267,50 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A grant for a role in a database covers that alone, and whoever holds it changes neither role nor caller.
+func TestRoles(t *testing.T) {
+	for _, c := range []struct {
+		prefixes []string
+		database string
+		want     grant.Role
+		ok, held bool // the database is covered; the chain is good
+	}{
+		{[]string{""}, "shop", grant.Role{Caller: owner(t, 1).Account().String()}, true, true},
+		{[]string{"", "db:shop/"}, "shop", grant.Role{Caller: owner(t, 1).Account().String()}, true, true},
+		{[]string{"db:shop/"}, "shop2", grant.Role{}, false, true},
+		{[]string{"db:shop/", "db:shop/reader/"}, "shop", grant.Role{Name: "reader"}, true, true},
+		{[]string{"db:shop/reader/", "db:shop/reader/alice"}, "shop", grant.Role{Name: "reader", Caller: "alice"}, true, true},
+		{[]string{"db:shop/reader/a/b"}, "shop", grant.Role{Name: "reader", Caller: "a/b"}, true, true},
+		{[]string{"db:shop/reader/alice"}, "sho", grant.Role{}, false, true},
+		{[]string{"photos/"}, "photos", grant.Role{}, false, true},
+		{[]string{"db:shop/reader/alice", "db:shop/reader/alice2"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/reader/", "db:shop/reader2/"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/reader/", "db:shop/"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/reader"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop//alice"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/reader/a\nb"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/" + strings.Repeat("r", 64) + "/"}, "", grant.Role{}, false, false},
+		{[]string{"db:shop/r/" + strings.Repeat("c", grant.MaxCaller+1)}, "", grant.Role{}, false, false},
+	} {
+		r, err := grant.Verify(domain, chain(t, len(c.prefixes), func(i int, l *wirepb.Link) { l.Prefix = c.prefixes[i] }))
+		if (err == nil) != c.held {
+			t.Errorf("%q: %v", c.prefixes, err)
+		}
+		if err != nil {
+			continue
+		}
+		role, err := r.Role(c.database)
+		if role != c.want || (err == nil) != c.ok || err != nil && mesh.KindOf(err) != mesh.Denied {
+			t.Errorf("%q in %q: %+v, %v", c.prefixes, c.database, role, err)
+		}
+		if role.Name != "" {
+			if p := role.Prefix(c.database); p != c.prefixes[len(c.prefixes)-1] || role.Check() != nil {
+				t.Errorf("%+v has the prefix %q", role, p)
+			}
+			if err := r.Allow(grant.Read, grant.Database(c.database), "", 150); err == nil {
+				t.Errorf("%q allows all of the database", c.prefixes)
+			}
+		}
+	}
+}

@@ -10,13 +10,13 @@ import (
 )
 
 // A Dialect is another language than SQLite's, whose statements it makes SQLite's. One serves one connection, and so one
-// goroutine at a time. What it gives depends on the file, the statement and the program's settings alone.
+// goroutine at a time. What it gives depends on the file, the statement, and the program's settings and role's name alone.
 type Dialect interface {
 	// Functions and Collations are there besides those of Options, for its own statements.
 	Functions() []Function
 	Collations() []Collation
-	// Begin says that a program begins.
-	Begin(timeMs int64, s *wirepb.Settings) *Error
+	// Begin says that a program begins: at what time, with which settings, as whom, and in which database.
+	Begin(timeMs int64, p *Program) *Error
 	// Words says how much work it is to compile sql, before anything is done; it takes one pass over it.
 	Words(sql string) (int, *Error)
 	// Compile makes SQLite's statements. types are those of parameters that the author told. An error that is no *Error is of the file.
@@ -67,7 +67,7 @@ const gasWord = 4 // for each word that a dialect compiles
 // translated runs a statement of another dialect.
 func (a *attempt) translated(i int, readOnly bool) (ok bool, err error) {
 	c, st := a.conn, a.plan.p.Statements[i]
-	k := translationKey(st, a.plan.p.Settings)
+	k := translationKey(st, a.plan.p)
 	t := c.translations[k]
 	words := 0
 	if t != nil {
@@ -148,13 +148,15 @@ type translation struct {
 }
 
 // translationKey is what a translation depends on besides the file.
-func translationKey(st *wirepb.Statement, s *wirepb.Settings) string {
+func translationKey(st *wirepb.Statement, p *Program) string {
 	var b strings.Builder
 	for _, t := range st.GetParameterTypes() {
 		b.WriteString(strconv.FormatUint(uint64(t), 10))
 		b.WriteByte(',')
 	}
-	b.WriteString(s.GetTimeZone())
+	b.WriteString(p.Settings.GetTimeZone())
+	b.WriteByte(0)
+	b.WriteString(p.Role.Name)
 	b.WriteByte(0)
 	b.WriteString(st.GetSql())
 	return b.String()

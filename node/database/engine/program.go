@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -27,6 +28,10 @@ type Program struct {
 	View *wirepb.View
 	// Settings are of the session, for a dialect.
 	Settings *wirepb.Settings
+	// Role is as whom the program runs, for a dialect; the zero value is the owner.
+	Role grant.Role
+	// Database is what its owner calls it, for a dialect.
+	Database string
 	// Describe asks for the columns and the types of parameters of the last statement, which does not run. It is for questions.
 	Describe bool
 }
@@ -34,6 +39,7 @@ type Program struct {
 // Digest is the program's part in the rolling digest: BLAKE3 over "stratos database program/1", a zero, the id, the gas
 // limit, the number of statements, each one's length, SQL, number of parameters and parameters (as in content), and, if
 // there are types of parameters, "types", their number and each; then, if
+// it does not run as the owner, "role", the role's name and the caller, each after its length; then, if
 // there is a view, its time, the length of the seed, the seed, the number of results, and each one's length and bytes. Numbers are u64 LE.
 func (p *Program) Digest() [32]byte {
 	b := append([]byte("stratos database program/1\x00"), p.ID[:]...)
@@ -59,6 +65,13 @@ func (p *Program) Digest() [32]byte {
 		b = append(b, "zone"...)
 		number(len(z))
 		b = append(b, z...)
+	}
+	if r := p.Role; r.Name != "" {
+		b = append(b, "role"...)
+		for _, s := range []string{r.Name, r.Caller} {
+			number(len(s))
+			b = append(b, s...)
+		}
 	}
 	if v := p.View; v != nil {
 		number(int(v.TimeMs))
@@ -214,7 +227,7 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 	c.begin(a.plan.timeMs, &a.plan.seed)
 	defer c.end()
 	if c.dialect != nil {
-		if e := c.dialect.Begin(a.plan.timeMs, a.plan.p.Settings); e != nil {
+		if e := c.dialect.Begin(a.plan.timeMs, a.plan.p); e != nil {
 			a.failWith(0, e)
 			return nil
 		}

@@ -119,6 +119,10 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 		case pg.AlterTableType_AT_AlterColumnType:
 			err = c.alterType(e, r, col, cmd.Def.GetColumnDef())
 			reguard = true
+		case pg.AlterTableType_AT_EnableRowSecurity, pg.AlterTableType_AT_DisableRowSecurity:
+			r.RowSecurity = cmd.Subtype == pg.AlterTableType_AT_EnableRowSecurity
+		case pg.AlterTableType_AT_ForceRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
+			r.ForceRows = cmd.Subtype == pg.AlterTableType_AT_ForceRowSecurity
 		default:
 			return "", c.refuse(-1, "ALTER TABLE %s", strings.TrimPrefix(cmd.Subtype.String(), "AT_"))
 		}
@@ -302,6 +306,15 @@ func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) er
 	if err := c.noViews(e, r); err != nil {
 		return err
 	}
+	if tables, _ := e.reading(r.OID); len(tables) > 0 {
+		return c.refuse(-1, "dropping a column of \"%s\", which a policy of \"%s\" reads,", r.Name, tables[0].Name)
+	}
+	for p := r.policyOn(col.Number); p != nil; p = r.policyOn(col.Number) {
+		if !cascade {
+			return dependent("column " + col.Name + " of table " + r.Name)
+		}
+		r.Policies = slices.DeleteFunc(r.Policies, func(x *policy) bool { return x == p })
+	}
 	for _, t := range e.all() {
 		for _, f := range t.Constraints {
 			if f.References == r.OID && slices.Contains(f.ReferencedColumns, col.Number) && t.OID != r.OID {
@@ -361,6 +374,9 @@ func mentionsColumn(text, name string) bool {
 func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef) error {
 	if err := c.noViews(e, r); err != nil {
 		return err
+	}
+	if tables, _ := e.reading(r.OID); len(tables) > 0 || r.policyOn(col.Number) != nil {
+		return fail("0A000", "cannot alter type of a column used in a policy definition")
 	}
 	if col.Sequence != 0 || col.Default != "" {
 		return c.refuse(-1, "another type for a column that has a default")

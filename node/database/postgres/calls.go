@@ -167,6 +167,13 @@ func (c *compiler) special(at int32, k *candidate, args []*expr) (*expr, error) 
 		sql = `"` + k.special + `"(` + strings.Join(texts, ",") + ")"
 	case "catalog":
 		sql = k.sqlite() + "(" + strings.Join(texts, ",") + ")"
+	case "current_database":
+		sql = `"database"()`
+	case "current_setting":
+		if len(texts) == 1 {
+			texts = append(texts, "0")
+		}
+		sql = `"setting"(` + strings.Join(texts, ",") + ")"
 	case "col_description":
 		sql = `"description"(` + strings.Join(texts, ",") + ")"
 	case "format_type", "pg_table_is_visible":

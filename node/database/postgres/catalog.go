@@ -32,12 +32,14 @@ type head struct {
 	Version int64
 	Next    uint32 // OID
 	Schemas []namespace
+	Roles   []role `json:",omitempty"`
 }
 
 type namespace struct {
 	OID     uint32
 	Name    string
-	Comment string `json:",omitempty"`
+	Comment string    `json:",omitempty"`
+	Grants  []granted `json:",omitempty"`
 }
 
 const (
@@ -62,6 +64,10 @@ type relation struct {
 	Sequence    *sequence     `json:",omitempty"`
 	Index       *index        `json:",omitempty"`
 	Comment     string        `json:",omitempty"`
+	Grants      []granted     `json:",omitempty"`
+	RowSecurity bool          `json:",omitempty"`
+	ForceRows   bool          `json:",omitempty"` // row security is for its owner too, who is postgres and bypasses it
+	Policies    []*policy     `json:",omitempty"`
 }
 
 type column struct {
@@ -119,7 +125,7 @@ type sequence struct {
 }
 
 func emptyCatalog() *catalog {
-	return &catalog{head: head{Next: firstOID, Schemas: []namespace{{OID: publicOID, Name: publicSchema, Comment: "standard public schema"}}}, relations: map[string]*relation{}, byOID: map[uint32]*relation{}}
+	return &catalog{head: head{Next: firstOID, Schemas: []namespace{{OID: publicOID, Name: publicSchema, Comment: "standard public schema", Grants: []granted{{everyone, "U"}}}}}, relations: map[string]*relation{}, byOID: map[uint32]*relation{}}
 }
 
 func relationKey(schema, name string) string { return schema + "\x00" + name }
@@ -269,12 +275,13 @@ type edit struct {
 	*catalog
 	changed map[uint32]bool
 	gone    map[uint32]bool
+	headed  bool // its head changed
 	steps   []engine.Step
 }
 
 func (c *catalog) edit() *edit {
 	n := &catalog{head: c.head, relations: map[string]*relation{}, byOID: map[uint32]*relation{}, made: c.made}
-	n.head.Schemas = slices.Clone(c.head.Schemas)
+	n.head.Schemas, n.head.Roles = slices.Clone(c.head.Schemas), slices.Clone(c.head.Roles)
 	for _, r := range c.byOID {
 		n.put(r)
 	}

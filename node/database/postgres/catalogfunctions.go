@@ -38,7 +38,7 @@ func always(*session, []any) (any, error) { return boolean(true), nil }
 
 // What a relation's constraints, indexes, views and defaults are as SQL is text that was kept; see definition.go.
 var catalogFunctions = []catalogFunction{
-	ask("pg_get_userbyid", "oid", "name", func(_ *session, a []any) (any, error) { return roleName(a[0].(int64)), nil }),
+	ask("pg_get_userbyid", "oid", "name", func(s *session, a []any) (any, error) { return s.cat.head.roleName(a[0].(int64)), nil }),
 	ask("pg_get_expr", "text oid", "text", func(_ *session, a []any) (any, error) { return a[0], nil }),
 	ask("pg_get_expr", "text oid bool", "text", func(_ *session, a []any) (any, error) { return unwrapped(a[0].(string), a[2] == int64(1)), nil }),
 	ask("pg_get_constraintdef", "oid", "text", constraintDefinition),
@@ -114,7 +114,7 @@ const utf8Encoding = 6
 var systemRelations = map[string]int64{"pg_type": 1247, "pg_attribute": 1249, "pg_proc": 1255, "pg_class": 1259, "pg_authid": 1260, "pg_database": 1262, "pg_am": 2601, "pg_attrdef": 2604,
 	"pg_constraint": 2606, "pg_depend": 2608, "pg_description": 2609, "pg_index": 2610, "pg_namespace": 2615, "pg_trigger": 2620}
 
-// Roles: there is one, which owns all, and one that PostgreSQL makes the owner of public.
+// Roles that are always there: one that owns all, and one that PostgreSQL makes the owner of public.
 const (
 	ownerName       = "postgres"
 	databaseOwner   = int64(6171)

@@ -36,6 +36,11 @@ type compiler struct {
 	args   []any
 	texts  map[string]int // places of constants
 
+	roles    []uint32 // that the program has the rights of; nil: it runs as the owner
+	owned    bool     // what is compiled is the owner's
+	securing []uint32 // tables whose policies are being compiled
+	denied   error    // what the role may not
+
 	sequences bool // it may use one
 	upsert    bool // it looks whether rows come twice
 	depth     int
@@ -53,6 +58,9 @@ func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.T
 		}
 		c.params, c.fixed = append(c.params, oid(t)), append(c.fixed, t != 0)
 	}
+	if c.roles, err = s.as(s.cat); err != nil {
+		return nil, err
+	}
 	n, err := c.parse(sql)
 	if err != nil {
 		return nil, err
@@ -69,6 +77,9 @@ func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.T
 	}
 	if c.late != nil {
 		return nil, c.late
+	}
+	if c.denied != nil {
+		return nil, c.denied
 	}
 	for i, p := range c.params {
 		if p == 0 {

@@ -17,6 +17,7 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		if keys, err = c.arbiter(o.Infer, t.rel); err != nil {
 			return "", "", nil, err
 		}
+		t.read = true // as PostgreSQL has it
 	}
 	on := " ON CONFLICT"
 	if keys != nil {
@@ -32,9 +33,11 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 	if keys == nil {
 		return "", "", nil, c.fail(o.Location, "42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name")
 	}
+	c.need(t.rel, "w")
 	excluded := &item{name: "excluded", alias: "excluded", bare: true, named: true}
 	for _, f := range t.it.columns {
 		g := *f
+		g.of = nil
 		g.sql = "excluded." + t.rel.column(f.number).stored()
 		excluded.columns = append(excluded.columns, &g)
 	}
@@ -52,6 +55,7 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		}
 	}
 	clause = on + " DO UPDATE SET " + strings.Join(set, ",")
+	where := ""
 	if o.WhereClause != nil {
 		sc.forbids, sc.noWin = "WHERE", "WHERE"
 		e, err := c.expr(o.WhereClause, sc)
@@ -64,7 +68,15 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 		if e.sub && many {
 			return "", "", nil, c.refuse(e.at, "a subquery in ON CONFLICT for several rows")
 		}
-		clause += " WHERE " + e.sql
+		where = e.sql
+	}
+	if c.secured(t.rel) {
+		if where, err = c.securedConflict(o, t, changed, of, where, many); err != nil {
+			return "", "", nil, err
+		}
+	}
+	if where != "" {
+		clause += " WHERE " + where
 	}
 	if !many {
 		return clause, "", changed, nil
@@ -89,6 +101,35 @@ func (c *compiler) onConflict(o *pg.OnConflictClause, t *target, many bool) (cla
 	}
 	c.upsert = true
 	return clause, `"once"(` + strconv.FormatInt(boolean(o.WhereClause == nil).(int64), 10) + "," + strings.Join(list, ",") + ")", changed, nil
+}
+
+// securedConflict is the condition of DO UPDATE with what policies want of the row that is there and of the one that it becomes.
+func (c *compiler) securedConflict(o *pg.OnConflictClause, t *target, changed []int, of []*expr, where string, many bool) (string, error) {
+	for _, e := range of {
+		if e.volatile {
+			return "", c.refuse(e.at, "what is not the same each time in ON CONFLICT on a table with row security")
+		}
+	}
+	old, sub, err := c.inTheWay(t)
+	if err != nil {
+		return "", err
+	}
+	check, more, err := c.written(t, over(t.rel, t.it.alias, func(col *column) string {
+		if i := slices.Index(changed, col.Number); i >= 0 {
+			return "(" + of[i].sql + ")"
+		}
+		return t.it.alias + "." + col.stored()
+	}), "w")
+	if err != nil {
+		return "", err
+	}
+	if (sub || more) && many {
+		return "", c.refuse(o.Location, "a policy with a subquery in ON CONFLICT for several rows")
+	}
+	if where == "" {
+		return old + " AND " + check, nil
+	}
+	return old + " AND CASE WHEN " + where + " THEN " + check + " ELSE 0 END", nil
 }
 
 // arbiter finds the unique index that ON CONFLICT means.

@@ -13,6 +13,9 @@ import (
 
 // define compiles statements that change the schema.
 func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
+	if c.limited() && n.GetTruncateStmt() == nil {
+		return nil, fail("42501", "role \"%s\" may not do this: only the owner of the database changes what is in it, besides rows", c.s.role.Name)
+	}
 	e := c.cat.edit()
 	var tag string
 	var err error
@@ -41,8 +44,23 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		tag, err = "COMMENT", c.comment(e, x.CommentStmt)
 	case *pg.Node_CreateSchemaStmt:
 		tag, err = "CREATE SCHEMA", c.createSchema(e, x.CreateSchemaStmt)
+	case *pg.Node_CreateRoleStmt:
+		tag, err = c.createRole(e, x.CreateRoleStmt)
+	case *pg.Node_DropRoleStmt:
+		tag, err = c.dropRole(e, x.DropRoleStmt)
+	case *pg.Node_GrantRoleStmt:
+		tag, err = c.grantRole(e, x.GrantRoleStmt)
+	case *pg.Node_GrantStmt:
+		tag, err = c.grant(e, x.GrantStmt)
+	case *pg.Node_CreatePolicyStmt:
+		tag, err = c.createPolicy(e, x.CreatePolicyStmt)
+	case *pg.Node_AlterPolicyStmt:
+		tag, err = c.alterPolicy(e, x.AlterPolicyStmt)
 	default:
 		err = refuse("%s", kindOf(n))
+	}
+	if err == nil {
+		err = c.denied
 	}
 	if err != nil {
 		return nil, err
@@ -51,7 +69,7 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		return nil, fail("42P02", "there is no parameter $1")
 	}
 	c.sequences = false
-	if len(e.changed) == 0 && len(e.gone) == 0 && len(e.head.Schemas) == len(c.cat.head.Schemas) {
+	if len(e.changed) == 0 && len(e.gone) == 0 && !e.headed && len(e.head.Schemas) == len(c.cat.head.Schemas) {
 		if len(e.steps) == 0 || tag != "TRUNCATE TABLE" {
 			return &engine.Translation{Tag: strings.Replace(tag, "SELECT %d", "CREATE TABLE AS", 1)}, nil // it was there, or is not
 		}

@@ -40,17 +40,20 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | DELETE | USING, WHERE, WITH, RETURNING | as UPDATE |
 | CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells |
 | CREATE TABLE AS | names of columns, IF NOT EXISTS | WITH NO DATA, SELECT INTO, sequences in it |
-| ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers, row security |
+| ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key or a partial index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers |
 | CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS | methods but btree, INCLUDE, operator classes, CONCURRENTLY (25001) |
 | CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |
 | CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY |
 | ALTER SEQUENCE | RESTART, INCREMENT, CYCLE, OWNED BY | AS, MINVALUE, MAXVALUE, START, CACHE |
 | DROP TABLE, VIEW, INDEX, SEQUENCE, SCHEMA | IF EXISTS, CASCADE, RESTRICT | public; keys that are referenced by CASCADE |
 | TRUNCATE | several tables, CASCADE, RESTART IDENTITY | tables that reference each other in a circle |
+| CREATE ROLE, CREATE USER | LOGIN, NOLOGIN, IN ROLE, ROLE, and NOSUPERUSER and its like; DROP ROLE, ALTER ROLE RENAME | passwords (an access key is one), NOINHERIT, ADMIN, VALID UNTIL, CONNECTION LIMIT, settings; a role owns nothing |
+| GRANT, REVOKE | rights on tables, views, sequences and schemas, on all in a schema, to roles and PUBLIC; roles to roles | columns, databases, functions; WITH GRANT OPTION, GRANTED BY, default privileges |
+| CREATE, ALTER, DROP POLICY | PERMISSIVE, RESTRICTIVE, FOR, TO, USING, WITH CHECK; ALTER TABLE ENABLE, DISABLE, FORCE ROW LEVEL SECURITY | FOR UPDATE (the lock) of a table with row security; what is random in ON CONFLICT DO UPDATE of one, policies with subqueries in that for several rows |
 | CREATE SCHEMA | IF NOT EXISTS | AUTHORIZATION, elements |
 | COMMENT | on tables, views, indexes, sequences, columns | on others |
 | VACUUM, ANALYZE | they do nothing | |
-| all others | | GRANT, functions, triggers, types, domains, rules, policies, MERGE, COPY, cursors, PREPARE, LISTEN, LOCK, SET, EXPLAIN, DO |
+| all others | | functions, triggers, types, domains, rules, MERGE, SET ROLE, COPY, cursors, PREPARE, LISTEN, LOCK, SET, EXPLAIN, DO |
 
 ## Expressions
 
@@ -67,7 +70,8 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | windows | PARTITION BY, ORDER BY, ROWS, GROUPS, RANGE to current row and unbounded, EXCLUDE, named windows | RANGE with a distance |
 | parameters | $1, inferred or told | |
 | COLLATE | "C", "POSIX", "default" | others |
-| CURRENT_DATE, CURRENT_TIMESTAMP, LOCALTIME, LOCALTIMESTAMP, CURRENT_SCHEMA | all | CURRENT_TIME, CURRENT_USER and the like |
+| CURRENT_DATE, CURRENT_TIMESTAMP, LOCALTIME, LOCALTIMESTAMP, CURRENT_SCHEMA, CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_CATALOG | all; SESSION_USER is CURRENT_USER | CURRENT_TIME |
+| current_setting | ` + "`stratos.caller`, `TimeZone`" + ` | what else PostgreSQL sets |
 
 `
 

@@ -24,6 +24,9 @@ func (c *compiler) drop(e *edit, s *pg.DropStmt) (string, error) {
 	if s.RemoveType == pg.ObjectType_OBJECT_SCHEMA {
 		return "DROP SCHEMA", c.dropSchema(e, s)
 	}
+	if s.RemoveType == pg.ObjectType_OBJECT_POLICY {
+		return "DROP POLICY", c.dropPolicy(e, s)
+	}
 	kind, ok := kinds[s.RemoveType]
 	if !ok {
 		return "", c.refuse(-1, "DROP of this")
@@ -94,6 +97,9 @@ func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*re
 				return err
 			}
 		}
+	}
+	if err := c.dropPolicies(e, r, cascade, with); err != nil {
+		return err
 	}
 	switch r.Kind {
 	case "v":

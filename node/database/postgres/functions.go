@@ -84,10 +84,12 @@ func (s *session) functions() (all []engine.Function) {
 			b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 			return b, nil
 		}},
-		{"nextval", 1, func(_ *engine.Call, a []any) (any, error) { return s.nextval(a[0]) }},
+		{"nextval", 1, func(_ *engine.Call, a []any) (any, error) { return s.nextval(a[0], "Uw") }},
+		{"identity", 1, func(_ *engine.Call, a []any) (any, error) { return s.nextval(a[0], "") }},
 		{"currval", 1, func(_ *engine.Call, a []any) (any, error) { return s.currval(a[0]) }},
 		{"lastval", 0, func(*engine.Call, []any) (any, error) { return s.lastval() }},
 		{"setval", 3, func(_ *engine.Call, a []any) (any, error) { return s.setval(a[0], a[1], a[2]) }},
+		{"withcheck", 3, func(_ *engine.Call, a []any) (any, error) { return s.withCheck(a) }},
 		{"once", -1, func(_ *engine.Call, a []any) (any, error) { return s.seen(a) }},
 	} {
 		all = append(all, engine.Function{Name: f.name, Arguments: f.args, Scalar: f.do, Volatile: true})
@@ -99,6 +101,15 @@ func (s *session) functions() (all []engine.Function) {
 func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, a []any) (any, error))) {
 	scalar("float", 1, func(_ *engine.Call, a []any) (any, error) { return strconv.ParseFloat(a[0].(string), 64) })
 	scalar("now", 0, func(*engine.Call, []any) (any, error) { return s.env.Now, nil })
+	scalar("user", 0, func(*engine.Call, []any) (any, error) { return s.userName(), nil })
+	scalar("database", 0, func(*engine.Call, []any) (any, error) { return s.database, nil })
+	// setting(name, missing ok)
+	scalar("setting", 2, func(_ *engine.Call, a []any) (any, error) {
+		if a[0] == nil || a[1] == nil {
+			return nil, nil
+		}
+		return s.setting(a[0].(string), a[1].(int64) != 0)
+	})
 	// cast(from, to, typmod, explicit, value)
 	scalar("cast", 5, func(c *engine.Call, a []any) (any, error) {
 		return postgres.Convert(s.call(c), oid(a[0].(int64)), oid(a[1].(int64)), int32(a[2].(int64)), a[3].(int64) != 0, a[4])

@@ -13,6 +13,9 @@ func informationTables() map[string]systemTable {
 	return map[string]systemTable{
 		"information_schema.tables": {"table_schema:name table_name:name table_type:varchar is_insertable_into:yes is_typed:yes", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
+				if !c.shown(r) {
+					continue
+				}
 				switch r.Kind {
 				case "r":
 					rows = append(rows, []any{r.Schema, r.Name, "BASE TABLE", "YES", "NO"})
@@ -24,7 +27,7 @@ func informationTables() map[string]systemTable {
 		}},
 		"information_schema.columns": {"table_schema:name table_name:name column_name:name ordinal_position:int4 column_default:varchar is_nullable:yes data_type:varchar character_maximum_length:int4 numeric_precision:int4 numeric_precision_radix:int4 numeric_scale:int4 datetime_precision:int4 udt_schema:name udt_name:name is_identity:yes identity_generation:varchar is_generated:varchar=NEVER generation_expression:varchar=NULL", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
-				if r.Kind != "r" && r.Kind != "v" {
+				if r.Kind != "r" && r.Kind != "v" || !c.shown(r) {
 					continue
 				}
 				for _, col := range r.live() {

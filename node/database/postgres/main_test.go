@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratosmesh/stratos/node/database/engine"
 	dialect "github.com/stratosmesh/stratos/node/database/postgres"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/postgres"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -42,12 +43,18 @@ const timeMs = 1_700_000_000_000
 // run executes statements as one program in a block of its own.
 func (o *ours) run(t testing.TB, statements ...*wirepb.Statement) *wirepb.Outcome {
 	t.Helper()
+	return o.runAs(t, grant.Role{}, statements...)
+}
+
+// runAs is run in a role.
+func (o *ours) runAs(t testing.TB, r grant.Role, statements ...*wirepb.Statement) *wirepb.Outcome {
+	t.Helper()
 	o.height++
 	b, err := o.db.Begin(engine.Header{Height: o.height, TimeMs: timeMs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &engine.Program{Statements: statements, GasLimit: o.gas}
+	p := &engine.Program{Statements: statements, GasLimit: o.gas, Role: r}
 	copy(p.ID[:], fmt.Sprint(o.height))
 	out, err := b.Run(p)
 	if err != nil {

@@ -508,8 +508,14 @@ func (c *compiler) valueFunction(f *pg.SQLValueFunction) (*expr, error) {
 		to, mod = postgres.Timestamp, f.Typmod
 	case pg.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
 		return c.constant(f.Location, postgres.Name, -1, publicSchema), nil
+	case pg.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg.SQLValueFunctionOp_SVFOP_USER, pg.SQLValueFunctionOp_SVFOP_SESSION_USER:
+		e := c.combine(f.Location, postgres.Name, `"user"()`)
+		e.stable = true
+		return e, nil
+	case pg.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
+		return c.callNamed(f.Location, "current_database", nil)
 	default:
-		return nil, c.refuse(f.Location, "a function that asks for the user or the database")
+		return nil, c.refuse(f.Location, "such a function")
 	}
 	e := c.combine(f.Location, postgres.TimestampTZ, `"now"()`)
 	e.stable = true

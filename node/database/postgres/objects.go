@@ -450,6 +450,14 @@ func (c *compiler) truncate(e *edit, s *pg.TruncateStmt) error {
 			all = append(all, t)
 		}
 	}
+	for _, r := range all {
+		c.need(r, "D")
+		for _, col := range r.live() {
+			if q := e.byOID[col.Sequence]; q != nil && s.RestartSeqs && c.limited() {
+				return fail("42501", "must be owner of sequence %s", q.Name)
+			}
+		}
+	}
 	// Who references before who is referenced, as far as that can be.
 	slices.Reverse(all)
 	for _, r := range all {

@@ -138,6 +138,10 @@ func script(t testing.TB, name string) (list []string) {
 		if strings.HasPrefix(l, "--") || strings.TrimSpace(l) == "" {
 			continue
 		}
+		if strings.HasPrefix(l, "as ") { // of roles.sql
+			list = append(list, l)
+			continue
+		}
 		lines = append(lines, l)
 		if strings.HasSuffix(l, ";") {
 			list = append(list, strings.TrimSuffix(strings.Join(lines, "\n"), ";"))

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -314,6 +315,31 @@ func (c *compiler) locking(s *pg.SelectStmt, q *query) error {
 				return c.fail(r.GetRangeVar().GetLocation(), "42P01", "relation \"%s\" in %s clause not found in FROM clause", name, word)
 			}
 		}
+	}
+	if c.limited() {
+		for _, n := range s.FromClause {
+			if err := c.lockable(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lockable wants the right to write to what a role locks, though nothing is.
+func (c *compiler) lockable(n *pg.Node) error {
+	switch x := n.GetNode().(type) {
+	case *pg.Node_JoinExpr:
+		return errors.Join(c.lockable(x.JoinExpr.Larg), c.lockable(x.JoinExpr.Rarg))
+	case *pg.Node_RangeVar:
+		r := c.cat.find(x.RangeVar.Schemaname, x.RangeVar.Relname)
+		if r == nil || x.RangeVar.Schemaname == "" && c.cte(x.RangeVar.Relname) != nil {
+			return nil
+		}
+		if c.secured(r) {
+			return c.refuse(x.RangeVar.Location, "locking rows of a table with row security")
+		}
+		c.need(r, "w")
 	}
 	return nil
 }

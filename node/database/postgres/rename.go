@@ -25,6 +25,14 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		if err := c.noViews(e, r); err != nil {
 			return "", err
 		}
+		if tables, _ := e.reading(r.OID); len(tables) > 0 {
+			return "", c.refuse(-1, "renaming what a policy of \"%s\" reads", tables[0].Name)
+		}
+		for _, p := range r.Policies {
+			if len(p.Uses) > 0 || strings.Contains(p.Using+p.Check, r.Name+".") {
+				return "", c.refuse(-1, "renaming a table whose policies name it")
+			}
+		}
 		if r.Kind == "r" {
 			for _, k := range r.Constraints {
 				if k.Kind == "c" && strings.Contains(k.Check, r.Name+".") {
@@ -61,6 +69,9 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		if err := c.noViews(e, r); err != nil {
 			return "", err
 		}
+		if err := c.renamedIn(e, r, s.Subname, s.Newname); err != nil {
+			return "", err
+		}
 		for _, k := range r.Constraints {
 			if k.Kind == "c" && slices.Contains(k.Columns, col.Number) {
 				if k.Check, err = renamed(k.Check, s.Subname, s.Newname); err != nil {
@@ -85,6 +96,34 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		}
 		col.Name = s.Newname
 		return "ALTER TABLE", nil
+	case pg.ObjectType_OBJECT_POLICY:
+		r, err := c.findFor(e, s.Relation, s.MissingOk)
+		if err != nil || r == nil {
+			return "ALTER POLICY", err
+		}
+		r = e.change(r)
+		p := r.policy(s.Subname)
+		if r.policy(s.Newname) != nil {
+			return "", fail("42710", "policy \"%s\" for table \"%s\" already exists", s.Newname, r.Name)
+		}
+		if p == nil {
+			return "", fail("42704", "policy \"%s\" for table \"%s\" does not exist", s.Subname, r.Name)
+		}
+		p.Name = s.Newname
+		return "ALTER POLICY", nil
+	case pg.ObjectType_OBJECT_ROLE:
+		r, err := c.named(e, &pg.RoleSpec{Roletype: pg.RoleSpecType_ROLESPEC_CSTRING, Rolename: s.Subname, Location: -1})
+		if err != nil {
+			return "", err
+		}
+		if e.head.role(s.Newname) != nil || s.Newname == ownerName {
+			return "", fail("42710", "role \"%s\" already exists", s.Newname)
+		}
+		if strings.HasPrefix(s.Newname, "pg_") {
+			return "", fail("42939", "role name \"%s\" is reserved", s.Newname)
+		}
+		r.Name, e.headed = s.Newname, true
+		return "ALTER ROLE", nil
 	case pg.ObjectType_OBJECT_TABCONSTRAINT:
 		r, err := c.findFor(e, s.Relation, s.MissingOk)
 		if err != nil || r == nil {

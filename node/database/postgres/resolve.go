@@ -144,6 +144,8 @@ var functions = sync.OnceValue(func() table {
 		{"nextval", []oid{postgres.Regclass}, postgres.Int8, true}, {"currval", []oid{postgres.Regclass}, postgres.Int8, true}, {"lastval", nil, postgres.Int8, true},
 		{"setval", []oid{postgres.Regclass, postgres.Int8}, postgres.Int8, true}, {"setval", []oid{postgres.Regclass, postgres.Int8, postgres.Bool}, postgres.Int8, true},
 		{"count", nil, postgres.Int8, false},
+		{"current_database", nil, postgres.Name, false},
+		{"current_setting", []oid{postgres.Text}, postgres.Text, false}, {"current_setting", []oid{postgres.Text, postgres.Bool}, postgres.Text, false},
 		{"format_type", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false}, {"pg_table_is_visible", []oid{postgres.OIDType}, postgres.Bool, false},
 		{"col_description", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false},
 	} {

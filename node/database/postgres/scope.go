@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -44,6 +45,7 @@ type field struct {
 	table  uint32
 	number int
 	uses   []use // of a merged column, what it is made of
+	of     *target
 }
 
 type groupKey struct {
@@ -115,6 +117,9 @@ func (c *compiler) columnRef(r *pg.ColumnRef, s *scope) (*expr, error) {
 }
 
 func (c *compiler) use(f *field, s *scope, at int32, name string) *expr {
+	if f.of != nil {
+		f.of.read = true
+	}
 	e := &expr{c: c, at: at, sql: f.sql, typ: f.typ, mod: f.mod, table: f.table, number: f.number}
 	if f.uses != nil {
 		e.uses = f.uses
@@ -316,8 +321,14 @@ func (c *compiler) rangeVar(r *pg.RangeVar) (string, []*item, error) {
 		for _, col := range rel.live() {
 			it.columns = append(it.columns, &field{name: col.Name, sql: it.alias + "." + col.stored(), typ: col.Type, mod: col.Typmod, table: rel.OID, number: col.Number})
 		}
-		return rel.table() + " AS " + it.alias, []*item{it}, c.aliased(it, r.Alias)
+		c.need(rel, "r")
+		sql, err := c.visible(rel, it.alias, "r")
+		if err != nil {
+			return "", nil, err
+		}
+		return sql, []*item{it}, c.aliased(it, r.Alias)
 	case "v":
+		c.need(rel, "r")
 		var q *query
 		err := c.within(rel.Query, func() error {
 			n, err := c.parse(rel.Query)
@@ -327,8 +338,10 @@ func (c *compiler) rangeVar(r *pg.RangeVar) (string, []*item, error) {
 			ctes := c.ctes
 			c.ctes = nil
 			defer func() { c.ctes = ctes }()
-			q, err = c.query(n.GetSelectStmt(), nil)
-			return err
+			return c.asOwner(func() (err error) {
+				q, err = c.query(n.GetSelectStmt(), nil)
+				return err
+			})
 		})
 		if err != nil {
 			return "", nil, err
@@ -356,6 +369,9 @@ func (c *compiler) relation(r *pg.RangeVar) (*relation, error) {
 		if c.cat.schema(r.Schemaname) == nil && r.Schemaname != catalogSchema && r.Schemaname != informationSchema {
 			return nil, c.fail(r.Location, "42P01", "relation \"%s\" does not exist", full)
 		}
+	}
+	if err := c.needSchema(cmp.Or(r.Schemaname, publicSchema)); err != nil {
+		return nil, err
 	}
 	if rel := c.cat.find(r.Schemaname, r.Relname); rel != nil {
 		return rel, nil

@@ -62,11 +62,15 @@ func (s *session) sequence(v any) (*relation, *position, error) {
 	return r, p, nil
 }
 
-func (s *session) nextval(v any) (any, error) {
+// nextval draws from a sequence. letters are the rights of which one is needed; none: the sequence is an identity column's.
+func (s *session) nextval(v any, letters string) (any, error) {
 	if v == nil {
 		return nil, nil
 	}
 	r, p, err := s.sequence(v)
+	if err == nil && letters != "" {
+		err = s.needSequence(r, letters)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +102,9 @@ func (s *session) currval(v any) (any, error) {
 		return nil, nil
 	}
 	r, _, err := s.sequence(v)
+	if err == nil {
+		err = s.needSequence(r, "Ur")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +119,7 @@ func (s *session) lastval() (any, error) {
 	if s.last == 0 || s.relation(s.last) == nil {
 		return nil, fail("55000", "lastval is not yet defined in this session")
 	}
-	return s.current[s.last], nil
+	return s.current[s.last], s.needSequence(s.relation(s.last), "Ur")
 }
 
 func (s *session) setval(v, value, called any) (any, error) {
@@ -120,6 +127,9 @@ func (s *session) setval(v, value, called any) (any, error) {
 		return nil, nil
 	}
 	r, p, err := s.sequence(v)
+	if err == nil {
+		err = s.needSequence(r, "w")
+	}
 	if err != nil {
 		return nil, err
 	}

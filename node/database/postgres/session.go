@@ -10,9 +10,9 @@ import (
 	"fmt"
 
 	"github.com/stratosmesh/stratos/node/database/engine"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/postgres"
 	"github.com/stratosmesh/stratos/protocol/postgres/datetime"
-	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // New makes the dialect for a connection.
@@ -23,6 +23,8 @@ type session struct {
 	cat       *catalog // nil: to be read
 	env       datetime.Env
 	zone      string
+	role      grant.Role
+	database  string               // its name
 	sequences map[uint32]*position // nil: not read by this statement
 	current   map[uint32]int64     // what nextval gave in this program
 	last      uint32
@@ -41,9 +43,9 @@ func (s *session) Collations() []engine.Collation { return collations() }
 
 func (s *session) Forget() { s.cat = nil }
 
-func (s *session) Begin(timeMs int64, settings *wirepb.Settings) *engine.Error {
+func (s *session) Begin(timeMs int64, p *engine.Program) *engine.Error {
 	s.env = datetime.Env{Now: timeMs*1000 + datetime.UnixEpoch}
-	s.zone = settings.GetTimeZone()
+	s.zone, s.role, s.database = p.Settings.GetTimeZone(), p.Role, p.Database
 	s.current, s.sequences, s.last = map[uint32]int64{}, nil, 0
 	if s.zone != "" {
 		z, err := datetime.LoadZone(s.zone)

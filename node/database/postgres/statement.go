@@ -82,12 +82,14 @@ func columnsOf(list []output) (out []*wirepb.Column) {
 
 // A target is the table that a statement writes to.
 type target struct {
-	rel *relation
-	it  *item
-	sc  *scope
+	rel  *relation
+	it   *item
+	sc   *scope
+	read bool // the statement reads its columns, and so needs the right to
 }
 
-func (c *compiler) target(r *pg.RangeVar) (*target, error) {
+// target finds the table that a statement writes to, with a right.
+func (c *compiler) target(r *pg.RangeVar, right string) (*target, error) {
 	rel, err := c.relation(r)
 	if err != nil {
 		return nil, err
@@ -100,12 +102,13 @@ func (c *compiler) target(r *pg.RangeVar) (*target, error) {
 	case "i":
 		return nil, c.fail(r.Location, "42809", "\"%s\" is an index", rel.Name)
 	}
+	c.need(rel, right)
 	t := &target{rel: rel, it: &item{name: rel.Name, schema: rel.Schema, alias: c.alias(), bare: true, named: true, rel: rel}}
 	if r.Alias != nil {
 		t.it.name, t.it.schema = r.Alias.Aliasname, ""
 	}
 	for _, col := range rel.live() {
-		t.it.columns = append(t.it.columns, &field{name: col.Name, sql: t.it.alias + "." + col.stored(), typ: col.Type, mod: col.Typmod, table: rel.OID, number: col.Number})
+		t.it.columns = append(t.it.columns, &field{name: col.Name, sql: t.it.alias + "." + col.stored(), typ: col.Type, mod: col.Typmod, table: rel.OID, number: col.Number, of: t})
 	}
 	t.sc = &scope{items: []*item{t.it}}
 	return t, nil

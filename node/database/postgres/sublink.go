@@ -477,6 +477,16 @@ func figure(n *pg.Node) (string, int) {
 			return "localtimestamp", 2
 		case pg.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
 			return "current_schema", 2
+		case pg.SQLValueFunctionOp_SVFOP_CURRENT_ROLE:
+			return "current_role", 2
+		case pg.SQLValueFunctionOp_SVFOP_CURRENT_USER:
+			return "current_user", 2
+		case pg.SQLValueFunctionOp_SVFOP_USER:
+			return "user", 2
+		case pg.SQLValueFunctionOp_SVFOP_SESSION_USER:
+			return "session_user", 2
+		case pg.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
+			return "current_catalog", 2
 		}
 	}
 	return "", 0

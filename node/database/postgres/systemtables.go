@@ -94,20 +94,20 @@ func nullable(text string) any {
 
 func catalogTables() map[string]systemTable {
 	return map[string]systemTable{
-		"pg_catalog.pg_namespace": {"oid:oid nspname:name nspowner:oid nspacl:_text=NULL", func(c *compiler) (rows [][]any) {
-			rows = [][]any{{int64(catalogOID), catalogSchema, typeOwner}, {int64(informationOID), informationSchema, typeOwner}}
+		"pg_catalog.pg_namespace": {"oid:oid nspname:name nspowner:oid nspacl:_text", func(c *compiler) (rows [][]any) {
+			rows = [][]any{{int64(catalogOID), catalogSchema, typeOwner, nil}, {int64(informationOID), informationSchema, typeOwner, nil}}
 			for _, n := range c.cat.head.Schemas {
 				owner := typeOwner
 				if n.OID == publicOID {
 					owner = databaseOwner
 				}
-				rows = append(rows, []any{int64(n.OID), n.Name, owner})
+				rows = append(rows, []any{int64(n.OID), n.Name, owner, c.cat.accessList(n.Grants, allRights["n"])})
 			}
 			return rows
 		}},
 		"pg_catalog.pg_class": {`oid:oid relname:name relnamespace:oid reloftype:oid=0 relowner:oid relam:oid reltablespace:oid=0 relpages:int4=0 reltuples:float4=-1 relallvisible:int4=0 reltoastrelid:oid=0
-		relhasindex:bool relisshared:bool=f relpersistence:text=p relkind:text relnatts:int2 relchecks:int2 relhasrules:bool relhastriggers:bool relhassubclass:bool=f relrowsecurity:bool=f
-		relforcerowsecurity:bool=f relispopulated:bool=t relreplident:text relispartition:bool=f relrewrite:oid=0 relacl:_text=NULL reloptions:_text=NULL relpartbound:text=NULL`, func(c *compiler) (rows [][]any) {
+		relhasindex:bool relisshared:bool=f relpersistence:text=p relkind:text relnatts:int2 relchecks:int2 relhasrules:bool relhastriggers:bool relhassubclass:bool=f relrowsecurity:bool
+		relforcerowsecurity:bool relispopulated:bool=t relreplident:text relispartition:bool=f relrewrite:oid=0 relacl:_text reloptions:_text=NULL relpartbound:text=NULL`, func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				natts, am, identity := len(r.Columns), int64(0), "n"
 				switch {
@@ -124,7 +124,8 @@ func catalogTables() map[string]systemTable {
 						checks++
 					}
 				}
-				rows = append(rows, []any{int64(r.OID), r.Name, int64(c.cat.namespace(r.Schema)), typeOwner, am, boolean(len(c.cat.indexes(r.OID)) > 0), r.Kind, int64(natts), int64(checks), boolean(r.Kind == "v"), boolean(c.cat.referenced(r)), identity})
+				rows = append(rows, []any{int64(r.OID), r.Name, int64(c.cat.namespace(r.Schema)), typeOwner, am, boolean(len(c.cat.indexes(r.OID)) > 0), r.Kind, int64(natts), int64(checks), boolean(r.Kind == "v"), boolean(c.cat.referenced(r)),
+					boolean(r.RowSecurity), boolean(r.ForceRows), identity, c.cat.accessList(r.Grants, allRights[r.Kind])})
 			}
 			return rows
 		}},
@@ -273,10 +274,10 @@ func catalogTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"pg_catalog.pg_tables": {"schemaname:name tablename:name tableowner:name tablespace:name=NULL hasindexes:bool hasrules:bool=f hastriggers:bool rowsecurity:bool=f", func(c *compiler) (rows [][]any) {
+		"pg_catalog.pg_tables": {"schemaname:name tablename:name tableowner:name tablespace:name=NULL hasindexes:bool hasrules:bool=f hastriggers:bool rowsecurity:bool", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				if r.Kind == "r" {
-					rows = append(rows, []any{r.Schema, r.Name, ownerName, boolean(len(c.cat.indexes(r.OID)) > 0), boolean(c.cat.referenced(r))})
+					rows = append(rows, []any{r.Schema, r.Name, ownerName, boolean(len(c.cat.indexes(r.OID)) > 0), boolean(c.cat.referenced(r)), boolean(r.RowSecurity)})
 				}
 			}
 			return rows
@@ -301,16 +302,59 @@ func catalogTables() map[string]systemTable {
 		"pg_catalog.pg_collation": {"oid:oid collname:name collnamespace:oid=11 collowner:oid=10 collprovider:text collisdeterministic:bool=t collencoding:int4=-1 collcollate:text collctype:text colliculocale:text=NULL collversion:text=NULL", func(*compiler) [][]any {
 			return [][]any{{int64(100), "default", "d", nil, nil}, {int64(950), "C", "c", "C", "C"}, {int64(951), "POSIX", "c", "POSIX", "POSIX"}}
 		}},
-		"pg_catalog.pg_roles": {"rolname:name rolsuper:bool rolinherit:bool=t rolcreaterole:bool rolcreatedb:bool rolcanlogin:bool rolreplication:bool rolconnlimit:int4=-1 rolpassword:text=******** rolvaliduntil:timestamptz=NULL rolbypassrls:bool rolconfig:_text=NULL oid:oid", func(*compiler) (rows [][]any) {
+		"pg_catalog.pg_roles": {"rolname:name rolsuper:bool rolinherit:bool=t rolcreaterole:bool rolcreatedb:bool rolcanlogin:bool rolreplication:bool rolconnlimit:int4=-1 rolpassword:text=******** rolvaliduntil:timestamptz=NULL rolbypassrls:bool rolconfig:_text=NULL oid:oid", func(c *compiler) (rows [][]any) {
 			for _, o := range []int64{typeOwner, databaseOwner} {
 				all := boolean(o == typeOwner)
 				rows = append(rows, []any{roleName(o), all, all, all, all, all, all, o})
+			}
+			for _, r := range c.cat.head.Roles {
+				no := boolean(false)
+				rows = append(rows, []any{r.Name, no, no, no, boolean(r.Login), no, no, int64(r.OID)})
+			}
+			return rows
+		}},
+		"pg_catalog.pg_auth_members": {"roleid:oid member:oid grantor:oid=10 admin_option:bool=f", func(c *compiler) (rows [][]any) {
+			for _, r := range c.cat.head.Roles {
+				for _, in := range r.In {
+					rows = append(rows, []any{int64(in), int64(r.OID)})
+				}
+			}
+			return rows
+		}},
+		"pg_catalog.pg_policies": {"schemaname:name tablename:name policyname:name permissive:text roles:_name cmd:text qual:text with_check:text", func(c *compiler) (rows [][]any) {
+			for _, r := range c.cat.all() {
+				for _, p := range r.Policies {
+					command := "ALL"
+					if p.Command != "*" {
+						command = rightNames[p.Command[0]]
+					}
+					var roles []string
+					for _, o := range p.Roles {
+						name := "public"
+						if o != everyone {
+							name = c.cat.head.roleName(int64(o))
+						}
+						roles = append(roles, name)
+					}
+					rows = append(rows, []any{r.Schema, r.Name, p.Name, map[bool]string{false: "PERMISSIVE", true: "RESTRICTIVE"}[p.Restrictive], textArray(roles), command, policyText(p.Using), policyText(p.Check)})
+				}
+			}
+			return rows
+		}},
+		"pg_catalog.pg_policy": {"oid:oid polname:name polrelid:oid polcmd:text polpermissive:bool polroles:_oid polqual:text polwithcheck:text", func(c *compiler) (rows [][]any) {
+			for _, r := range c.cat.all() {
+				for _, p := range r.Policies {
+					var roles []int
+					for _, o := range p.Roles {
+						roles = append(roles, int(o))
+					}
+					rows = append(rows, []any{int64(p.OID), p.Name, int64(r.OID), p.Command, boolean(!p.Restrictive), numbers(roles), policyText(p.Using), policyText(p.Check)})
+				}
 			}
 			return rows
 		}},
 
 		// What there is nothing of.
-		"pg_catalog.pg_auth_members":          {"roleid:oid member:oid grantor:oid admin_option:bool", none},
 		"pg_catalog.pg_enum":                  {"oid:oid enumtypid:oid enumsortorder:float4 enumlabel:name", none},
 		"pg_catalog.pg_event_trigger":         {"oid:oid evtname:name evtevent:name evtowner:oid evtfoid:oid evtenabled:text evttags:_text", none},
 		"pg_catalog.pg_extension":             {"oid:oid extname:name extowner:oid extnamespace:oid extrelocatable:bool extversion:text extconfig:_oid extcondition:_text", none},
@@ -320,8 +364,6 @@ func catalogTables() map[string]systemTable {
 		"pg_catalog.pg_inherits":              {"inhrelid:oid inhparent:oid inhseqno:int4 inhdetachpending:bool", none},
 		"pg_catalog.pg_matviews":              {"schemaname:name matviewname:name matviewowner:name tablespace:name hasindexes:bool ispopulated:bool definition:text", none},
 		"pg_catalog.pg_partitioned_table":     {"partrelid:oid partstrat:text partnatts:int2 partdefid:oid partattrs:int2vector partexprs:text", none},
-		"pg_catalog.pg_policies":              {"schemaname:name tablename:name policyname:name permissive:text roles:_name cmd:text qual:text with_check:text", none},
-		"pg_catalog.pg_policy":                {"oid:oid polname:name polrelid:oid polcmd:text polpermissive:bool polroles:_oid polqual:text polwithcheck:text", none},
 		"pg_catalog.pg_proc":                  {"oid:oid proname:name pronamespace:oid proowner:oid prolang:oid procost:float4 prorows:float4 provariadic:oid prokind:text prosecdef:bool proleakproof:bool proisstrict:bool proretset:bool provolatile:text proparallel:text pronargs:int2 pronargdefaults:int2 prorettype:oid proallargtypes:_oid proargmodes:_text proargnames:_text prosrc:text probin:text proconfig:_text proacl:_text", none},
 		"pg_catalog.pg_publication":           {"oid:oid pubname:name pubowner:oid puballtables:bool pubinsert:bool pubupdate:bool pubdelete:bool pubtruncate:bool pubviaroot:bool", none},
 		"pg_catalog.pg_publication_namespace": {"oid:oid pnpubid:oid pnnspid:oid", none},

@@ -32,7 +32,11 @@ func (c *compiler) assign(e *expr, rel *relation, col *column) (*expr, error) {
 func (c *compiler) defaultOf(rel *relation, col *column) (*expr, error) {
 	if col.Sequence != 0 {
 		c.sequences = true
-		e := c.combine(-1, postgres.Int8, `"nextval"(`+strconv.FormatUint(uint64(col.Sequence), 10)+")")
+		name := "identity"
+		if col.Identity == "" {
+			name = "nextval" // as serial's default, which the right to its sequence is needed for
+		}
+		e := c.combine(-1, postgres.Int8, `"`+name+`"(`+strconv.FormatUint(uint64(col.Sequence), 10)+")")
 		e.volatile, e.stable = true, true
 		return c.coerce(e, col.Type, col.Typmod, postgres.Assignment)
 	}
@@ -68,7 +72,7 @@ func (c *compiler) defaultIn(d defaults, rel *relation, col *column) (*expr, err
 }
 
 func (c *compiler) insert(s *pg.InsertStmt) (*engine.Translation, error) {
-	t, err := c.target(s.Relation)
+	t, err := c.target(s.Relation, "a")
 	if err != nil {
 		return nil, err
 	}
@@ -228,27 +232,43 @@ func (c *compiler) insert(s *pg.InsertStmt) (*engine.Translation, error) {
 	}
 	conflict := ""
 	var changed []int
-	if upsert {
-		var once string
-		if conflict, once, changed, err = c.onConflict(s.OnConflictClause, t, many); err != nil {
-			return nil, err
-		}
-		if once != "" {
-			text := source.String()
-			if q == nil {
-				var list []string
-				for i := range live {
-					list = append(list, "column"+strconv.Itoa(i+1)+" AS "+outputName(i))
-				}
-				text = "SELECT " + strings.Join(list, ",") + " FROM (" + text + ")"
-			}
-			source.Reset()
-			source.WriteString("SELECT * FROM (" + text + ") AS o WHERE " + once)
-		}
-	}
+	var once string
 	returning, out, err := c.returning(s.ReturningList, t)
 	if err != nil {
 		return nil, err
+	}
+	if upsert {
+		if conflict, once, changed, err = c.onConflict(s.OnConflictClause, t, many); err != nil {
+			return nil, err
+		}
+	}
+	if t.read {
+		c.need(t.rel, "r")
+	}
+	check, _, err := c.written(t, over(t.rel, "o", func(col *column) string { return "o." + outputName(slices.Index(live, col)) }), "a")
+	if err != nil {
+		return nil, err
+	}
+	if check != "" || once != "" {
+		text := source.String()
+		if q == nil {
+			var list []string
+			for i := range live {
+				list = append(list, "column"+strconv.Itoa(i+1)+" AS "+outputName(i))
+			}
+			text = "SELECT " + strings.Join(list, ",") + " FROM (" + text + ")"
+		}
+		if check != "" { // each row is computed once, and looked at before it is proposed
+			text = "SELECT * FROM (" + text + " LIMIT -1) AS o WHERE " + check
+		}
+		if once != "" {
+			text = "SELECT * FROM (" + text + ") AS o WHERE " + once
+		}
+		source.Reset()
+		source.WriteString(text)
+		if once == "" && upsert {
+			source.WriteString(" AND 1")
+		}
 	}
 	b.WriteString(source.String() + conflict + returning)
 	return c.write(b.String(), "INSERT 0 %d", out, c.writes(t.rel, changed, false)), nil
@@ -330,7 +350,7 @@ func (c *compiler) assignments(list []*pg.Node, t *target, sc *scope) (set []str
 }
 
 func (c *compiler) update(s *pg.UpdateStmt) (*engine.Translation, error) {
-	t, err := c.target(s.Relation)
+	t, err := c.target(s.Relation, "w")
 	if err != nil {
 		return nil, err
 	}
@@ -362,8 +382,15 @@ func (c *compiler) update(s *pg.UpdateStmt) (*engine.Translation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.read {
+		c.need(t.rel, "r")
+	}
+	scan, err := c.scanned(t, "w")
+	if err != nil {
+		return nil, err
+	}
 	sql := ""
-	if !sub && len(tables) == 0 {
+	if !sub && len(tables) == 0 && !c.secured(t.rel) {
 		sql = "UPDATE " + t.rel.table() + " AS " + t.it.alias + " SET " + strings.Join(set, ",")
 		if where != "" {
 			sql += " WHERE " + where
@@ -376,12 +403,33 @@ func (c *compiler) update(s *pg.UpdateStmt) (*engine.Translation, error) {
 			inner += "," + e.sql + " AS " + outputName(i)
 			set = append(set, t.rel.column(columns[i]).stored()+"=u."+outputName(i))
 		}
-		inner += " FROM " + strings.Join(append([]string{t.rel.table() + " AS " + t.it.alias}, tables...), ", ")
+		check, _, err := c.written(t, over(t.rel, "u", func(col *column) string {
+			if i := slices.Index(columns, col.Number); i >= 0 {
+				return "u." + outputName(i)
+			}
+			return "u." + col.stored()
+		}), "w")
+		if err != nil {
+			return nil, err
+		}
+		if check != "" {
+			for _, col := range t.rel.live() {
+				inner += "," + t.it.alias + "." + col.stored() + " AS " + col.stored()
+			}
+		}
+		inner += " FROM " + strings.Join(append([]string{scan}, tables...), ", ")
 		if where != "" {
 			inner += " WHERE " + where
 		}
 		alias := c.alias()
-		sql = "UPDATE " + t.rel.table() + " AS " + alias + " SET " + strings.Join(set, ",") + " FROM (" + inner + ") AS u WHERE " + alias + ".rowid = u.rid"
+		sql = "UPDATE " + t.rel.table() + " AS " + alias + " SET " + strings.Join(set, ",") + " FROM (" + inner
+		if check != "" {
+			sql += " LIMIT -1" // computed once
+		}
+		sql += ") AS u WHERE " + alias + ".rowid = u.rid"
+		if check != "" {
+			sql += " AND " + check
+		}
 	}
 	return c.write(with+sql+returning, "UPDATE %d", out, c.writes(t.rel, columns, false)), nil
 }
@@ -449,7 +497,7 @@ func (c *compiler) noOthers(list []*pg.Node, t *target) error {
 }
 
 func (c *compiler) delete(s *pg.DeleteStmt) (*engine.Translation, error) {
-	t, err := c.target(s.Relation)
+	t, err := c.target(s.Relation, "d")
 	if err != nil {
 		return nil, err
 	}
@@ -474,12 +522,19 @@ func (c *compiler) delete(s *pg.DeleteStmt) (*engine.Translation, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.read {
+		c.need(t.rel, "r")
+	}
+	scan, err := c.scanned(t, "d")
+	if err != nil {
+		return nil, err
+	}
 	sql := "DELETE FROM " + t.rel.table() + " AS " + t.it.alias
 	switch {
-	case sub || len(tables) > 0:
+	case sub || len(tables) > 0 || c.secured(t.rel):
 		alias := c.alias()
 		sql = "DELETE FROM " + t.rel.table() + " AS " + alias + " WHERE " + alias + ".rowid IN (SELECT " + t.it.alias + ".rowid FROM " +
-			strings.Join(append([]string{t.rel.table() + " AS " + t.it.alias}, tables...), ", ")
+			strings.Join(append([]string{scan}, tables...), ", ")
 		if where != "" {
 			sql += " WHERE " + where
 		}

@@ -187,9 +187,9 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 		return a.queue.enter(hash, c, l, t.size, until, now)
 	}
 	if again {
-		err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), 0, now)
+		_, err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), 0, now)
 	} else {
-		_, err = v.envelope(a.cell, t, 0, now)
+		_, _, err = v.envelope(a.cell, t, 0, now)
 	}
 	if err := errors.Join(v.fault, err); err != nil || again {
 		return err

@@ -33,18 +33,15 @@ func TestRefused(t *testing.T) {
 	reader.key = keyOf("a reader")
 	l := reader.link()
 	l.Operations, l.Prefix = uint32(grant.Read), grant.Database("anna")+"/"
-	tabled := w.user("anna")
-	tabled.key = keyOf("one table's")
+	role := w.user("anna")
+	role.key = keyOf("a role's")
 	short := w.user("anna")
 	short.key = keyOf("a short session")
 	ls := short.link()
 	ls.ExpiresMs = r.next() + 500
-	lt := tabled.link()
-	lt.Prefix = grant.Database("anna") + "/t"
-	r.must(reader.session(l), short.session(ls))
-	if x := r.run(tabled.session(lt))[0]; x.Code != uint32(mesh.Denied)+1 {
-		t.Errorf("a grant for a part of a database: %v", x)
-	}
+	lt := role.link()
+	lt.Prefix = grant.Role{Name: "t"}.Prefix("anna")
+	r.must(reader.session(l), short.session(ls), role.session(lt))
 	for _, c := range []struct {
 		why  string
 		want mesh.Kind
@@ -61,6 +58,7 @@ func TestRefused(t *testing.T) {
 			return u.send(e)
 		}},
 		{"an unknown session", mesh.Denied, func(now int64) []byte { return stranger.send(stranger.envelope(now, "SELECT 1")) }},
+		{"a role's, of which there are none", mesh.Denied, func(now int64) []byte { return role.send(role.envelope(now, "SELECT 1")) }},
 		{"a reader's", mesh.Denied, func(now int64) []byte { return reader.send(reader.envelope(now, "SELECT 1")) }},
 		{"a session that has expired", mesh.Denied, func(now int64) []byte { return short.send(short.envelope(now, "SELECT 1")) }},
 		{"expired", mesh.Conflict, func(now int64) []byte {

@@ -9,6 +9,7 @@ import (
 	"github.com/stratosmesh/stratos/node/database/engine"
 	"github.com/stratosmesh/stratos/node/database/replica/replicapb"
 	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -93,9 +94,10 @@ func (b *block) apply(raw []byte) (*abci.ExecTxResult, error) {
 			refused = b.step.checkpoint(t)
 		case wirepb.CellTxKind_CELL_TX_ENVELOPE:
 			var by mesh.PublicKey
-			if by, refused = b.step.envelope(b.app.cell, t, b.spent(t.envelope.Database), b.step.timeMs); refused == nil && b.step.fault == nil {
+			var role grant.Role
+			if by, role, refused = b.step.envelope(b.app.cell, t, b.spent(t.envelope.Database), b.step.timeMs); refused == nil && b.step.fault == nil {
 				var err error
-				if refused, err = b.run(t.envelope, by, r); err != nil {
+				if refused, err = b.run(t.envelope, by, role, r); err != nil {
 					return nil, err
 				}
 			}
@@ -130,7 +132,7 @@ func (b *block) spent(id []byte) uint64 {
 }
 
 // run runs an envelope that may, or looks up what it did. It is refused when parts of it are missing; err is of the disk.
-func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) (refused, err error) {
+func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, role grant.Role, r *told) (refused, err error) {
 	t, err := b.touch(mesh.DatabaseID(e.Database))
 	if err != nil {
 		return nil, err
@@ -159,7 +161,7 @@ func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, r *told) (refused, er
 	var o *wirepb.Outcome
 	again := false
 	if t.block != nil {
-		if o, err = t.block.Run(&engine.Program{ID: id, Statements: statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings}); err != nil {
+		if o, err = t.block.Run(&engine.Program{ID: id, Statements: statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings, Role: role, Database: t.state.Name}); err != nil {
 			return nil, err
 		}
 		r.digest, again = engine.OutcomeDigest(o), t.block.Again(index)

@@ -21,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/engine"
 	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/tlsid"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -429,7 +430,7 @@ func (g *group) transaction(u *user) *wirepb.Answer {
 }
 
 func question(q *wirepb.DatabaseQuery) []byte {
-	sum := database.QueryQuestion(q)
+	sum := database.QueryQuestion(q, grant.Role{})
 	return sum[:]
 }
 
@@ -482,7 +483,7 @@ func (g *group) lie(u *user, height int64) {
 			}
 			a := g.members[liar].replica
 			reply = a.answer(u.database, uint64(height), database.QueryQuestion(&wirepb.DatabaseQuery{Database: u.database[:],
-				Statements: []*wirepb.Statement{{Sql: "SELECT v FROM t"}}, GasLimit: 10_000_000}), reply.Outcome)
+				Statements: []*wirepb.Statement{{Sql: "SELECT v FROM t"}}, GasLimit: 10_000_000}, grant.Role{}), reply.Outcome)
 		}
 		a, by, err := database.OpenReply(g.domain, reply)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -48,6 +49,28 @@ func TestDialects(t *testing.T) {
 	}
 	if o := ask(bert, bert.envelope(r.next(), "SELECT 1::int")); o.Code != "42601" {
 		t.Errorf("%v", o)
+	}
+	// One session, shown with other grants, is another caller each time.
+	ask(anna, anna.envelope(r.next(), "CREATE ROLE reader", `GRANT SELECT ON "T" TO reader`))
+	guest := w.user("anna")
+	guest.key, guest.dialect = keyOf("a guest of anna's"), database.Postgres
+	for _, c := range []struct{ role, caller, sql, code, want string }{
+		{"reader", "carol", "SELECT current_user || current_setting('stratos.caller') || current_database()", "", "readercarolanna"},
+		{"reader", "dave", "SELECT current_user || current_setting('stratos.caller')", "", "readerdave"},
+		{"reader", "dave", `DELETE FROM "T"`, "42501", ""},
+		{"nobody", "", "SELECT 1", "28000", ""},
+	} {
+		l := guest.link()
+		l.Prefix = grant.Role{Name: c.role, Caller: c.caller}.Prefix("anna")
+		if x := r.run(guest.session(l))[0]; x.Code == 0 {
+			other.must(guest.session(l))
+		} else {
+			other.run(guest.session(l))
+		}
+		o := ask(guest, guest.envelope(r.next(), c.sql))
+		if o.Code != c.code || c.want != "" && o.Results[0].Rows[0].Values[0].GetText() != c.want {
+			t.Errorf("%+v: %v", c, o)
+		}
 	}
 	mine, theirs := r.digests(), other.digests()
 	for id, d := range mine {

@@ -25,7 +25,7 @@ func (s *step) part(t *transaction) error {
 		return err
 	}
 	p := t.body.(*wirepb.ProgramPart)
-	d, err := s.may(by, grant.Read|grant.Write, p.Database, s.timeMs)
+	d, _, err := s.may(by, grant.Read|grant.Write, p.Database, s.timeMs)
 	switch {
 	case err != nil:
 		return err

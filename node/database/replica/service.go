@@ -209,7 +209,7 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	}
 	tip, _ := r.app.at()
 	v := r.app.view()
-	d, err := v.may(q.Peer, op, m.Database, max(tip.TimeMs, r.app.now().UnixMilli()))
+	d, role, err := v.may(q.Peer, op, m.Database, max(tip.TimeMs, r.app.now().UnixMilli()))
 	if v.fault != nil {
 		return nil, v.fault
 	}
@@ -235,14 +235,14 @@ func (r *Replica) handleQuery(ctx context.Context, q rpc.Request[wirepb.Database
 	if m.Tentative {
 		run = r.tentative
 	}
-	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View, Settings: m.Settings, Describe: m.Describe})
+	o, height, err := run(ctx, id, &engine.Program{Statements: m.Statements, GasLimit: m.GasLimit, View: m.View, Settings: m.Settings, Role: role, Database: d.Name, Describe: m.Describe})
 	if err != nil && ctx.Err() == nil {
 		return nil, r.intact(err)
 	}
 	if err != nil || o.Code == codeCancelled {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the query took longer than %v", limit), "ask for less at once")
 	}
-	return r.answer(id, height, database.QueryQuestion(m), o), nil
+	return r.answer(id, height, database.QueryQuestion(m, role), o), nil
 }
 
 // read runs a program that only reads.
@@ -291,6 +291,12 @@ func (r *Replica) await(ctx context.Context, h int64) error {
 	}
 }
 
+// uses tells whether rights are for a database, in whatever role.
+func uses(r grant.Rights, name string) bool {
+	_, err := r.Role(name)
+	return err == nil && r.Operations&grant.Read != 0
+}
+
 // handleStatus says how the replica stands: to a member of all databases, to a session of those of its account.
 func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatusRequest]) (proto.Message, error) {
 	tip, _ := r.app.at()
@@ -307,7 +313,7 @@ func (r *Replica) handleStatus(_ context.Context, q rpc.Request[wirepb.CellStatu
 	rights, err := v.rights(q.Peer, max(tip.TimeMs, r.app.now().UnixMilli()))
 	session := err == nil
 	v.databases(func(id mesh.DatabaseID, d *replicapb.Database) {
-		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && rights.Allow(grant.Read, grant.Database(d.Name), "", tip.TimeMs) == nil) {
+		if d.State != dropped && (member || session && string(d.Owner) == string(rights.Account[:]) && uses(rights, d.Name)) {
 			sum := rollingDigest(d)
 			m.Databases = append(m.Databases, &wirepb.HostedStatus{Database: id[:], State: d.State, Sequence: d.Sequence, Height: d.Height, Digest: sum[:], Usage: d.Usage,
 				Noz: d.Noz, AllowanceNoz: d.Allowance})

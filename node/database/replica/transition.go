@@ -3,7 +3,6 @@ package replica
 import (
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"google.golang.org/protobuf/proto"
 	"lukechampine.com/blake3"
@@ -117,7 +116,8 @@ func (s *step) session(t *transaction) error {
 	s.below(owned, func(k, _ []byte) bool { ids = append(ids, append([]byte{}, k[len(owned):]...)); return true })
 	for _, id := range ids {
 		if d := s.database(id); d != nil {
-			covered = covered || strings.HasPrefix(grant.Database(d.Name)+"/", r.Prefix)
+			_, err := r.Role(d.Name)
+			covered = covered || err == nil
 		}
 	}
 	if !covered {
@@ -184,17 +184,26 @@ func (v *view) rights(by mesh.PublicKey, nowMs int64) (grant.Rights, error) {
 	return g, g.Alive(nowMs)
 }
 
-// may returns a database if the session of a key may do op on all of it.
-func (v *view) may(by mesh.PublicKey, op grant.Operations, id []byte, nowMs int64) (*replicapb.Database, error) {
+// may returns a database if the session of a key may do op in it, and as whom.
+func (v *view) may(by mesh.PublicKey, op grant.Operations, id []byte, nowMs int64) (*replicapb.Database, grant.Role, error) {
 	r, err := v.rights(by, nowMs)
 	if err != nil {
-		return nil, err
+		return nil, grant.Role{}, err
 	}
 	d := v.database(id)
 	if d == nil || d.State == database.Dropped || string(d.Owner) != string(r.Account[:]) { // whose it is, is nobody else's business
-		return nil, mesh.Errorf(mesh.NotFound, "there is no such database in this cell")
+		return nil, grant.Role{}, mesh.Errorf(mesh.NotFound, "there is no such database in this cell")
 	}
-	return d, r.Allow(op, grant.Database(d.Name), "", nowMs)
+	role, err := r.Role(d.Name)
+	switch {
+	case err != nil:
+		return nil, role, err
+	case r.Operations&op != op:
+		return nil, role, mesh.Errorf(mesh.Denied, "the grant does not allow %s", op)
+	case role.Name != "" && d.Dialect != database.Postgres:
+		return nil, role, mesh.Errorf(mesh.Denied, "a database of dialect %s has no roles", d.Dialect)
+	}
+	return d, role, nil
 }
 
 // revoke voids a link of the signer's account, shown here yet or not.
@@ -223,18 +232,25 @@ func (s *step) revoke(t *transaction) error {
 
 // envelope tells whether an envelope may run, at the time of its block, and whose it is.
 // spent is what the database's record does not know yet of what it has used.
-func (v *view) envelope(c *cell, t *transaction, spent uint64, nowMs int64) (by mesh.PublicKey, err error) {
+func (v *view) envelope(c *cell, t *transaction, spent uint64, nowMs int64) (by mesh.PublicKey, role grant.Role, err error) {
 	if by, err = t.signer(c.domain); err != nil {
-		return by, err
+		return by, role, err
 	}
-	return by, v.envelopeBy(c, t.envelope, by, spent, nowMs)
+	role, err = v.envelopeBy(c, t.envelope, by, spent, nowMs)
+	return by, role, err
 }
 
-func (v *view) envelopeBy(c *cell, e *wirepb.Envelope, by mesh.PublicKey, spent uint64, nowMs int64) error {
-	d, err := v.may(by, grant.Read|grant.Write, e.Database, nowMs)
+func (v *view) envelopeBy(c *cell, e *wirepb.Envelope, by mesh.PublicKey, spent uint64, nowMs int64) (grant.Role, error) {
+	d, role, err := v.may(by, grant.Read|grant.Write, e.Database, nowMs)
+	if err != nil {
+		return role, err
+	}
+	return role, timely(c, d, e, spent, nowMs)
+}
+
+// timely tells whether a database takes an envelope now.
+func timely(c *cell, d *replicapb.Database, e *wirepb.Envelope, spent uint64, nowMs int64) error {
 	switch {
-	case err != nil:
-		return err
 	case d.State == database.ReadOnly:
 		return readOnly(d.Name)
 	case exhausted(d, spent):
