@@ -43,7 +43,7 @@ test-network: build
 	$(GO) test -p 1 -timeout 20m ./devnet/... ./sim/...
 
 # Every outside client, and the suite inside versitygw's module. Installs what is missing.
-TOOLS := awscli rclone restic s3cmd python3-boto3 curl postgresql python3-psycopg2
+TOOLS := awscli rclone restic s3cmd python3-boto3 curl postgresql python3-psycopg2 python3-sqlalchemy
 test-tools: build
 	@dpkg -s $(TOOLS) >/dev/null 2>&1 || { echo "installing $(TOOLS)"; apt-get install -y -q $(TOOLS) >/dev/null || { echo "Install them with: sudo apt-get install -y $(TOOLS)"; exit 1; }; }
 	@command -v npm >/dev/null || { echo "npm is missing. Install Node 20 with npm."; exit 1; }

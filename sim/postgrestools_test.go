@@ -52,6 +52,15 @@ func TestToolsPostgres(t *testing.T) {
 			cp "$TESTDATA/pg.mjs" .
 			npm i --no-audit --no-fund --loglevel=error pg@8 > /dev/null
 			node pg.mjs`},
+		{"SQLAlchemy", `/usr/bin/python3 "$TESTDATA/alchemy.py"`},
+		{"Knex", `
+			cp "$TESTDATA/knex.mjs" .
+			npm i --no-audit --no-fund --loglevel=error pg@8 pg-query-stream@4 knex@3 > /dev/null
+			node knex.mjs`},
+		{"Drizzle", `
+			cp "$TESTDATA/drizzle.mjs" .
+			npm i --no-audit --no-fund --loglevel=error pg@8 drizzle-orm@0.45 > /dev/null
+			node drizzle.mjs`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			useTool(t, "tool-"+strings.ToLower(c.name), "postgres", c.script)

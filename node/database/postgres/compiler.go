@@ -241,6 +241,8 @@ func (c *compiler) cell(v any) string {
 		p := c.place(v)
 		c.texts[v] = len(c.args)
 		return p
+	case databaseName:
+		return `"database"()`
 	case []byte:
 		if len(v) <= 64 || c.keeps {
 			return "x'" + string(hexOf(v)) + "'"

@@ -190,7 +190,7 @@ func docs() string {
 	}
 	section("Functions that give rows", rows)
 	b.WriteString("\n## Functions and operators that are refused\n\nWhatever else PostgreSQL 15 has: `node/database/postgres/unsupported.txt` lists it with the types that are here, and takes part in choosing among candidates.\n")
-	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" and pg_node_tree are text, the latter as SQL. A SELECT sends regclass, regnamespace and int2vector as text. Other columns, and `*`, are refused. Expressions and queries in them, and of `pg_get_expr`, `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`, are as they were written, without the casts and parentheses that PostgreSQL adds.\n\n")
+	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" and pg_node_tree are text, the latter as SQL. A SELECT sends regclass, regnamespace and int2vector as text. Of " + strings.Join(lackColumns, ", ") + " other columns, and `*`, are refused. Expressions and queries in them, and of `pg_get_expr`, `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`, are as they were written, without the casts and parentheses that PostgreSQL adds.\n\n")
 	var names []string
 	for n := range systemTables() {
 		names = append(names, n)

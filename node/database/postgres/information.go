@@ -8,10 +8,9 @@ import (
 	"github.com/stratosmesh/stratos/protocol/postgres"
 )
 
-// Columns that tell the database are not here, because a statement does not know it.
 func informationTables() map[string]systemTable {
 	return map[string]systemTable{
-		"information_schema.tables": {"table_schema:name table_name:name table_type:varchar is_insertable_into:yes is_typed:yes", func(c *compiler) (rows [][]any) {
+		"information_schema.tables": {"table_catalog:name=@ table_schema:name table_name:name table_type:varchar self_referencing_column_name:name=NULL reference_generation:varchar=NULL user_defined_type_catalog:name=NULL user_defined_type_schema:name=NULL user_defined_type_name:name=NULL is_insertable_into:yes is_typed:yes commit_action:varchar=NULL", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				if !c.shown(r) {
 					continue
@@ -25,7 +24,12 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.columns": {"table_schema:name table_name:name column_name:name ordinal_position:int4 column_default:varchar is_nullable:yes data_type:varchar character_maximum_length:int4 numeric_precision:int4 numeric_precision_radix:int4 numeric_scale:int4 datetime_precision:int4 udt_schema:name udt_name:name is_identity:yes identity_generation:varchar is_generated:varchar=NEVER generation_expression:varchar=NULL", func(c *compiler) (rows [][]any) {
+		"information_schema.columns": {`table_catalog:name=@ table_schema:name table_name:name column_name:name ordinal_position:int4 column_default:varchar is_nullable:yes data_type:varchar character_maximum_length:int4
+		character_octet_length:int4 numeric_precision:int4 numeric_precision_radix:int4 numeric_scale:int4 datetime_precision:int4 interval_type:varchar=NULL interval_precision:int4=NULL character_set_catalog:name=NULL
+		character_set_schema:name=NULL character_set_name:name=NULL collation_catalog:name=NULL collation_schema:name=NULL collation_name:name=NULL domain_catalog:name=NULL domain_schema:name=NULL domain_name:name=NULL
+		udt_catalog:name=@ udt_schema:name=pg_catalog udt_name:name scope_catalog:name=NULL scope_schema:name=NULL scope_name:name=NULL maximum_cardinality:int4=NULL dtd_identifier:name is_self_referencing:yes=NO
+		is_identity:yes identity_generation:varchar identity_start:varchar identity_increment:varchar identity_maximum:varchar identity_minimum:varchar identity_cycle:yes is_generated:varchar=NEVER
+		generation_expression:varchar=NULL is_updatable:yes`, func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				if r.Kind != "r" && r.Kind != "v" || !c.shown(r) {
 					continue
@@ -36,12 +40,15 @@ func informationTables() map[string]systemTable {
 					if t.Elem != 0 {
 						name = "ARRAY"
 					}
-					var length, precision, radix, scale, fraction, generation any
+					var length, octets, precision, radix, scale, fraction, generation, start, increment, most, least any
 					switch col.Type {
 					case postgres.Varchar, postgres.Bpchar:
+						octets = int64(1 << 30)
 						if col.Typmod >= 4 {
-							length = int64(col.Typmod - 4)
+							length, octets = int64(col.Typmod-4), int64(col.Typmod-4)*4
 						}
+					case postgres.Text:
+						octets = int64(1 << 30)
 					case postgres.Int2:
 						precision, scale = int64(16), int64(0)
 					case postgres.Int4:
@@ -67,16 +74,21 @@ func informationTables() map[string]systemTable {
 						fraction = fractionOf(col)
 					}
 					def := nullable(c.cat.defaultText(col))
-					identity := "NO"
+					identity, cycle := "NO", "NO"
+					if q := c.cat.byOID[col.Sequence]; q != nil && col.Identity != "" {
+						text := func(n int64) any { return strconv.FormatInt(n, 10) }
+						start, increment, most, least, cycle = text(q.Sequence.Start), text(q.Sequence.Increment), text(q.Sequence.Max), text(q.Sequence.Min), yes(q.Sequence.Cycle)
+					}
 					if col.Identity != "" {
 						identity, generation = "YES", map[string]string{"a": "ALWAYS", "d": "BY DEFAULT"}[col.Identity]
 					}
-					rows = append(rows, []any{r.Schema, r.Name, col.Name, int64(col.Number), def, map[bool]string{true: "NO", false: "YES"}[col.NotNull], name, length, precision, radix, scale, fraction, catalogSchema, t.Internal, identity, generation})
+					rows = append(rows, []any{r.Schema, r.Name, col.Name, int64(col.Number), def, map[bool]string{true: "NO", false: "YES"}[col.NotNull], name, length, octets, precision, radix, scale, fraction,
+						t.Internal, strconv.Itoa(col.Number), identity, generation, start, increment, most, least, cycle, yes(r.Kind == "r")})
 				}
 			}
 			return rows
 		}},
-		"information_schema.schemata": {"schema_name:name schema_owner:name default_character_set_schema:name=NULL default_character_set_name:name=NULL sql_path:varchar=NULL", func(c *compiler) (rows [][]any) {
+		"information_schema.schemata": {"catalog_name:name=@ schema_name:name schema_owner:name default_character_set_catalog:name=NULL default_character_set_schema:name=NULL default_character_set_name:name=NULL sql_path:varchar=NULL", func(c *compiler) (rows [][]any) {
 			rows = [][]any{{catalogSchema, ownerName}, {informationSchema, ownerName}}
 			for _, n := range c.cat.head.Schemas {
 				owner := ownerName
@@ -87,7 +99,7 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.table_constraints": {"constraint_schema:name constraint_name:name table_schema:name table_name:name constraint_type:varchar is_deferrable:yes initially_deferred:yes enforced:yes=YES nulls_distinct:yes", func(c *compiler) (rows [][]any) {
+		"information_schema.table_constraints": {"constraint_catalog:name=@ constraint_schema:name constraint_name:name table_catalog:name=@ table_schema:name table_name:name constraint_type:varchar is_deferrable:yes initially_deferred:yes enforced:yes=YES nulls_distinct:yes", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				for _, k := range r.Constraints {
 					var distinct any
@@ -102,7 +114,7 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.check_constraints": {"constraint_schema:name constraint_name:name check_clause:varchar", func(c *compiler) (rows [][]any) {
+		"information_schema.check_constraints": {"constraint_catalog:name=@ constraint_schema:name constraint_name:name check_clause:varchar", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				for _, k := range r.Constraints {
 					if k.Kind == "c" {
@@ -115,7 +127,7 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.key_column_usage": {"constraint_schema:name constraint_name:name table_schema:name table_name:name column_name:name ordinal_position:int4 position_in_unique_constraint:int4", func(c *compiler) (rows [][]any) {
+		"information_schema.key_column_usage": {"constraint_catalog:name=@ constraint_schema:name constraint_name:name table_catalog:name=@ table_schema:name table_name:name column_name:name ordinal_position:int4 position_in_unique_constraint:int4", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				for _, k := range r.Constraints {
 					if k.Kind == "c" {
@@ -132,7 +144,7 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.constraint_column_usage": {"table_schema:name table_name:name column_name:name constraint_schema:name constraint_name:name", func(c *compiler) (rows [][]any) {
+		"information_schema.constraint_column_usage": {"table_catalog:name=@ table_schema:name table_name:name column_name:name constraint_catalog:name=@ constraint_schema:name constraint_name:name", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				for _, k := range r.Constraints {
 					t, columns := r, k.Columns
@@ -149,22 +161,22 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.referential_constraints": {"constraint_schema:name constraint_name:name unique_constraint_schema:name unique_constraint_name:name match_option:varchar=NONE update_rule:varchar delete_rule:varchar", func(c *compiler) (rows [][]any) {
+		"information_schema.referential_constraints": {"constraint_catalog:name=@ constraint_schema:name constraint_name:name unique_constraint_catalog:name unique_constraint_schema:name unique_constraint_name:name match_option:varchar=NONE update_rule:varchar delete_rule:varchar", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				for _, k := range r.Constraints {
 					if k.Kind != "f" {
 						continue
 					}
-					var schema, name any
+					var catalog, schema, name any
 					if t, key := c.cat.referencedKey(k); key != nil {
-						schema, name = t.Schema, key.Name
+						catalog, schema, name = databaseName{}, t.Schema, key.Name
 					}
-					rows = append(rows, []any{r.Schema, k.Name, schema, name, actions[k.OnUpdate], actions[k.OnDelete]})
+					rows = append(rows, []any{r.Schema, k.Name, catalog, schema, name, actions[k.OnUpdate], actions[k.OnDelete]})
 				}
 			}
 			return rows
 		}},
-		"information_schema.views": {"table_schema:name table_name:name view_definition:varchar check_option:varchar=NONE is_updatable:yes=NO is_insertable_into:yes=NO is_trigger_updatable:yes=NO is_trigger_deletable:yes=NO is_trigger_insertable_into:yes=NO", func(c *compiler) (rows [][]any) {
+		"information_schema.views": {"table_catalog:name=@ table_schema:name table_name:name view_definition:varchar check_option:varchar=NONE is_updatable:yes=NO is_insertable_into:yes=NO is_trigger_updatable:yes=NO is_trigger_deletable:yes=NO is_trigger_insertable_into:yes=NO", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				if r.Kind == "v" {
 					rows = append(rows, []any{r.Schema, r.Name, viewText(r)})
@@ -172,7 +184,7 @@ func informationTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"information_schema.sequences": {"sequence_schema:name sequence_name:name data_type:varchar numeric_precision:int4 numeric_precision_radix:int4=2 numeric_scale:int4=0 start_value:varchar minimum_value:varchar maximum_value:varchar increment:varchar cycle_option:yes", func(c *compiler) (rows [][]any) {
+		"information_schema.sequences": {"sequence_catalog:name=@ sequence_schema:name sequence_name:name data_type:varchar numeric_precision:int4 numeric_precision_radix:int4=2 numeric_scale:int4=0 start_value:varchar minimum_value:varchar maximum_value:varchar increment:varchar cycle_option:yes", func(c *compiler) (rows [][]any) {
 			for _, r := range c.cat.all() {
 				q := r.Sequence
 				if q == nil {

@@ -54,7 +54,7 @@ func (o *ours) runAs(t testing.TB, r grant.Role, statements ...*wirepb.Statement
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &engine.Program{Statements: statements, GasLimit: o.gas, Role: r}
+	p := &engine.Program{Statements: statements, GasLimit: o.gas, Role: r, Database: "postgres"}
 	copy(p.ID[:], fmt.Sprint(o.height))
 	out, err := b.Run(p)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 )
 
 // Relations of pg_catalog and information_schema are made of the catalog at hand when a statement is compiled: a list of VALUES.
-// They hold the database's own objects and the types, and the columns that are listed here; another column is refused, and so is *.
+// They hold the database's own objects and the types. Of those in lackColumns, a column that is not listed here is refused, and so is *.
 
 // A systemTable says what one holds.
 type systemTable struct {
-	columns string // name:type, or name:type=constant, which no row tells
+	columns string // name:type, or name:type=constant, which no row tells; the constant @ is the database's name
 	rows    func(c *compiler) [][]any
 }
 
@@ -39,6 +39,9 @@ func (t systemTable) list() (out []systemColumn) {
 		}
 		x, _ := postgres.TypeNamed(typ)
 		col.typ = x.OID
+		if constant == "@" {
+			col.constant, constant = databaseName{}, "NULL"
+		}
 		if fixed && constant != "NULL" {
 			v, err := postgres.Input(&postgres.Call{}, x.OID, -1, constant)
 			if err != nil {
@@ -50,6 +53,9 @@ func (t systemTable) list() (out []systemColumn) {
 	}
 	return out
 }
+
+// databaseName is a cell that holds the name of the database, which a statement learns when it runs.
+type databaseName struct{}
 
 // typeOwner is the OID of PostgreSQL's first role, who owns all.
 const typeOwner = int64(10)
@@ -111,7 +117,7 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 		}
 		return "", false, nil
 	}
-	it.schema, it.partial = schema, true
+	it.schema, it.partial = schema, slices.Contains(lackColumns, r.Relname)
 	columns := t.list()
 	var told, none []string
 	for _, col := range columns {
@@ -145,6 +151,9 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 	}
 	return "(VALUES " + b.String() + ") AS " + it.alias, true, nil
 }
+
+// lackColumns are relations of pg_catalog of which some columns are not here.
+var lackColumns = strings.Fields("pg_class pg_attribute pg_attrdef pg_type pg_index pg_constraint pg_sequences pg_am pg_partitioned_table pg_proc pg_range pg_subscription pg_trigger")
 
 // systemNames are relations of pg_catalog that are not here.
 var systemNames = strings.Fields(`pg_user pg_settings pg_stat_activity pg_opclass pg_operator pg_cast pg_rewrite pg_tablespace pg_authid pg_language pg_aggregate

@@ -159,7 +159,7 @@ func (c *compiler) addColumn(e *edit, r *relation, d *pg.ColumnDef) (list []pend
 	}
 	if serial != 0 {
 		col.Type, col.NotNull = serial, true
-		c.ownSequence(e, r, col, newSequence(serial))
+		c.ownSequence(e, r, col, newSequence(serial), "")
 	} else if col.Type, col.Typmod, err = c.typeName(d.TypeName); err != nil {
 		return nil, err
 	}
@@ -215,8 +215,12 @@ func (c *compiler) addColumn(e *edit, r *relation, d *pg.ColumnDef) (list []pend
 	return list, nil
 }
 
-func (c *compiler) ownSequence(e *edit, r *relation, col *column, q *sequence) {
-	s := &relation{OID: e.oid(), Schema: r.Schema, Name: free(r.Name, col.Name, "seq", e.taken(r.Schema)), Kind: "S", Sequence: q}
+// ownSequence makes a column's sequence, by a name or by the next that is free.
+func (c *compiler) ownSequence(e *edit, r *relation, col *column, q *sequence, name string) {
+	if name == "" {
+		name = free(r.Name, col.Name, "seq", e.taken(r.Schema))
+	}
+	s := &relation{OID: e.oid(), Schema: r.Schema, Name: name, Kind: "S", Sequence: q}
 	q.OwnerTable, q.OwnerColumn = r.OID, col.Number
 	col.Sequence = s.OID
 	e.add(s)
@@ -231,10 +235,23 @@ func (c *compiler) setIdentity(e *edit, r *relation, col *column, k *pg.Constrai
 		return c.fail(k.Location, "22023", "identity column type must be smallint, integer, or bigint")
 	}
 	q := newSequence(col.Type)
-	if err := c.sequenceOptions(q, k.Options); err != nil {
+	name := ""
+	options := slices.DeleteFunc(slices.Clone(k.Options), func(n *pg.Node) bool {
+		d := n.GetDefElem()
+		if d.Defname != "sequence_name" {
+			return false
+		}
+		parts := names(d.Arg.GetList().GetItems())
+		name = parts[len(parts)-1]
+		return len(parts) == 1 || len(parts) == 2 && parts[0] == r.Schema
+	})
+	if err := c.sequenceOptions(q, options); err != nil {
 		return err
 	}
-	c.ownSequence(e, r, col, q)
+	if name != "" && e.taken(r.Schema)(name) {
+		return fail("42P07", "relation \"%s\" already exists", name)
+	}
+	c.ownSequence(e, r, col, q, name)
 	col.Identity, col.NotNull = k.GeneratedWhen, true
 	return nil
 }
