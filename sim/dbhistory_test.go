@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,17 +21,19 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/database"
+	"github.com/stratosmesh/stratos/internal/fence"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
-// What several writers and readers of a database see while its replicas are killed and held up, is what one after the other would have
-// seen: registers and lists are linearizable, and nothing that was acknowledged is lost. With STRATOS_LONG there are 200 faults.
+// What several writers and readers of a database see while its replicas are killed, held up, cut off and damaged, is what one after the
+// other would have seen: registers and lists are linearizable, and nothing that was acknowledged is lost. With STRATOS_LONG there are 200
+// faults.
 func TestDatabaseHistory(t *testing.T) {
 	const name = "sim-history"
 	chance := random(t)
 	mustCLI(t, "db", "create", name, "--dialect", "sqlite")
 	mustCLI(t, "db", "sql", name, "CREATE TABLE register(k INTEGER PRIMARY KEY, v INTEGER); CREATE TABLE list(n INTEGER PRIMARY KEY AUTOINCREMENT, k INTEGER, v INTEGER UNIQUE)")
-	faults, writers := 3, 8
+	faults, writers := len(disturbances), 8
 	if long() {
 		faults = 200
 	}
@@ -53,32 +57,50 @@ func TestDatabaseHistory(t *testing.T) {
 	mustCLI(t, "db", "drop", name, "--yes")
 }
 
-// disturb kills replicas, or holds one up, and waits until all run again. In one of ten times more are killed than a cell stands.
+// disturbances are the faults, by turns. Two that are killed at once are more than a cell stands.
+var disturbances = []string{"kill", "pause", "kill two", "cut off", "rot"}
+
+// disturb does something to replicas for a while, and waits until all run again.
 func disturb(t *testing.T, chance *rand.Rand, n int) {
 	t.Helper()
 	all := hosts(t)
 	names := slices.Sorted(maps.Keys(all))
 	chance.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	victims, pause := names[:1], n%3 == 1
-	if n%10 == 2 {
+	fault, victims := disturbances[n%len(disturbances)], names[:1]
+	if fault == "kill two" {
 		victims = names[:2]
 	}
-	for _, v := range victims {
-		sig := syscall.SIGKILL
-		if pause {
-			sig = syscall.SIGSTOP
-		}
-		if err := syscall.Kill(all[v].PID, sig); err != nil {
-			t.Fatalf("fault %d: %v", n, err)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("fault %d, %s: %v", n, fault, err)
 		}
 	}
-	time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond) // how long a fault lasts is a part of it
-	if pause {
-		if err := syscall.Kill(all[victims[0]].PID, syscall.SIGCONT); err != nil {
-			t.Fatalf("fault %d: %v", n, err)
-		}
+	pid := all[victims[0]].PID
+	last := func() { time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond) } // how long a fault lasts is a part of it
+	switch fault {
+	case "pause":
+		must(syscall.Kill(pid, syscall.SIGSTOP))
+		last()
+		must(syscall.Kill(pid, syscall.SIGCONT))
 		return
+	case "cut off":
+		mend, err := fence.Cut(pid)
+		if mesh.KindOf(err) == mesh.Denied && err != nil {
+			t.Logf("fault %d is left out: %v", n, err)
+			return
+		}
+		must(err)
+		last()
+		must(mend())
+		return
+	case "rot":
+		must(rot(chance, filepath.Join(shared.dir, victims[0])))
 	}
+	for _, v := range victims {
+		must(syscall.Kill(all[v].PID, syscall.SIGKILL))
+	}
+	last()
 	until(t, "the replicas that were killed", func() (bool, error) {
 		now := hosts(t)
 		for _, v := range victims {
@@ -88,6 +110,43 @@ func disturb(t *testing.T, chance *rand.Rand, n int) {
 		}
 		return true, nil
 	})
+}
+
+// rot flips a bit in each of the files that hold a replica's databases.
+func rot(chance *rand.Rand, node string) error {
+	files, err := filepath.Glob(filepath.Join(node, "cells", "*", "databases", "*"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("%d databases in %s: %w", len(files), node, err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, "-shm") { // which is in memory, and made anew
+			continue
+		}
+		if err := flipBit(chance, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func flipBit(chance *rand.Rand, name string) (err error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 || st.IsDir() {
+		return err
+	}
+	var b [1]byte
+	at := chance.Int64N(st.Size())
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return err
+	}
+	b[0] ^= 1 << chance.IntN(8)
+	_, err = f.WriteAt(b[:], at)
+	return err
 }
 
 // An action on a key: of a register or a list, a read or a write of a value.
@@ -106,7 +165,8 @@ type history struct {
 	unknown  int
 }
 
-const historyKeys = 4
+// historyKeys are in use at a time; after so many actions there are others, so that a check of each stays short.
+const historyKeys, historyTurn = 4, 500
 
 // work acts until stop is closed.
 func (h *history) work(t *testing.T, who int, db *database.DB, random *rand.Rand, stop <-chan struct{}) {
@@ -122,6 +182,7 @@ func (h *history) work(t *testing.T, who int, db *database.DB, random *rand.Rand
 		h.next++
 		a.value = h.next
 		h.mu.Unlock()
+		a.key += a.value / historyTurn * historyKeys
 		h.act(t, ctx, who, db, a)
 	}
 }
