@@ -103,8 +103,10 @@ func (ls *leases) ticket(ctx context.Context, req *wirepb.TicketRequest, need ui
 			return l, a, nil
 		}
 		switch mesh.KindOf(err) {
-		case mesh.Exhausted, mesh.NotFound:
+		case mesh.Exhausted:
 			ls.drop(l, false)
+		case mesh.NotFound: // its authority lags
+			ls.drop(l, true)
 		case mesh.Unavailable, mesh.Internal:
 			if ctx.Err() != nil {
 				return nil, nil, err
