@@ -484,7 +484,7 @@ func (in *insertion) cut() *sqlError {
 		}
 		b.WriteString(`"` + strings.ReplaceAll(c.Name, `"`, `""`) + `"`)
 	}
-	b.WriteString(") VALUES ")
+	b.WriteString(") OVERRIDING SYSTEM VALUE VALUES ") // COPY writes into columns that are always generated, too
 	st := new(wirepb.Statement)
 	for i, r := range in.rows {
 		if i > 0 {

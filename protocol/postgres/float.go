@@ -166,6 +166,9 @@ func between(f float64, s string, e, bits int) bool {
 			next = float64(math.Nextafter32(float32(f), float32(math.Inf(-1))))
 		}
 	}
+	if math.IsInf(next, 0) { // f is the largest there is: it has no neighbour to be half way to
+		return false
+	}
 	twice, _ := diff.Mul(numeric.FromInt(2))
 	gap, _ := numeric.FromBig(wholeOf(next*4), 0).Sub(exact)
 	return twice.Compare(gap) == 0 && gap.Sign() != 0

@@ -52,8 +52,8 @@ func concat(separator bool) do {
 	}
 }
 
-// quoteIdent and quoteLiteral write names and texts as SQL.
-func quoteIdent(s string) string {
+// QuoteIdent writes a name as SQL: in quotes where PostgreSQL would read it as another name, or as a word of its own.
+func QuoteIdent(s string) string {
 	safe := s != "" && (s[0] == '_' || s[0] >= 'a' && s[0] <= 'z')
 	for i := 0; i < len(s) && safe; i++ {
 		c := s[i]
@@ -65,6 +65,7 @@ func quoteIdent(s string) string {
 	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 }
 
+// quoteLiteral writes a text as SQL.
 func quoteLiteral(s string) string {
 	q := "'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
 	if strings.Contains(s, `\`) {
@@ -208,7 +209,7 @@ func format(c *Call, a []any) (any, error) {
 			}
 			switch kind {
 			case 'I':
-				out = quoteIdent(out)
+				out = QuoteIdent(out)
 			case 'L':
 				out = quoteLiteral(out)
 			}

@@ -390,7 +390,7 @@ func textFunctions() []Routine {
 	plain("upper", upper)
 	plain("lower", lower)
 	plain("initcap", initcap)
-	plain("quote_ident", quoteIdent)
+	plain("quote_ident", QuoteIdent)
 	plain("quote_literal", quoteLiteral)
 	add("lax quote_nullable(text) text", func(_ *Call, a []any) (any, error) {
 		if a[0] == nil {

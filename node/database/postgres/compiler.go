@@ -307,7 +307,7 @@ func (s *session) bind(types []oid, values []*wirepb.Value) ([]any, *engine.Erro
 			}
 		case *wirepb.Value_Blob:
 			switch {
-			case t == postgres.Bytea, t == postgres.UUID && len(x.Blob) == 16:
+			case t == postgres.Bytea, t == postgres.UUID && len(x.Blob) == 16, t == postgres.TimeTZ && validTimeTZ(call, x.Blob):
 				out[i] = append([]byte{}, x.Blob...)
 			default:
 				return nil, bad()
@@ -315,6 +315,20 @@ func (s *session) bind(types []oid, values []*wirepb.Value) ([]any, *engine.Erro
 		}
 	}
 	return out, nil
+}
+
+// validTimeTZ goes through the binary format, too.
+func validTimeTZ(call *postgres.Call, cell []byte) bool {
+	if len(cell) != 12 {
+		return false
+	}
+	b, err := postgres.Encode(postgres.TimeTZ, cell)
+	if err != nil {
+		return false
+	}
+	v, err := postgres.Decode(call, postgres.TimeTZ, -1, b)
+	again, ok := v.([]byte)
+	return err == nil && ok && string(again) == string(cell)
 }
 
 // validInteger goes through the binary format, which says what a type may hold.

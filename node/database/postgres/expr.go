@@ -453,16 +453,4 @@ func (c *compiler) resolveUnknown(e *expr) (*expr, error) {
 	return e, nil
 }
 
-func quoteIdent(s string) string {
-	plain := s != "" && !(s[0] >= '0' && s[0] <= '9')
-	for i := 0; i < len(s); i++ {
-		ch := s[i]
-		plain = plain && (ch == '_' || ch >= 'a' && ch <= 'z' || ch >= '0' && ch <= '9')
-	}
-	if plain && !reserved[s] {
-		return s
-	}
-	return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-}
-
-var reserved = map[string]bool{"user": true, "order": true, "group": true, "select": true, "table": true, "from": true, "where": true, "to": true, "end": true, "all": true}
+func quoteIdent(s string) string { return postgres.QuoteIdent(s) }
