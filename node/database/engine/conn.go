@@ -426,18 +426,7 @@ func (r *run) rows() [][]any {
 	for i := range rows {
 		rows[i] = make([]any, r.columns)
 		for j := range rows[i] {
-			tag, n, data, rest := next(b)
-			b = rest
-			switch tag {
-			case tagInteger:
-				rows[i][j] = int64(n)
-			case tagReal:
-				rows[i][j] = math.Float64frombits(n)
-			case tagText:
-				rows[i][j] = string(data)
-			case tagBlob:
-				rows[i][j] = append([]byte{}, data...)
-			}
+			rows[i][j], b = value(b)
 		}
 	}
 	return rows
