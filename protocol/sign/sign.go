@@ -39,6 +39,7 @@ const (
 	Program    Purpose = "program/1"     // session key: a part of statements that an envelope will name
 	Answer     Purpose = "answer/1"      // replica: what statements gave
 	Checkpoint Purpose = "checkpoint/1"  // replica: what my databases hold at a height
+	Backup     Purpose = "backup/1"      // session key: copy this database at the next checkpoint
 	Notice     Purpose = "notice/1"      // authority: a database is a cell's, and how it is
 	Grant      Purpose = "grant/1"       // account or holder: a link of a delegation chain
 	Revocation Purpose = "revocation/1"  // account or holder: a grant is void
@@ -57,7 +58,7 @@ const (
 	Anchor       Purpose = "anchor/1"          // authority: a cell has certified this of a database
 )
 
-var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Notice, Grant,
+var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Backup, Notice, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor}
 
 // Purposes returns every registered purpose.

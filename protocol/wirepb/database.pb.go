@@ -32,6 +32,7 @@ const (
 	CellTxKind_CELL_TX_REVOCATION  CellTxKind = 4 // a Revocation
 	CellTxKind_CELL_TX_CHECKPOINT  CellTxKind = 5 // a Checkpoint
 	CellTxKind_CELL_TX_PART        CellTxKind = 6 // a ProgramPart
+	CellTxKind_CELL_TX_BACKUP      CellTxKind = 7 // a BackupRequest
 )
 
 // Enum value maps for CellTxKind.
@@ -44,6 +45,7 @@ var (
 		4: "CELL_TX_REVOCATION",
 		5: "CELL_TX_CHECKPOINT",
 		6: "CELL_TX_PART",
+		7: "CELL_TX_BACKUP",
 	}
 	CellTxKind_value = map[string]int32{
 		"CELL_TX_UNSPECIFIED": 0,
@@ -53,6 +55,7 @@ var (
 		"CELL_TX_REVOCATION":  4,
 		"CELL_TX_CHECKPOINT":  5,
 		"CELL_TX_PART":        6,
+		"CELL_TX_BACKUP":      7,
 	}
 )
 
@@ -2218,6 +2221,178 @@ func (x *Evidence) GetAtMs() int64 {
 	return 0
 }
 
+// BackupRequest asks a cell to copy a database at the next checkpoint, which comes sooner for it (purpose backup/1, the key of a session that
+// may read all of the database).
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // its author's clock: at most 10 minutes before the block's, 1 minute after it, and above that of the request before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_database_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BackupRequest) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *BackupRequest) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// BackupHead is what stands before a database's export in a backup. Only what the certificate says is proved by it; the rest is the word
+// of who made it, to be compared with the meta layer.
+type BackupHead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Network       []byte                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"` // 32 bytes; with the group, what signatures are bound to
+	Group         uint32                 `protobuf:"varint,2,opt,name=group,proto3" json:"group,omitempty"`
+	Cell          []byte                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
+	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // of its members
+	Members       [][]byte               `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`  // their answer keys, in the drawn order
+	Database      []byte                 `protobuf:"bytes,6,opt,name=database,proto3" json:"database,omitempty"`
+	Owner         []byte                 `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"` // 20 bytes
+	Name          string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	Dialect       string                 `protobuf:"bytes,9,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	Certificate   *Certificate           `protobuf:"bytes,10,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupHead) Reset() {
+	*x = BackupHead{}
+	mi := &file_database_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupHead) ProtoMessage() {}
+
+func (x *BackupHead) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupHead.ProtoReflect.Descriptor instead.
+func (*BackupHead) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *BackupHead) GetNetwork() []byte {
+	if x != nil {
+		return x.Network
+	}
+	return nil
+}
+
+func (x *BackupHead) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *BackupHead) GetCell() []byte {
+	if x != nil {
+		return x.Cell
+	}
+	return nil
+}
+
+func (x *BackupHead) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *BackupHead) GetMembers() [][]byte {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *BackupHead) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *BackupHead) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *BackupHead) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BackupHead) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *BackupHead) GetCertificate() *Certificate {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
 // DatabaseQuery asks one replica for the outcome of statements that only read.
 type DatabaseQuery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2235,7 +2410,7 @@ type DatabaseQuery struct {
 
 func (x *DatabaseQuery) Reset() {
 	*x = DatabaseQuery{}
-	mi := &file_database_proto_msgTypes[28]
+	mi := &file_database_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2422,7 @@ func (x *DatabaseQuery) String() string {
 func (*DatabaseQuery) ProtoMessage() {}
 
 func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[28]
+	mi := &file_database_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2435,7 @@ func (x *DatabaseQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseQuery.ProtoReflect.Descriptor instead.
 func (*DatabaseQuery) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{28}
+	return file_database_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DatabaseQuery) GetDatabase() []byte {
@@ -2331,7 +2506,7 @@ type DatabaseReply struct {
 
 func (x *DatabaseReply) Reset() {
 	*x = DatabaseReply{}
-	mi := &file_database_proto_msgTypes[29]
+	mi := &file_database_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2518,7 @@ func (x *DatabaseReply) String() string {
 func (*DatabaseReply) ProtoMessage() {}
 
 func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[29]
+	mi := &file_database_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2531,7 @@ func (x *DatabaseReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseReply.ProtoReflect.Descriptor instead.
 func (*DatabaseReply) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{29}
+	return file_database_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DatabaseReply) GetOutcome() *Outcome {
@@ -2389,7 +2564,7 @@ type CellStatusRequest struct {
 
 func (x *CellStatusRequest) Reset() {
 	*x = CellStatusRequest{}
-	mi := &file_database_proto_msgTypes[30]
+	mi := &file_database_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2576,7 @@ func (x *CellStatusRequest) String() string {
 func (*CellStatusRequest) ProtoMessage() {}
 
 func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[30]
+	mi := &file_database_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2589,7 @@ func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
 func (*CellStatusRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{30}
+	return file_database_proto_rawDescGZIP(), []int{32}
 }
 
 type CellStatus struct {
@@ -2430,7 +2605,7 @@ type CellStatus struct {
 
 func (x *CellStatus) Reset() {
 	*x = CellStatus{}
-	mi := &file_database_proto_msgTypes[31]
+	mi := &file_database_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2617,7 @@ func (x *CellStatus) String() string {
 func (*CellStatus) ProtoMessage() {}
 
 func (x *CellStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[31]
+	mi := &file_database_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2630,7 @@ func (x *CellStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
 func (*CellStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{31}
+	return file_database_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CellStatus) GetHeight() int64 {
@@ -2509,7 +2684,7 @@ type HostedStatus struct {
 
 func (x *HostedStatus) Reset() {
 	*x = HostedStatus{}
-	mi := &file_database_proto_msgTypes[32]
+	mi := &file_database_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2696,7 @@ func (x *HostedStatus) String() string {
 func (*HostedStatus) ProtoMessage() {}
 
 func (x *HostedStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[32]
+	mi := &file_database_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2709,7 @@ func (x *HostedStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
 func (*HostedStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{32}
+	return file_database_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HostedStatus) GetDatabase() []byte {
@@ -2602,7 +2777,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_database_proto_msgTypes[33]
+	mi := &file_database_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2789,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[33]
+	mi := &file_database_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2802,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{33}
+	return file_database_proto_rawDescGZIP(), []int{35}
 }
 
 // SnapshotRequest asks a replica for what another member needs that joins late. What the certificate names lies under CellExportPath.
@@ -2639,7 +2814,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_database_proto_msgTypes[34]
+	mi := &file_database_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2651,7 +2826,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[34]
+	mi := &file_database_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2664,7 +2839,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{34}
+	return file_database_proto_rawDescGZIP(), []int{36}
 }
 
 type SnapshotAnswer struct {
@@ -2678,7 +2853,7 @@ type SnapshotAnswer struct {
 
 func (x *SnapshotAnswer) Reset() {
 	*x = SnapshotAnswer{}
-	mi := &file_database_proto_msgTypes[35]
+	mi := &file_database_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2865,7 @@ func (x *SnapshotAnswer) String() string {
 func (*SnapshotAnswer) ProtoMessage() {}
 
 func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[35]
+	mi := &file_database_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2878,7 @@ func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotAnswer.ProtoReflect.Descriptor instead.
 func (*SnapshotAnswer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{35}
+	return file_database_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SnapshotAnswer) GetCertificate() *Certificate {
@@ -2911,7 +3086,23 @@ const file_database_proto_rawDesc = "" +
 	"\bEvidence\x12/\n" +
 	"\x06answer\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x121\n" +
 	"\aagainst\x18\x02 \x03(\v2\x17.stratos.wire.v1.SignedR\aagainst\x12\x13\n" +
-	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\"\xbf\x02\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\"@\n" +
+	"\rBackupRequest\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xa4\x02\n" +
+	"\n" +
+	"BackupHead\x12\x18\n" +
+	"\anetwork\x18\x01 \x01(\fR\anetwork\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\rR\x05group\x12\x12\n" +
+	"\x04cell\x18\x03 \x01(\fR\x04cell\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x12\x18\n" +
+	"\amembers\x18\x05 \x03(\fR\amembers\x12\x1a\n" +
+	"\bdatabase\x18\x06 \x01(\fR\bdatabase\x12\x14\n" +
+	"\x05owner\x18\a \x01(\fR\x05owner\x12\x12\n" +
+	"\x04name\x18\b \x01(\tR\x04name\x12\x18\n" +
+	"\adialect\x18\t \x01(\tR\adialect\x12>\n" +
+	"\vcertificate\x18\n" +
+	" \x01(\v2\x1c.stratos.wire.v1.CertificateR\vcertificate\"\xbf\x02\n" +
 	"\rDatabaseQuery\x12\x1a\n" +
 	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12:\n" +
 	"\n" +
@@ -2953,7 +3144,7 @@ const file_database_proto_rawDesc = "" +
 	"\x0eSnapshotAnswer\x12>\n" +
 	"\vcertificate\x18\x01 \x01(\v2\x1c.stratos.wire.v1.CertificateR\vcertificate\x12\x16\n" +
 	"\x06header\x18\x02 \x01(\fR\x06header\x12\x12\n" +
-	"\x04next\x18\x03 \x01(\fR\x04next*\xa6\x01\n" +
+	"\x04next\x18\x03 \x01(\fR\x04next*\xba\x01\n" +
 	"\n" +
 	"CellTxKind\x12\x17\n" +
 	"\x13CELL_TX_UNSPECIFIED\x10\x00\x12\x12\n" +
@@ -2962,7 +3153,8 @@ const file_database_proto_rawDesc = "" +
 	"\x10CELL_TX_ENVELOPE\x10\x03\x12\x16\n" +
 	"\x12CELL_TX_REVOCATION\x10\x04\x12\x16\n" +
 	"\x12CELL_TX_CHECKPOINT\x10\x05\x12\x10\n" +
-	"\fCELL_TX_PART\x10\x06B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\fCELL_TX_PART\x10\x06\x12\x12\n" +
+	"\x0eCELL_TX_BACKUP\x10\aB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_database_proto_rawDescOnce sync.Once
@@ -2977,7 +3169,7 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_database_proto_goTypes = []any{
 	(CellTxKind)(0),             // 0: stratos.wire.v1.CellTxKind
 	(*Database)(nil),            // 1: stratos.wire.v1.Database
@@ -3008,15 +3200,17 @@ var file_database_proto_goTypes = []any{
 	(*AnchorAnswer)(nil),        // 26: stratos.wire.v1.AnchorAnswer
 	(*Answer)(nil),              // 27: stratos.wire.v1.Answer
 	(*Evidence)(nil),            // 28: stratos.wire.v1.Evidence
-	(*DatabaseQuery)(nil),       // 29: stratos.wire.v1.DatabaseQuery
-	(*DatabaseReply)(nil),       // 30: stratos.wire.v1.DatabaseReply
-	(*CellStatusRequest)(nil),   // 31: stratos.wire.v1.CellStatusRequest
-	(*CellStatus)(nil),          // 32: stratos.wire.v1.CellStatus
-	(*HostedStatus)(nil),        // 33: stratos.wire.v1.HostedStatus
-	(*CertificateRequest)(nil),  // 34: stratos.wire.v1.CertificateRequest
-	(*SnapshotRequest)(nil),     // 35: stratos.wire.v1.SnapshotRequest
-	(*SnapshotAnswer)(nil),      // 36: stratos.wire.v1.SnapshotAnswer
-	(*Signed)(nil),              // 37: stratos.wire.v1.Signed
+	(*BackupRequest)(nil),       // 29: stratos.wire.v1.BackupRequest
+	(*BackupHead)(nil),          // 30: stratos.wire.v1.BackupHead
+	(*DatabaseQuery)(nil),       // 31: stratos.wire.v1.DatabaseQuery
+	(*DatabaseReply)(nil),       // 32: stratos.wire.v1.DatabaseReply
+	(*CellStatusRequest)(nil),   // 33: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),          // 34: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),        // 35: stratos.wire.v1.HostedStatus
+	(*CertificateRequest)(nil),  // 36: stratos.wire.v1.CertificateRequest
+	(*SnapshotRequest)(nil),     // 37: stratos.wire.v1.SnapshotRequest
+	(*SnapshotAnswer)(nil),      // 38: stratos.wire.v1.SnapshotAnswer
+	(*Signed)(nil),              // 39: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
 	4,  // 0: stratos.wire.v1.Notice.prices:type_name -> stratos.wire.v1.Prices
@@ -3031,27 +3225,28 @@ var file_database_proto_depIdxs = []int32{
 	14, // 9: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
 	16, // 10: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
 	0,  // 11: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	37, // 12: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	39, // 12: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
 	19, // 13: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
 	20, // 14: stratos.wire.v1.Checkpoint.ended:type_name -> stratos.wire.v1.EndedDatabase
 	16, // 15: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
-	37, // 16: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	39, // 16: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
 	23, // 17: stratos.wire.v1.CellSettlement.signatures:type_name -> stratos.wire.v1.CheckpointSignature
-	37, // 18: stratos.wire.v1.Evidence.answer:type_name -> stratos.wire.v1.Signed
-	37, // 19: stratos.wire.v1.Evidence.against:type_name -> stratos.wire.v1.Signed
-	6,  // 20: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
-	11, // 21: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
-	7,  // 22: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
-	15, // 23: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	37, // 24: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	33, // 25: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
-	16, // 26: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
-	21, // 27: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	39, // 18: stratos.wire.v1.Evidence.answer:type_name -> stratos.wire.v1.Signed
+	39, // 19: stratos.wire.v1.Evidence.against:type_name -> stratos.wire.v1.Signed
+	21, // 20: stratos.wire.v1.BackupHead.certificate:type_name -> stratos.wire.v1.Certificate
+	6,  // 21: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
+	11, // 22: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
+	7,  // 23: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
+	15, // 24: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
+	39, // 25: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	35, // 26: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	16, // 27: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
+	21, // 28: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_database_proto_init() }
@@ -3073,7 +3268,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -8,6 +8,7 @@ package wirepb
 //	CellCertificatePath  CertificateRequest -> Certificate, to members
 //	CellSnapshotPath  SnapshotRequest -> SnapshotAnswer, to members
 //	CellExportPath    GET, with height and what: the state, or a database by its id; to members. See node/database/replica
+//	CellCopyPath      GET, with the database and the least height of the checkpoint: a backup, to sessions that may read the database
 const (
 	CellSubmitPath = "/v1/submit"
 	CellQueryPath  = "/v1/query"
@@ -16,4 +17,5 @@ const (
 	CellCertificatePath = "/v1/certificate"
 	CellSnapshotPath    = "/v1/snapshot"
 	CellExportPath      = "/v1/export/{height}/{what}"
+	CellCopyPath        = "/v1/copy/{database}/{height}"
 )

@@ -33,6 +33,7 @@ type app struct {
 	sync    *pebble.WriteOptions
 	files   *files
 	exports *exports
+	backups *backups
 
 	// consensus calls these in order, one at a time
 	block  *block
@@ -54,8 +55,8 @@ type app struct {
 	failed  chan struct{} // closed when broken is set
 }
 
-func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, e *exports, opts Options, log *slog.Logger) (*app, error) {
-	a := &app{cell: c, opts: opts, appState: appState, appHash: appHash, log: log, now: time.Now, db: db, sync: pebble.Sync, files: f, exports: e,
+func newApp(c *cell, appState, appHash []byte, db *pebble.DB, f *files, e *exports, b *backups, opts Options, log *slog.Logger) (*app, error) {
+	a := &app{cell: c, opts: opts, appState: appState, appHash: appHash, log: log, now: time.Now, db: db, sync: pebble.Sync, files: f, exports: e, backups: b,
 		results: consensus.NewResults(func(t *told) bool { return t.kind == 0 }), queue: newQueue(opts), jobs: make(chan *job, 1),
 		applied: make(chan struct{}), failed: make(chan struct{})}
 	v := a.view()
@@ -213,6 +214,8 @@ func (a *app) try(t *transaction, nowMs int64) (err error) {
 		err = s.checkpoint(t)
 	case wirepb.CellTxKind_CELL_TX_PART:
 		err = s.part(t)
+	case wirepb.CellTxKind_CELL_TX_BACKUP:
+		err = s.backup(t)
 	}
 	return errors.Join(s.fault, err)
 }

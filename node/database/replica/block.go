@@ -103,6 +103,8 @@ func (b *block) apply(raw []byte) (*abci.ExecTxResult, error) {
 			}
 		case wirepb.CellTxKind_CELL_TX_PART:
 			refused = b.step.part(t)
+		case wirepb.CellTxKind_CELL_TX_BACKUP:
+			refused = b.step.backup(t)
 		}
 	}
 	if b.step.fault != nil {

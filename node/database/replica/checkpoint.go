@@ -26,6 +26,7 @@ type job struct {
 	checkpoint *wirepb.Checkpoint
 	state      *pebble.Snapshot // nil when the state has gone on since
 	pinned     []pinned
+	backups    [][]byte // databases to be copied, by id
 }
 
 type pinned struct {
@@ -44,6 +45,9 @@ func (a *app) checkpoint() error {
 	j, err := a.pin(p.Checkpoint)
 	if err != nil || j == nil {
 		return err
+	}
+	if j.backups = v.wanted(p.Checkpoint); v.fault != nil {
+		return errors.Join(v.fault, a.unpin(j))
 	}
 	select {
 	case old := <-a.jobs:
@@ -129,6 +133,9 @@ func (a *app) checkpoints(ctx context.Context, seal func(*wirepb.Checkpoint) *wi
 			err := a.scan(ctx, j, contents)
 			if err == nil && j.state != nil {
 				a.exports.make(ctx, j)
+			}
+			if err == nil {
+				a.backups.make(ctx, j)
 			}
 			err = errors.Join(err, a.unpin(j))
 			if ctx.Err() != nil {

@@ -87,6 +87,13 @@ func (e *exports) certified(height int64, c *wirepb.Certificate) {
 	}
 }
 
+// certificate returns that of a height, if it is known still.
+func (e *exports) certificate(height int64) *wirepb.Certificate {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.certificates[height]
+}
+
 // retain is the oldest block that is still needed: so many behind the newest certificate, and what leads on from the export.
 func (e *exports) retain(blocks int64) int64 {
 	e.mu.Lock()
@@ -340,5 +347,6 @@ func (a *app) noteCertificate() error {
 		return err
 	}
 	a.exports.certified(m.Height, c)
+	a.backups.certified(m.Height, c)
 	return nil
 }

@@ -51,7 +51,7 @@ func Reset(home string) error {
 		return err
 	}
 	var errs []error
-	for _, p := range []string{filepath.Join(home, stateDir), filepath.Join(home, filesDir), filepath.Join(home, exportsDir), filepath.Join(data, "blockstore.db"),
+	for _, p := range []string{filepath.Join(home, stateDir), filepath.Join(home, filesDir), filepath.Join(home, exportsDir), filepath.Join(home, backupsDir), filepath.Join(data, "blockstore.db"),
 		filepath.Join(data, "state.db"), filepath.Join(data, "evidence.db"), filepath.Join(data, "cs.wal"), filepath.Join(home, joinedFile)} {
 		errs = append(errs, os.RemoveAll(p))
 	}

@@ -240,7 +240,11 @@ func (r *rig) open() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.app, err = newApp(&cell{config: c, domain: c.Domain(), rules: opts.Rules}, g.AppState, g.AppHash, r.db, f, e, opts, quiet()); err != nil {
+	b, err := newBackups(filepath.Join(folder(t), backupsDir), e, opts, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.app, err = newApp(&cell{config: c, domain: c.Domain(), rules: opts.Rules}, g.AppState, g.AppHash, r.db, f, e, b, opts, quiet()); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.app.resume(r.own); err != nil {

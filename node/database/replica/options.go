@@ -27,8 +27,9 @@ type Options struct {
 	// of memory. Twice as many of an account may wait, unread. Default 2.
 	LargeQueries int
 	HeightWait   time.Duration // of a query for a height. Default 5 s
+	Copies       int           // backups that are sent at once. Default 4
 	SubmitWait   time.Duration // of a transaction to be applied. Default 20 s
-	ExportKeep   time.Duration // of an exported checkpoint. Default 1 h
+	ExportKeep   time.Duration // of an exported checkpoint, and of a backup. Default 1 h
 	ExportTime   time.Duration // for one of its files to be fetched. Default 1 h
 	// JoinBlocks is from how many blocks on an empty replica fetches a checkpoint instead of the whole log, and how many blocks
 	// behind the newest certificate are kept for others. It should be the same on every replica. Default 10,000
@@ -101,6 +102,7 @@ func (o Options) withDefaults() Options {
 	o.QueryTime = cmp.Or(o.QueryTime, 5*time.Second)
 	o.HeightWait = cmp.Or(o.HeightWait, 5*time.Second)
 	o.SubmitWait = cmp.Or(o.SubmitWait, 20*time.Second)
+	o.Copies = cmp.Or(o.Copies, 4)
 	o.ExportKeep = cmp.Or(o.ExportKeep, time.Hour)
 	o.ExportTime = cmp.Or(o.ExportTime, time.Hour)
 	o.JoinBlocks = cmp.Or(o.JoinBlocks, 10_000)
@@ -133,7 +135,7 @@ func (o Options) validate() error {
 	case o.PendingBytes < database.MaxTx:
 		return mesh.Errorf(mesh.Invalid, "room for %d bytes of a database's envelopes, want at least %d", o.PendingBytes, database.MaxTx)
 	}
-	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.LargeQueries), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
+	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.LargeQueries), int64(o.Copies), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
 		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll), int64(o.Overtaken),
 		int64(o.IdleBlock), int64(o.Stale)} {
 		if n < 0 {

@@ -13,7 +13,7 @@ import (
 // Ranks of candidates: in a block, all of one come before all of the next.
 const (
 	rankCell    = iota // notices and checkpoints: the cell itself needs them, and each is taken once
-	rankAccount        // sessions and revocations
+	rankAccount        // sessions, revocations and requests for backups
 	rankPart           // parts of programs: an envelope that came behind its parts finds them
 	rankProgram        // envelopes
 )
@@ -44,6 +44,9 @@ func candidateOf(raw []byte, t *transaction) candidate {
 	case *wirepb.Revocation:
 		c.rank = rankAccount
 		copy(c.lane[:], t.messages[0].Key)
+	case *wirepb.BackupRequest:
+		c.rank = rankAccount
+		copy(c.lane[:], b.Database)
 	}
 	return c
 }

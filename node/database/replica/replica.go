@@ -105,7 +105,11 @@ func (r *Replica) assemble(home string) error {
 	if r.exports, err = newExports(filepath.Join(home, exportsDir), r.opts.ExportKeep, r.log); err != nil {
 		return err
 	}
-	if r.app, err = newApp(r.cell, genesis.AppState, genesis.AppHash, r.db, r.files, r.exports, r.opts, r.log); err != nil {
+	b, err := newBackups(filepath.Join(home, backupsDir), r.exports, r.opts, r.log)
+	if err != nil {
+		return err
+	}
+	if r.app, err = newApp(r.cell, genesis.AppState, genesis.AppHash, r.db, r.files, r.exports, b, r.opts, r.log); err != nil {
 		return err
 	}
 	cfg := consensus.Config(filepath.Join(home, consensusDir))

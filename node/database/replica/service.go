@@ -31,6 +31,7 @@ func (r *Replica) service() http.Handler {
 	mux.Handle(wirepb.CellCertificatePath, rpc.Handler(64, r.handleCertificate))
 	mux.Handle(wirepb.CellSnapshotPath, rpc.Handler(64, r.handleSnapshot))
 	mux.HandleFunc("GET "+wirepb.CellExportPath, r.handleExport)
+	mux.HandleFunc("GET "+wirepb.CellCopyPath, r.handleCopy)
 	return mux
 }
 
@@ -48,7 +49,7 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 	}
 	if t.envelope == nil {
 		height, err := r.submit(ctx, raw)
-		if rank := candidateOf(nil, t).rank; mesh.KindOf(err) == mesh.Conflict && err != nil && (rank == rankAccount || rank == rankPart) { // the cell knows it
+		if rank := candidateOf(nil, t).rank; mesh.KindOf(err) == mesh.Conflict && err != nil && t.kind != wirepb.CellTxKind_CELL_TX_BACKUP && (rank == rankAccount || rank == rankPart) { // the cell knows it
 			tip, _ := r.app.at()
 			height, err = tip.Height, nil
 		}

@@ -301,6 +301,9 @@ func (s *step) checkpoint(t *transaction) error {
 	if database.Certified(len(same), len(s.cell.config.Members)) { // who comes late is paid, too
 		s.put([]byte{certificateKey}, &wirepb.Certificate{Checkpoints: same})
 		s.certified = s.certified || !p.Certified
+		if !p.Certified {
+			s.copied(p.Checkpoint)
+		}
 		p.Certified = true
 		s.put([]byte{pendingKey}, p)
 	}

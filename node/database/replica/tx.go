@@ -38,6 +38,8 @@ func kindOf(k wirepb.CellTxKind) (sign.Purpose, proto.Message) {
 		return sign.Checkpoint, new(wirepb.Checkpoint)
 	case wirepb.CellTxKind_CELL_TX_PART:
 		return sign.Program, new(wirepb.ProgramPart)
+	case wirepb.CellTxKind_CELL_TX_BACKUP:
+		return sign.Backup, new(wirepb.BackupRequest)
 	}
 	return "", nil
 }
@@ -74,6 +76,8 @@ func parse(raw []byte) (*transaction, error) {
 		return t, database.CheckNotice(b)
 	case *wirepb.Checkpoint:
 		return t, database.CheckCheckpoint(b)
+	case *wirepb.BackupRequest:
+		return t, database.CheckBackupRequest(b)
 	case *wirepb.Revocation:
 		if len(b.Link) != 16 {
 			return nil, mesh.Errorf(mesh.Invalid, "a revocation names a link with 16 bytes")

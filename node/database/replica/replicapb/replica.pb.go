@@ -91,9 +91,11 @@ type Database struct {
 	Noz           uint64                 `protobuf:"varint,9,opt,name=noz,proto3" json:"noz,omitempty"`              // what all use so far has cost
 	Allowance     uint64                 `protobuf:"varint,10,opt,name=allowance,proto3" json:"allowance,omitempty"` // noz that all use may cost
 	Prices        *wirepb.Prices         `protobuf:"bytes,11,opt,name=prices,proto3" json:"prices,omitempty"`
-	Pages         uint64                 `protobuf:"varint,12,opt,name=pages,proto3" json:"pages,omitempty"`                 // of the file, after that block
-	HeldMs        int64                  `protobuf:"varint,13,opt,name=held_ms,json=heldMs,proto3" json:"held_ms,omitempty"` // until when its pages are paid
-	Checked       uint64                 `protobuf:"varint,14,opt,name=checked,proto3" json:"checked,omitempty"`             // noz at the newest checkpoint
+	Pages         uint64                 `protobuf:"varint,12,opt,name=pages,proto3" json:"pages,omitempty"`                                   // of the file, after that block
+	HeldMs        int64                  `protobuf:"varint,13,opt,name=held_ms,json=heldMs,proto3" json:"held_ms,omitempty"`                   // until when its pages are paid
+	Checked       uint64                 `protobuf:"varint,14,opt,name=checked,proto3" json:"checked,omitempty"`                               // noz at the newest checkpoint
+	BackupMs      int64                  `protobuf:"varint,15,opt,name=backup_ms,json=backupMs,proto3" json:"backup_ms,omitempty"`             // at_ms of the newest request for a backup
+	BackupHeight  int64                  `protobuf:"varint,16,opt,name=backup_height,json=backupHeight,proto3" json:"backup_height,omitempty"` // of the block that has it, while its checkpoint is not certified; else 0
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,6 +224,20 @@ func (x *Database) GetHeldMs() int64 {
 func (x *Database) GetChecked() uint64 {
 	if x != nil {
 		return x.Checked
+	}
+	return 0
+}
+
+func (x *Database) GetBackupMs() int64 {
+	if x != nil {
+		return x.BackupMs
+	}
+	return 0
+}
+
+func (x *Database) GetBackupHeight() int64 {
+	if x != nil {
+		return x.BackupHeight
 	}
 	return 0
 }
@@ -432,7 +448,7 @@ const file_replica_proto_rawDesc = "" +
 	"\rreplica.proto\x12\x1bstratos.database.replica.v1\x1a\x0edatabase.proto\"6\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
-	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\x88\x03\n" +
+	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\"\xca\x03\n" +
 	"\bDatabase\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -448,7 +464,9 @@ const file_replica_proto_rawDesc = "" +
 	"\x06prices\x18\v \x01(\v2\x17.stratos.wire.v1.PricesR\x06prices\x12\x14\n" +
 	"\x05pages\x18\f \x01(\x04R\x05pages\x12\x17\n" +
 	"\aheld_ms\x18\r \x01(\x03R\x06heldMs\x12\x18\n" +
-	"\achecked\x18\x0e \x01(\x04R\achecked\"\xcc\x01\n" +
+	"\achecked\x18\x0e \x01(\x04R\achecked\x12\x1b\n" +
+	"\tbackup_ms\x18\x0f \x01(\x03R\bbackupMs\x12#\n" +
+	"\rbackup_height\x18\x10 \x01(\x03R\fbackupHeight\"\xcc\x01\n" +
 	"\aSession\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\fR\x06holder\x12\x16\n" +
