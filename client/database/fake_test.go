@@ -76,7 +76,8 @@ type fakeReplica struct {
 	drops    bool          // parts, which it says that it took
 	question []byte        // the question that it signs instead
 	signer   ed25519.PrivateKey
-	minimum  int64 // height that it was asked for last
+	minimum  int64                                      // height that it was asked for last
+	backup   func(h *wirepb.BackupHead, export *[]byte) // changes the copy that it sends; nil: it has none
 }
 
 func newFakeCell(t *testing.T, members int) *fakeCell {
@@ -92,6 +93,7 @@ func newFakeCell(t *testing.T, members int) *fakeCell {
 		mux.Handle(wirepb.CellSubmitPath, rpc.Handler(wiredatabase.MaxTx, r.submit))
 		mux.Handle(wirepb.CellQueryPath, rpc.Handler(wiredatabase.MaxQuery, r.query))
 		mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.status))
+		mux.HandleFunc("GET "+wirepb.CellCopyPath, r.copy)
 		r.server = httptest.NewUnstartedServer(mux)
 		r.server.TLS = tlsid.Server(cert)
 		r.server.TLS.Certificates = []tls.Certificate{cert}
@@ -205,6 +207,8 @@ func (r *fakeReplica) submit(ctx context.Context, q rpc.Request[wirepb.CellTx]) 
 		return new(wirepb.DatabaseReply), nil
 	case wirepb.CellTxKind_CELL_TX_REVOCATION:
 		return new(wirepb.DatabaseReply), r.admit()
+	case wirepb.CellTxKind_CELL_TX_BACKUP:
+		return &wirepb.DatabaseReply{Height: 5}, r.admit()
 	case wirepb.CellTxKind_CELL_TX_PART:
 		p := new(wirepb.ProgramPart)
 		if _, err := signed.Open(domain, q.Message.Messages[0], sign.Program, p); err != nil {
