@@ -32,8 +32,11 @@ type File interface {
 	Query(sql string, args ...any) ([][]any, error)
 }
 
-// Query is for a Dialect.
-func (c *conn) Query(sql string, args ...any) ([][]any, error) { return c.query(sql, args...) }
+// Query is for a Dialect, whose own values may be larger than the program's.
+func (c *conn) Query(sql string, args ...any) ([][]any, error) {
+	c.length(ownLength)
+	return c.query(sql, args...)
+}
 
 // A Translation is what became of a statement.
 type Translation struct {

@@ -98,3 +98,20 @@ func TestSeries(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeCatalog shows that a table's description may be larger than what values of a statement are at first.
+func TestLargeCatalog(t *testing.T) {
+	o := open(t, engine.Options{})
+	var columns []string
+	for i := range 300 {
+		columns = append(columns, fmt.Sprintf("column%d int", i))
+	}
+	for _, sql := range []string{"CREATE TABLE wide (" + strings.Join(columns, ", ") + ")", "INSERT INTO wide (column299) VALUES (7)", "ALTER TABLE wide ADD COLUMN more text"} {
+		if a := answerOf(o.exec(t, sql)); a.code != "" {
+			t.Fatal(a)
+		}
+	}
+	if a := answerOf(o.query(t, &engine.Program{Statements: []*wirepb.Statement{{Sql: "SELECT column299, more FROM wide"}}, GasLimit: o.gas})); len(a.rows) != 1 {
+		t.Fatal(a)
+	}
+}
