@@ -99,7 +99,7 @@ func (b *Block) run(p *Program) (*entry, error) {
 	digest := p.Digest()
 	index := uint64(len(b.entries))
 	pl := planned(p, &b.db.opts.Limits, b.header.TimeMs, deriveSeed(b.header.Seed[:], b.header.Height, index, digest))
-	pl.digest = digest
+	pl.digest, pl.height = digest, b.header.Height
 	e := &entry{plan: pl}
 	if i, ok := b.byID[p.ID]; ok {
 		e.outcome, e.again, e.ofHeight, e.ofIndex = b.entries[i].outcome, true, b.header.Height, uint64(i)
@@ -210,6 +210,11 @@ func (b *Block) seal() error {
 	// The record has room where programs have none any more.
 	if err := b.db.writer.exec("PRAGMA max_page_count=4294967294"); err != nil {
 		return err
+	}
+	if d := b.db.writer.dialect; d != nil {
+		if err := d.Seal(b.db.writer, b.header.Height, b.header.TimeMs); err != nil {
+			return err
+		}
 	}
 	return b.write()
 }

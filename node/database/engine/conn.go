@@ -67,6 +67,7 @@ type conn struct {
 	// What the dialect made of statements, by translationKey.
 	translations map[string]*translation
 	failed       *Error // what a function in Go failed with, in the run under way
+	height       uint64 // of the program under way
 
 	gate     sync.Mutex
 	shielded bool // the engine's own statement runs

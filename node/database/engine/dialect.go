@@ -24,10 +24,13 @@ type Dialect interface {
 	// Forget says that what it read of the file may have changed; Current asks whether it has.
 	Forget()
 	Current(f File) (bool, error)
+	// Seal ends a block after its last program, in the block's transaction: it tidies up what the Dialect keeps of blocks. What it does
+	// in one block it bounds itself. An error is of the file.
+	Seal(f File, height uint64, timeMs int64) error
 }
 
 // File is the database's file, for a Dialect's own tables. Its statements are neither metered nor guarded; they are not for
-// what programs decide the size of.
+// what programs decide the size of. Those of Seal may write.
 type File interface {
 	Query(sql string, args ...any) ([][]any, error)
 }

@@ -65,6 +65,9 @@ type Call struct{ conn *conn }
 // false there is no more: the function returns at once, whatever it likes.
 func (c *Call) Charge(gas uint64) bool { return C.st_charge(c.conn.c, C.uint64_t(gas)) != 0 }
 
+// Height is that of the block that runs the program; in a view, of the first that could; in a question, of what is asked.
+func (c *Call) Height() uint64 { return c.conn.height }
+
 // Random fills b with the next numbers of the program's seed.
 func (c *Call) Random(b []byte) {
 	C.st_draw(c.conn.c, (*C.uint8_t)(unsafe.SliceData(b)), C.size_t(len(b)))

@@ -93,6 +93,7 @@ func ResultDigest(r *wirepb.Result) [32]byte { return database.ResultDigest(r) }
 type plan struct {
 	p      *Program
 	digest [32]byte
+	height uint64 // of its block; of a view, the first that its block could have
 	timeMs int64
 	seed   [32]byte
 	args   [][]byte // of each statement, as they cross
@@ -225,6 +226,7 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 	}
 	c.length(tiers[a.tier].bytes)
 	c.begin(a.plan.timeMs, &a.plan.seed)
+	c.height = a.plan.height
 	defer c.end()
 	if c.dialect != nil {
 		if e := c.dialect.Begin(a.plan.timeMs, a.plan.p); e != nil {

@@ -139,6 +139,7 @@ func (s *Snapshot) Query(ctx context.Context, p *Program) (*wirepb.Outcome, erro
 		return nil, err
 	}
 	pl := planned(p, &s.db.opts.Limits, s.at.timeMs, deriveSeed(s.at.digest[:], s.at.height, 0, p.Digest()))
+	pl.height = s.at.height
 	if pl.code != "" {
 		return pl.outcome(nil, 0), nil
 	}

@@ -165,6 +165,12 @@ func (c *compiler) special(at int32, k *candidate, args []*expr) (*expr, error) 
 			texts = append(texts, "1")
 		}
 		sql = `"` + k.special + `"(` + strings.Join(texts, ",") + ")"
+	case "pg_notify":
+		if c.keeps {
+			return nil, c.refuse(at, "%s here", k.special)
+		}
+		c.notifies = true
+		sql = `"pg_notify"(` + strings.Join(texts, ",") + ")"
 	case "catalog":
 		sql = k.sqlite() + "(" + strings.Join(texts, ",") + ")"
 	case "current_database":

@@ -18,6 +18,7 @@ type oid = postgres.OID
 //
 //	pg_object(oid, body): a relation each, as JSON; oid 0 is the catalog itself
 //	pg_sequence(oid, last, called): how far a sequence is
+//	pg_change, pg_notification, pg_feed, pg_feed_block: see feed.go
 //
 // Tables of programs are named t and their OID, columns c and their number, indexes i and their OID, so that neither upper and lower
 // case nor new names matter, and so that no program can name those two. A catalog is not changed; DDL makes another.
@@ -29,10 +30,12 @@ type catalog struct {
 }
 
 type head struct {
-	Version int64
-	Next    uint32 // OID
-	Schemas []namespace
-	Roles   []role `json:",omitempty"`
+	Version      int64
+	Next         uint32 // OID
+	Schemas      []namespace
+	Roles        []role        `json:",omitempty"`
+	Publications []publication `json:",omitempty"`
+	Feeds        bool          `json:",omitempty"` // there are tables of changes and notifications, see feed.go
 }
 
 type namespace struct {
@@ -282,6 +285,10 @@ type edit struct {
 func (c *catalog) edit() *edit {
 	n := &catalog{head: c.head, relations: map[string]*relation{}, byOID: map[uint32]*relation{}, made: c.made}
 	n.head.Schemas, n.head.Roles = slices.Clone(c.head.Schemas), slices.Clone(c.head.Roles)
+	n.head.Publications = slices.Clone(c.head.Publications)
+	for i := range n.head.Publications {
+		n.head.Publications[i].Tables = slices.Clone(n.head.Publications[i].Tables)
+	}
 	for _, r := range c.byOID {
 		n.put(r)
 	}

@@ -112,7 +112,7 @@ const utf8Encoding = 6
 
 // systemRelations are the OIDs by which other relations refer to those of the system.
 var systemRelations = map[string]int64{"pg_type": 1247, "pg_attribute": 1249, "pg_proc": 1255, "pg_class": 1259, "pg_authid": 1260, "pg_database": 1262, "pg_am": 2601, "pg_attrdef": 2604,
-	"pg_constraint": 2606, "pg_depend": 2608, "pg_description": 2609, "pg_index": 2610, "pg_namespace": 2615, "pg_trigger": 2620}
+	"pg_constraint": 2606, "pg_depend": 2608, "pg_description": 2609, "pg_index": 2610, "pg_namespace": 2615, "pg_trigger": 2620, "pg_publication": 6104, "pg_publication_rel": 6106}
 
 // Roles that are always there: one that owns all, and one that PostgreSQL makes the owner of public.
 const (
@@ -236,6 +236,9 @@ func (c *catalog) descriptions() (list []description) {
 	}
 	for _, n := range c.head.Schemas {
 		add(n.OID, "pg_namespace", 0, n.Comment)
+	}
+	for _, p := range c.head.Publications {
+		add(p.OID, "pg_publication", 0, p.Comment)
 	}
 	for _, r := range c.all() {
 		add(r.OID, "pg_class", 0, r.Comment)

@@ -41,7 +41,10 @@ type compiler struct {
 	securing []uint32 // tables whose policies are being compiled
 	denied   error    // what the role may not
 
+	unidentified error // a change whose row who follows could not tell
+
 	sequences bool // it may use one
+	notifies  bool // it may notify
 	upsert    bool // it looks whether rows come twice
 	depth     int
 	late      error // what the statement fails with when all else is right
@@ -80,6 +83,9 @@ func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.T
 	}
 	if c.denied != nil {
 		return nil, c.denied
+	}
+	if c.unidentified != nil {
+		return nil, c.unidentified
 	}
 	for i, p := range c.params {
 		if p == 0 {
@@ -120,8 +126,17 @@ func (c *compiler) translation(t *engine.Translation) *engine.Translation {
 			return s.readSequences(f)
 		}
 	}
-	if c.sequences {
-		t.After = s.writeSequences
+	if sequences, notifies, cat := c.sequences, c.notifies, c.cat; sequences || notifies {
+		t.Schema = t.Schema || notifies && !cat.head.Feeds
+		t.After = func() (steps []engine.Step) {
+			if sequences {
+				steps = s.writeSequences()
+			}
+			if notifies {
+				steps = append(steps, s.writeNotices(cat)...)
+			}
+			return steps
+		}
 	}
 	return t
 }

@@ -56,6 +56,10 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		tag, err = c.createPolicy(e, x.CreatePolicyStmt)
 	case *pg.Node_AlterPolicyStmt:
 		tag, err = c.alterPolicy(e, x.AlterPolicyStmt)
+	case *pg.Node_CreatePublicationStmt:
+		tag, err = "CREATE PUBLICATION", c.createPublication(e, x.CreatePublicationStmt)
+	case *pg.Node_AlterPublicationStmt:
+		tag, err = "ALTER PUBLICATION", c.alterPublication(e, x.AlterPublicationStmt)
 	default:
 		err = refuse("%s", kindOf(n))
 	}
@@ -69,12 +73,14 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		return nil, fail("42P02", "there is no parameter $1")
 	}
 	c.sequences = false
+	e.unpublish()
 	if len(e.changed) == 0 && len(e.gone) == 0 && !e.headed && len(e.head.Schemas) == len(c.cat.head.Schemas) {
 		if len(e.steps) == 0 || tag != "TRUNCATE TABLE" {
 			return &engine.Translation{Tag: strings.Replace(tag, "SELECT %d", "CREATE TABLE AS", 1)}, nil // it was there, or is not
 		}
 		return &engine.Translation{Steps: e.steps, Tag: tag, Explain: (&explainer{cat: e.catalog, makes: true}).explain}, nil
 	}
+	e.record(c.cat)
 	return &engine.Translation{Steps: e.finish(), Tag: tag, Schema: true, Explain: e.explainer().explain}, nil
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -51,9 +52,12 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | GRANT, REVOKE | rights on tables, views, sequences and schemas, on all in a schema, to roles and PUBLIC; roles to roles | columns, databases, functions; WITH GRANT OPTION, GRANTED BY, default privileges |
 | CREATE, ALTER, DROP POLICY | PERMISSIVE, RESTRICTIVE, FOR, TO, USING, WITH CHECK; ALTER TABLE ENABLE, DISABLE, FORCE ROW LEVEL SECURITY | FOR UPDATE (the lock) of a table with row security; what is random in ON CONFLICT DO UPDATE of one, policies with subqueries in that for several rows |
 | CREATE SCHEMA | IF NOT EXISTS | AUTHORIZATION, elements |
-| COMMENT | on tables, views, indexes, sequences, columns | on others |
+| COMMENT | on tables, views, indexes, sequences, columns, publications | on others |
+| CREATE PUBLICATION | FOR TABLE, FOR ALL TABLES, WITH (publish); changes are recorded, see Feeds | row filters, column lists, TABLES IN SCHEMA; CREATE TABLE AS beside FOR ALL TABLES |
+| ALTER, DROP PUBLICATION | ADD, DROP, SET TABLE; SET (publish); RENAME TO; IF EXISTS | OWNER TO; changes by a foreign key of tables that are published without a primary key |
+| NOTIFY, pg_notify | told when the program has happened; what one says twice is told once | LISTEN and UNLISTEN in programs: they are the connection's |
 | VACUUM, ANALYZE | they do nothing | |
-| all others | | functions, triggers, types, domains, rules, MERGE, SET ROLE, COPY, cursors, PREPARE, LISTEN, LOCK, SET, EXPLAIN, DO |
+| all others | | functions, triggers, types, domains, rules, MERGE, SET ROLE, COPY, cursors, PREPARE, LOCK, SET, EXPLAIN, DO |
 
 ## Expressions
 
@@ -189,6 +193,18 @@ func docs() string {
 		rows[n] = []string{what}
 	}
 	section("Functions that give rows", rows)
+	b.WriteString("\n## Feeds\n\nWhat happens to the rows of published tables, and what NOTIFY says, is recorded by the transaction that does it, and read from relations of the schema stratos; who follows is told by " +
+		"`stratos db watch`, server-sent events and LISTEN. A position is the height of the block times 2^24, and the place within the block, from 1; it is also written `HEIGHT.PLACE`. " +
+		"Kept is an hour of block time, and at most 64 MiB of each feed; whole blocks are removed, the oldest first. `old` is the primary key of the row that was, `new` the row that is, as jsonb in UTC; a TRUNCATE has neither. " +
+		"A change of more than 4 MiB fails with 54000, and its transaction with it. Rows that foreign keys change come before the row that makes them do so.\n\n")
+	for _, n := range slices.Sorted(maps.Keys(feedRelations)) {
+		var columns []string
+		for _, c := range feedRelations[n].columns {
+			columns = append(columns, c.name+" "+typeName(c.typ))
+		}
+		fmt.Fprintf(&b, "- `%s.%s`: %s\n", feedsSchema, n, strings.Join(columns, ", "))
+	}
+	b.WriteString("\n`stratos.feeds` says of each feed up to which position it was removed (`lost`), and how many bytes are kept. A role reads no `stratos.changes`; a view of the owner's shows it some.\n")
 	b.WriteString("\n## Functions and operators that are refused\n\nWhatever else PostgreSQL 15 has: `node/database/postgres/unsupported.txt` lists it with the types that are here, and takes part in choosing among candidates.\n")
 	b.WriteString("\n## Relations of the system\n\nMade of the catalog when a statement is compiled. They hold the database's own objects; columns of type \"char\" and pg_node_tree are text, the latter as SQL. A SELECT sends regclass, regnamespace and int2vector as text. Of " + strings.Join(lackColumns, ", ") + " other columns, and `*`, are refused. Expressions and queries in them, and of `pg_get_expr`, `pg_get_constraintdef`, `pg_get_indexdef` and `pg_get_viewdef`, are as they were written, without the casts and parentheses that PostgreSQL adds.\n\n")
 	var names []string

@@ -21,8 +21,11 @@ func (e *edit) users(o uint32) (list []*relation) {
 func (c *compiler) drop(e *edit, s *pg.DropStmt) (string, error) {
 	kinds := map[pg.ObjectType][3]string{pg.ObjectType_OBJECT_TABLE: {"r", "TABLE", "table"}, pg.ObjectType_OBJECT_VIEW: {"v", "VIEW", "view"},
 		pg.ObjectType_OBJECT_INDEX: {"i", "INDEX", "index"}, pg.ObjectType_OBJECT_SEQUENCE: {"S", "SEQUENCE", "sequence"}}
-	if s.RemoveType == pg.ObjectType_OBJECT_SCHEMA {
+	switch s.RemoveType {
+	case pg.ObjectType_OBJECT_SCHEMA:
 		return "DROP SCHEMA", c.dropSchema(e, s)
+	case pg.ObjectType_OBJECT_PUBLICATION:
+		return "DROP PUBLICATION", c.dropPublication(e, s)
 	}
 	if s.RemoveType == pg.ObjectType_OBJECT_POLICY {
 		return "DROP POLICY", c.dropPolicy(e, s)

@@ -90,6 +90,16 @@ func (s *session) functions() (all []engine.Function) {
 		{"lastval", 0, func(*engine.Call, []any) (any, error) { return s.lastval() }},
 		{"setval", 3, func(_ *engine.Call, a []any) (any, error) { return s.setval(a[0], a[1], a[2]) }},
 		{"withcheck", 3, func(_ *engine.Call, a []any) (any, error) { return s.withCheck(a) }},
+		{"pg_notify", 2, func(_ *engine.Call, a []any) (any, error) { return s.notify(a[0], a[1]) }},
+		{"position", 1, nextPosition},
+		// quiet(1) begins to empty tables whose rows are not told one by one, quiet(0) ends it; quiet() asks
+		{recordedQuiet, -1, func(_ *engine.Call, a []any) (any, error) {
+			if len(a) > 0 {
+				s.quiet = a[0] == int64(1)
+			}
+			return boolean(s.quiet), nil
+		}},
+		{"row", -1, s.row},
 		{"once", -1, func(_ *engine.Call, a []any) (any, error) { return s.seen(a) }},
 	} {
 		all = append(all, engine.Function{Name: f.name, Arguments: f.args, Scalar: f.do, Volatile: true})

@@ -474,10 +474,14 @@ func (c *compiler) truncate(e *edit, s *pg.TruncateStmt) error {
 	if len(all) > 1 {
 		for _, r := range all {
 			if slices.ContainsFunc(r.Constraints, func(k *constraint) bool { return k.Kind == "f" }) && len(e.steps) > 0 {
-				return c.truncateOrder(e, all, s.RestartSeqs)
+				if err := c.truncateOrder(e, all, s.RestartSeqs); err != nil {
+					return err
+				}
+				break
 			}
 		}
 	}
+	e.truncated(all)
 	return nil
 }
 
@@ -533,6 +537,8 @@ func (c *compiler) comment(e *edit, s *pg.CommentStmt) error {
 			return fail("42703", "column \"%s\" of relation \"%s\" does not exist", parts[len(parts)-1], r.Name)
 		}
 		col.Comment = s.Comment
+	case pg.ObjectType_OBJECT_PUBLICATION:
+		return e.commentPublication(s.Object.GetString_().GetSval(), s.Comment)
 	default:
 		return c.refuse(-1, "COMMENT ON this")
 	}
@@ -545,6 +551,9 @@ func (c *compiler) createSchema(e *edit, s *pg.CreateSchemaStmt) error {
 	}
 	if strings.HasPrefix(s.Schemaname, "pg_") {
 		return fail("42939", "unacceptable schema name \"%s\"", s.Schemaname)
+	}
+	if s.Schemaname == feedsSchema {
+		return c.refuse(-1, "a schema of the name %s, which is the database's own,", feedsSchema)
 	}
 	if e.schema(s.Schemaname) != nil || s.Schemaname == "information_schema" {
 		if s.IfNotExists {

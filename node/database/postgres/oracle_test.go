@@ -162,7 +162,7 @@ func TestScript(t *testing.T) {
 	o := startOracle(t)
 	us := open(t, engine.Options{})
 	refused := 0
-	list := append(script(t, "script.sql"), slices.Concat(script(t, "define.sql"), script(t, "catalog.sql"), script(t, "orm.sql"))...)
+	list := append(script(t, "script.sql"), slices.Concat(script(t, "define.sql"), script(t, "catalog.sql"), script(t, "orm.sql"), script(t, "publication.sql"))...)
 	for _, sql := range list {
 		a, b := answerOf(us.exec(t, sql)), o.ask(t, sql)
 		switch {

@@ -124,6 +124,8 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		}
 		r.Name, e.headed = s.Newname, true
 		return "ALTER ROLE", nil
+	case pg.ObjectType_OBJECT_PUBLICATION:
+		return "ALTER PUBLICATION", c.renamePublication(e, s.Object.GetString_().GetSval(), s.Newname)
 	case pg.ObjectType_OBJECT_TABCONSTRAINT:
 		r, err := c.findFor(e, s.Relation, s.MissingOk)
 		if err != nil || r == nil {

@@ -143,7 +143,7 @@ var functions = sync.OnceValue(func() table {
 		{"random", nil, postgres.Float8, true}, {"gen_random_uuid", nil, postgres.UUID, true},
 		{"nextval", []oid{postgres.Regclass}, postgres.Int8, true}, {"currval", []oid{postgres.Regclass}, postgres.Int8, true}, {"lastval", nil, postgres.Int8, true},
 		{"setval", []oid{postgres.Regclass, postgres.Int8}, postgres.Int8, true}, {"setval", []oid{postgres.Regclass, postgres.Int8, postgres.Bool}, postgres.Int8, true},
-		{"count", nil, postgres.Int8, false},
+		{"count", nil, postgres.Int8, false}, {"pg_notify", []oid{postgres.Text, postgres.Text}, postgres.Void, true},
 		{"current_database", nil, postgres.Name, false},
 		{"current_setting", []oid{postgres.Text}, postgres.Text, false}, {"current_setting", []oid{postgres.Text, postgres.Bool}, postgres.Text, false},
 		{"format_type", []oid{postgres.OIDType, postgres.Int4}, postgres.Text, false}, {"pg_table_is_visible", []oid{postgres.OIDType}, postgres.Bool, false},

@@ -29,6 +29,10 @@ type session struct {
 	current   map[uint32]int64     // what nextval gave in this program
 	last      uint32
 	once      map[string]bool // keys that an INSERT ... ON CONFLICT DO UPDATE has seen
+	shapes    map[shape][]*column
+	quiet     bool            // rows that go are not recorded one by one
+	said      map[notice]bool // by this program
+	notices   []notice        // of this statement
 }
 
 // A position is how far a sequence is.
@@ -41,12 +45,13 @@ type position struct {
 func (s *session) Functions() []engine.Function   { return s.functions() }
 func (s *session) Collations() []engine.Collation { return collations() }
 
-func (s *session) Forget() { s.cat = nil }
+func (s *session) Forget() { s.cat, s.shapes = nil, nil }
 
 func (s *session) Begin(timeMs int64, p *engine.Program) *engine.Error {
 	s.env = datetime.Env{Now: timeMs*1000 + datetime.UnixEpoch}
 	s.zone, s.role, s.database = p.Settings.GetTimeZone(), p.Role, p.Database
 	s.current, s.sequences, s.last = map[uint32]int64{}, nil, 0
+	s.quiet, s.said, s.notices = false, nil, nil
 	if s.zone != "" {
 		z, err := datetime.LoadZone(s.zone)
 		if err != nil {

@@ -38,6 +38,8 @@ func (c *compiler) statement(n *pg.Node) (*engine.Translation, error) {
 		return c.update(x.UpdateStmt)
 	case *pg.Node_DeleteStmt:
 		return c.delete(x.DeleteStmt)
+	case *pg.Node_NotifyStmt:
+		return c.notify(x.NotifyStmt)
 	case *pg.Node_TransactionStmt:
 		return nil, refuse("a transaction's control within a program")
 	case *pg.Node_VacuumStmt:

@@ -110,6 +110,9 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 	if schema == "" {
 		schema = catalogSchema
 	}
+	if sql, ok := c.feedRelation(r, it); ok {
+		return sql, true, nil
+	}
 	t, ok := systemTables()[schema+"."+r.Relname]
 	if !ok {
 		if schema == informationSchema || schema == catalogSchema && strings.HasPrefix(r.Relname, "pg_") && slices.Contains(systemNames, r.Relname) {

@@ -130,6 +130,9 @@ func (c *compiler) createAs(e *edit, s *pg.CreateTableAsStmt) error {
 	if into.SkipData {
 		return c.refuse(-1, "WITH NO DATA")
 	}
+	if len(e.publishing(r.OID, "i")) > 0 {
+		return c.refuse(-1, "CREATE TABLE AS while a publication has all tables")
+	}
 	step := c.stepWithArgs("INSERT INTO " + r.table() + "(" + strings.Join(columns, ",") + ") SELECT " + strings.Join(values, ",") + " FROM (" + q.render() + ") AS q")
 	step.Result = true
 	e.steps = append(e.steps, step)

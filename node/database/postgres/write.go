@@ -271,6 +271,9 @@ func (c *compiler) insert(s *pg.InsertStmt) (*engine.Translation, error) {
 		}
 	}
 	b.WriteString(source.String() + conflict + returning)
+	if changed != nil {
+		c.identified(t.rel, "u", changed)
+	}
 	return c.write(b.String(), "INSERT 0 %d", out, c.writes(t.rel, changed, false)), nil
 }
 
@@ -431,6 +434,7 @@ func (c *compiler) update(s *pg.UpdateStmt) (*engine.Translation, error) {
 			sql += " AND " + check
 		}
 	}
+	c.identified(t.rel, "u", columns)
 	return c.write(with+sql+returning, "UPDATE %d", out, c.writes(t.rel, columns, false)), nil
 }
 
@@ -542,5 +546,6 @@ func (c *compiler) delete(s *pg.DeleteStmt) (*engine.Translation, error) {
 	case where != "":
 		sql += " WHERE " + where
 	}
+	c.identified(t.rel, "d", nil)
 	return c.write(with+sql+returning, "DELETE %d", out, c.writes(t.rel, nil, true)), nil
 }
