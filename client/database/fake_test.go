@@ -56,6 +56,7 @@ type fakeCell struct {
 	brought int               // parts that came
 	most    int               // parts that may wait; 0: any
 	ran     int               // statements of the newest program that came in parts
+	feed    *fakeFeed         // not nil: it answers questions of who follows it
 }
 
 // A fakeReplica answers truly, but for what a test changes. Its fields are guarded by the cell's mu.
@@ -78,6 +79,7 @@ type fakeReplica struct {
 	signer   ed25519.PrivateKey
 	minimum  int64                                      // height that it was asked for last
 	backup   func(h *wirepb.BackupHead, export *[]byte) // changes the copy that it sends; nil: it has none
+	waited   int                                        // for growth
 }
 
 func newFakeCell(t *testing.T, members int) *fakeCell {
@@ -92,6 +94,7 @@ func newFakeCell(t *testing.T, members int) *fakeCell {
 		mux := http.NewServeMux()
 		mux.Handle(wirepb.CellSubmitPath, rpc.Handler(wiredatabase.MaxTx, r.submit))
 		mux.Handle(wirepb.CellQueryPath, rpc.Handler(wiredatabase.MaxQuery, r.query))
+		mux.Handle(wirepb.CellGrowthPath, rpc.Handler(128, r.growth))
 		mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.status))
 		mux.HandleFunc("GET "+wirepb.CellCopyPath, r.copy)
 		r.server = httptest.NewUnstartedServer(mux)
@@ -150,6 +153,10 @@ func (r *fakeReplica) answer(height int64, value int, question [32]byte, code st
 	} else {
 		o.Text, o.Hint = r.text, "mend it"
 	}
+	return r.sign(height, question, o)
+}
+
+func (r *fakeReplica) sign(height int64, question [32]byte, o *wirepb.Outcome) *wirepb.DatabaseReply {
 	sum := wiredatabase.OutcomeDigest(o)
 	a := &wirepb.Answer{Cell: cellID[:], Version: 1, Database: shop[:], Height: height, Question: question[:], Outcome: sum[:]}
 	if r.question != nil {
@@ -279,6 +286,9 @@ func (r *fakeReplica) query(ctx context.Context, q rpc.Request[wirepb.DatabaseQu
 		return nil, err
 	}
 	r.minimum = q.Message.MinHeight
+	if f := c.feed; f != nil {
+		return r.sign(int64(len(f.blocks)), wiredatabase.QueryQuestion(q.Message, grant.Role{}), f.outcome(q.Message)), nil
+	}
 	height := len(c.applied) - r.behind
 	r.behind = max(0, r.behind-1)
 	r.lost()

@@ -2,6 +2,7 @@ package database
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"lukechampine.com/blake3"
@@ -94,6 +95,17 @@ func CheckQuery(q *wirepb.DatabaseQuery) error {
 		return err
 	}
 	return checkView(q.View, len(q.Statements))
+}
+
+// MaxGrowthWait is how long a replica lets who follows a database wait for its next block.
+const MaxGrowthWait = 20 * time.Second
+
+// CheckGrowth checks a request to wait by itself.
+func CheckGrowth(q *wirepb.GrowthRequest) error {
+	if len(q.Database) != len(mesh.DatabaseID{}) || q.Above < 0 || q.WaitMs > uint32(MaxGrowthWait.Milliseconds()) {
+		return mesh.Errorf(mesh.Invalid, "who waits for a database's growth names it, no height below 0, and at most %v", MaxGrowthWait)
+	}
+	return nil
 }
 
 func checkSettings(s *wirepb.Settings) error {

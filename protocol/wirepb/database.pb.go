@@ -2555,6 +2555,112 @@ func (x *DatabaseReply) GetHeight() int64 {
 	return 0
 }
 
+// GrowthRequest waits for a database to be above a height, for at most wait_ms, 20,000 of them. Growth is a replica's word for it, and
+// signed by nobody: who is told asks.
+type GrowthRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Database      []byte                 `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	Above         int64                  `protobuf:"varint,2,opt,name=above,proto3" json:"above,omitempty"`
+	WaitMs        uint32                 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrowthRequest) Reset() {
+	*x = GrowthRequest{}
+	mi := &file_database_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrowthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrowthRequest) ProtoMessage() {}
+
+func (x *GrowthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrowthRequest.ProtoReflect.Descriptor instead.
+func (*GrowthRequest) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GrowthRequest) GetDatabase() []byte {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *GrowthRequest) GetAbove() int64 {
+	if x != nil {
+		return x.Above
+	}
+	return 0
+}
+
+func (x *GrowthRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type Growth struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Height        int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched the database; not above the one that was named: the time is over
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Growth) Reset() {
+	*x = Growth{}
+	mi := &file_database_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Growth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Growth) ProtoMessage() {}
+
+func (x *Growth) ProtoReflect() protoreflect.Message {
+	mi := &file_database_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Growth.ProtoReflect.Descriptor instead.
+func (*Growth) Descriptor() ([]byte, []int) {
+	return file_database_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Growth) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
 // CellStatus is how a replica stands. Databases are those of the session whose key asks; members of the cell see all.
 type CellStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2564,7 +2670,7 @@ type CellStatusRequest struct {
 
 func (x *CellStatusRequest) Reset() {
 	*x = CellStatusRequest{}
-	mi := &file_database_proto_msgTypes[32]
+	mi := &file_database_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2682,7 @@ func (x *CellStatusRequest) String() string {
 func (*CellStatusRequest) ProtoMessage() {}
 
 func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[32]
+	mi := &file_database_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2695,7 @@ func (x *CellStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatusRequest.ProtoReflect.Descriptor instead.
 func (*CellStatusRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{32}
+	return file_database_proto_rawDescGZIP(), []int{34}
 }
 
 type CellStatus struct {
@@ -2605,7 +2711,7 @@ type CellStatus struct {
 
 func (x *CellStatus) Reset() {
 	*x = CellStatus{}
-	mi := &file_database_proto_msgTypes[33]
+	mi := &file_database_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2723,7 @@ func (x *CellStatus) String() string {
 func (*CellStatus) ProtoMessage() {}
 
 func (x *CellStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[33]
+	mi := &file_database_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2736,7 @@ func (x *CellStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellStatus.ProtoReflect.Descriptor instead.
 func (*CellStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{33}
+	return file_database_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CellStatus) GetHeight() int64 {
@@ -2684,7 +2790,7 @@ type HostedStatus struct {
 
 func (x *HostedStatus) Reset() {
 	*x = HostedStatus{}
-	mi := &file_database_proto_msgTypes[34]
+	mi := &file_database_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2802,7 @@ func (x *HostedStatus) String() string {
 func (*HostedStatus) ProtoMessage() {}
 
 func (x *HostedStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[34]
+	mi := &file_database_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2815,7 @@ func (x *HostedStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedStatus.ProtoReflect.Descriptor instead.
 func (*HostedStatus) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{34}
+	return file_database_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HostedStatus) GetDatabase() []byte {
@@ -2777,7 +2883,7 @@ type CertificateRequest struct {
 
 func (x *CertificateRequest) Reset() {
 	*x = CertificateRequest{}
-	mi := &file_database_proto_msgTypes[35]
+	mi := &file_database_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +2895,7 @@ func (x *CertificateRequest) String() string {
 func (*CertificateRequest) ProtoMessage() {}
 
 func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[35]
+	mi := &file_database_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +2908,7 @@ func (x *CertificateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CertificateRequest.ProtoReflect.Descriptor instead.
 func (*CertificateRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{35}
+	return file_database_proto_rawDescGZIP(), []int{37}
 }
 
 // SnapshotRequest asks a replica for what another member needs that joins late. What the certificate names lies under CellExportPath.
@@ -2814,7 +2920,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_database_proto_msgTypes[36]
+	mi := &file_database_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2932,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[36]
+	mi := &file_database_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2945,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{36}
+	return file_database_proto_rawDescGZIP(), []int{38}
 }
 
 type SnapshotAnswer struct {
@@ -2853,7 +2959,7 @@ type SnapshotAnswer struct {
 
 func (x *SnapshotAnswer) Reset() {
 	*x = SnapshotAnswer{}
-	mi := &file_database_proto_msgTypes[37]
+	mi := &file_database_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2971,7 @@ func (x *SnapshotAnswer) String() string {
 func (*SnapshotAnswer) ProtoMessage() {}
 
 func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_database_proto_msgTypes[37]
+	mi := &file_database_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2984,7 @@ func (x *SnapshotAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotAnswer.ProtoReflect.Descriptor instead.
 func (*SnapshotAnswer) Descriptor() ([]byte, []int) {
-	return file_database_proto_rawDescGZIP(), []int{37}
+	return file_database_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SnapshotAnswer) GetCertificate() *Certificate {
@@ -3119,7 +3225,13 @@ const file_database_proto_rawDesc = "" +
 	"\rDatabaseReply\x122\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x18.stratos.wire.v1.OutcomeR\aoutcome\x12/\n" +
 	"\x06answer\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\x06answer\x12\x16\n" +
-	"\x06height\x18\x03 \x01(\x03R\x06height\"\x13\n" +
+	"\x06height\x18\x03 \x01(\x03R\x06height\"Z\n" +
+	"\rGrowthRequest\x12\x1a\n" +
+	"\bdatabase\x18\x01 \x01(\fR\bdatabase\x12\x14\n" +
+	"\x05above\x18\x02 \x01(\x03R\x05above\x12\x17\n" +
+	"\await_ms\x18\x03 \x01(\rR\x06waitMs\" \n" +
+	"\x06Growth\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\x03R\x06height\"\x13\n" +
 	"\x11CellStatusRequest\"\xae\x01\n" +
 	"\n" +
 	"CellStatus\x12\x16\n" +
@@ -3169,7 +3281,7 @@ func file_database_proto_rawDescGZIP() []byte {
 }
 
 var file_database_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_database_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_database_proto_goTypes = []any{
 	(CellTxKind)(0),             // 0: stratos.wire.v1.CellTxKind
 	(*Database)(nil),            // 1: stratos.wire.v1.Database
@@ -3204,13 +3316,15 @@ var file_database_proto_goTypes = []any{
 	(*BackupHead)(nil),          // 30: stratos.wire.v1.BackupHead
 	(*DatabaseQuery)(nil),       // 31: stratos.wire.v1.DatabaseQuery
 	(*DatabaseReply)(nil),       // 32: stratos.wire.v1.DatabaseReply
-	(*CellStatusRequest)(nil),   // 33: stratos.wire.v1.CellStatusRequest
-	(*CellStatus)(nil),          // 34: stratos.wire.v1.CellStatus
-	(*HostedStatus)(nil),        // 35: stratos.wire.v1.HostedStatus
-	(*CertificateRequest)(nil),  // 36: stratos.wire.v1.CertificateRequest
-	(*SnapshotRequest)(nil),     // 37: stratos.wire.v1.SnapshotRequest
-	(*SnapshotAnswer)(nil),      // 38: stratos.wire.v1.SnapshotAnswer
-	(*Signed)(nil),              // 39: stratos.wire.v1.Signed
+	(*GrowthRequest)(nil),       // 33: stratos.wire.v1.GrowthRequest
+	(*Growth)(nil),              // 34: stratos.wire.v1.Growth
+	(*CellStatusRequest)(nil),   // 35: stratos.wire.v1.CellStatusRequest
+	(*CellStatus)(nil),          // 36: stratos.wire.v1.CellStatus
+	(*HostedStatus)(nil),        // 37: stratos.wire.v1.HostedStatus
+	(*CertificateRequest)(nil),  // 38: stratos.wire.v1.CertificateRequest
+	(*SnapshotRequest)(nil),     // 39: stratos.wire.v1.SnapshotRequest
+	(*SnapshotAnswer)(nil),      // 40: stratos.wire.v1.SnapshotAnswer
+	(*Signed)(nil),              // 41: stratos.wire.v1.Signed
 }
 var file_database_proto_depIdxs = []int32{
 	4,  // 0: stratos.wire.v1.Notice.prices:type_name -> stratos.wire.v1.Prices
@@ -3225,21 +3339,21 @@ var file_database_proto_depIdxs = []int32{
 	14, // 9: stratos.wire.v1.Outcome.results:type_name -> stratos.wire.v1.Result
 	16, // 10: stratos.wire.v1.Outcome.usage:type_name -> stratos.wire.v1.Usage
 	0,  // 11: stratos.wire.v1.CellTx.kind:type_name -> stratos.wire.v1.CellTxKind
-	39, // 12: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
+	41, // 12: stratos.wire.v1.CellTx.messages:type_name -> stratos.wire.v1.Signed
 	19, // 13: stratos.wire.v1.Checkpoint.databases:type_name -> stratos.wire.v1.CheckedDatabase
 	20, // 14: stratos.wire.v1.Checkpoint.ended:type_name -> stratos.wire.v1.EndedDatabase
 	16, // 15: stratos.wire.v1.CheckedDatabase.usage:type_name -> stratos.wire.v1.Usage
-	39, // 16: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
+	41, // 16: stratos.wire.v1.Certificate.checkpoints:type_name -> stratos.wire.v1.Signed
 	23, // 17: stratos.wire.v1.CellSettlement.signatures:type_name -> stratos.wire.v1.CheckpointSignature
-	39, // 18: stratos.wire.v1.Evidence.answer:type_name -> stratos.wire.v1.Signed
-	39, // 19: stratos.wire.v1.Evidence.against:type_name -> stratos.wire.v1.Signed
+	41, // 18: stratos.wire.v1.Evidence.answer:type_name -> stratos.wire.v1.Signed
+	41, // 19: stratos.wire.v1.Evidence.against:type_name -> stratos.wire.v1.Signed
 	21, // 20: stratos.wire.v1.BackupHead.certificate:type_name -> stratos.wire.v1.Certificate
 	6,  // 21: stratos.wire.v1.DatabaseQuery.statements:type_name -> stratos.wire.v1.Statement
 	11, // 22: stratos.wire.v1.DatabaseQuery.view:type_name -> stratos.wire.v1.View
 	7,  // 23: stratos.wire.v1.DatabaseQuery.settings:type_name -> stratos.wire.v1.Settings
 	15, // 24: stratos.wire.v1.DatabaseReply.outcome:type_name -> stratos.wire.v1.Outcome
-	39, // 25: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
-	35, // 26: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
+	41, // 25: stratos.wire.v1.DatabaseReply.answer:type_name -> stratos.wire.v1.Signed
+	37, // 26: stratos.wire.v1.CellStatus.databases:type_name -> stratos.wire.v1.HostedStatus
 	16, // 27: stratos.wire.v1.HostedStatus.usage:type_name -> stratos.wire.v1.Usage
 	21, // 28: stratos.wire.v1.SnapshotAnswer.certificate:type_name -> stratos.wire.v1.Certificate
 	29, // [29:29] is the sub-list for method output_type
@@ -3268,7 +3382,7 @@ func file_database_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_database_proto_rawDesc), len(file_database_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -4,6 +4,7 @@ package wirepb
 //
 //	CellSubmitPath  CellTx -> DatabaseReply         apply a transaction and wait for it
 //	CellQueryPath   DatabaseQuery -> DatabaseReply
+//	CellGrowthPath  GrowthRequest -> Growth         wait for a block that touches a database
 //	CellStatusPath  CellStatusRequest -> CellStatus
 //	CellCertificatePath  CertificateRequest -> Certificate, to members
 //	CellSnapshotPath  SnapshotRequest -> SnapshotAnswer, to members
@@ -12,6 +13,7 @@ package wirepb
 const (
 	CellSubmitPath = "/v1/submit"
 	CellQueryPath  = "/v1/query"
+	CellGrowthPath = "/v1/growth"
 	CellStatusPath = "/v1/status"
 
 	CellCertificatePath = "/v1/certificate"

@@ -26,6 +26,7 @@ type Options struct {
 	// LargeQueries is how many requests of queries that are larger than a transaction are read and run at once: each may take 200 MiB
 	// of memory. Twice as many of an account may wait, unread. Default 2.
 	LargeQueries int
+	Waits        int           // for databases to grow, at once; a quarter of them for one database. Default 512
 	HeightWait   time.Duration // of a query for a height. Default 5 s
 	Copies       int           // backups that are sent at once. Default 4
 	SubmitWait   time.Duration // of a transaction to be applied. Default 20 s
@@ -98,6 +99,7 @@ func (o Options) withDefaults() Options {
 	o.Submits = cmp.Or(o.Submits, 1024)
 	o.Queries = cmp.Or(o.Queries, 8)
 	o.LargeQueries = cmp.Or(o.LargeQueries, 2)
+	o.Waits = cmp.Or(o.Waits, 512)
 	o.QueryGas = cmp.Or(o.QueryGas, database.MaxQueryGas)
 	o.QueryTime = cmp.Or(o.QueryTime, 5*time.Second)
 	o.HeightWait = cmp.Or(o.HeightWait, 5*time.Second)
@@ -135,7 +137,7 @@ func (o Options) validate() error {
 	case o.PendingBytes < database.MaxTx:
 		return mesh.Errorf(mesh.Invalid, "room for %d bytes of a database's envelopes, want at least %d", o.PendingBytes, database.MaxTx)
 	}
-	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.LargeQueries), int64(o.Copies), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
+	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.LargeQueries), int64(o.Waits), int64(o.Copies), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
 		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll), int64(o.Overtaken),
 		int64(o.IdleBlock), int64(o.Stale)} {
 		if n < 0 {

@@ -49,6 +49,7 @@ type Replica struct {
 	submits   chan struct{} // a place for each transaction that is waited for
 	turns     *turns[mesh.DatabaseID]
 	large     *turns[mesh.Account] // for queries whose requests are large
+	waits     *waits
 }
 
 // storeOptions of the cell's own state.
@@ -65,7 +66,7 @@ func New(home string, opts Options, log *slog.Logger) (r *Replica, err error) {
 		return nil, err
 	}
 	r = &Replica{config: c, opts: opts, cell: &cell{config: c, domain: c.Domain(), rules: opts.Rules}, log: log,
-		submits: make(chan struct{}, opts.Submits), turns: newTurns[mesh.DatabaseID](opts.Queries), large: newTurns[mesh.Account](opts.LargeQueries)}
+		submits: make(chan struct{}, opts.Submits), turns: newTurns[mesh.DatabaseID](opts.Queries), large: newTurns[mesh.Account](opts.LargeQueries), waits: newWaits(opts.Waits)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -162,7 +163,8 @@ func (r *Replica) Run(ctx context.Context) error {
 	}
 	g := lifecycle.New(ctx)
 	service := httpserve.Server(r.service(), tlsid.Server(cert), r.log)
-	service.ReadTimeout, service.WriteTimeout = r.opts.SubmitWait, 2*(r.opts.SubmitWait+r.opts.HeightWait+r.opts.QueryTime)
+	// A request whose handler takes longer than it may take to be read is cut off.
+	service.ReadTimeout, service.WriteTimeout = max(r.opts.SubmitWait, database.MaxGrowthWait+5*time.Second), 2*(r.opts.SubmitWait+r.opts.HeightWait+r.opts.QueryTime)
 	err = errors.Join(
 		g.Go(func(ctx context.Context) error { return httpserve.Run(ctx, service, r.listener) }),
 		g.Go(func(ctx context.Context) error { return r.app.checkpoints(ctx, r.seal, r.submitOwn) }),

@@ -27,6 +27,7 @@ func (r *Replica) service() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(wirepb.CellSubmitPath, rpc.Handler(database.MaxTx, r.handleSubmit))
 	mux.Handle(wirepb.CellQueryPath, rpc.Limited(r.queryLimit, r.handleQuery))
+	mux.Handle(wirepb.CellGrowthPath, rpc.Handler(128, r.handleGrowth))
 	mux.Handle(wirepb.CellStatusPath, rpc.Handler(64, r.handleStatus))
 	mux.Handle(wirepb.CellCertificatePath, rpc.Handler(64, r.handleCertificate))
 	mux.Handle(wirepb.CellSnapshotPath, rpc.Handler(64, r.handleSnapshot))
@@ -296,6 +297,42 @@ func (r *Replica) await(ctx context.Context, h int64) error {
 func uses(r grant.Rights, name string) bool {
 	_, err := r.Role(name)
 	return err == nil && r.Operations&grant.Read != 0
+}
+
+// handleGrowth answers when a database is above a height, or when the time is over. Who waits takes none of the queries' places.
+func (r *Replica) handleGrowth(ctx context.Context, q rpc.Request[wirepb.GrowthRequest]) (proto.Message, error) {
+	m := q.Message
+	if err := database.CheckGrowth(m); err != nil {
+		return nil, err
+	}
+	id := mesh.DatabaseID(m.Database)
+	leave, err := r.waits.enter(id)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	over := time.NewTimer(time.Duration(m.WaitMs) * time.Millisecond)
+	defer over.Stop()
+	for waiting := true; ; {
+		tip, next := r.app.at()
+		v := r.app.view()
+		d, _, err := v.may(q.Peer, grant.Read, m.Database, max(tip.TimeMs, r.app.now().UnixMilli())) // the session may end meanwhile
+		if err := errors.Join(v.fault, err); err != nil {
+			return nil, err
+		}
+		if d.Height > m.Above || !waiting {
+			return &wirepb.Growth{Height: d.Height}, nil
+		}
+		select {
+		case <-next:
+		case <-over.C:
+			waiting = false
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.app.failed:
+			return nil, mesh.Errorf(mesh.Unavailable, "this replica has stopped")
+		}
+	}
 }
 
 // handleStatus says how the replica stands: to a member of all databases, to a session of those of its account.
