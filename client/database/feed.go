@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -39,6 +40,11 @@ func After(height int64) Position { return Position{height, lastPlace} }
 
 func (p Position) String() string {
 	return strconv.FormatInt(p.Height, 10) + "." + strconv.FormatUint(uint64(p.Place), 10)
+}
+
+// Compare is below zero when p is before q.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Height, q.Height), cmp.Compare(p.Place, q.Place))
 }
 
 func (p Position) integer() int64 { return p.Height<<placeBits | int64(p.Place) }
@@ -160,6 +166,16 @@ func (d *DB) Follow(ctx context.Context, f Feed, from Position) iter.Seq2[Batch,
 			}
 		}
 	}
+}
+
+// Newest is the position behind all that the database has told so far.
+func (d *DB) Newest(ctx context.Context) (Position, error) {
+	all := (&follower{db: d}).statements(math.MaxInt64, 1)[:1]
+	o, height, err := d.Ask(ctx, Default, Request{Statements: all})
+	if err == nil {
+		_, err = outcomeOf(o, all, height)
+	}
+	return After(height), err
 }
 
 // Changes tells the changes of a publication's tables behind a position; see Follow.

@@ -33,6 +33,11 @@ func (x *session) commit() *sqlError {
 }
 
 func (x *session) end(committed bool) {
+	if committed {
+		x.apply(x.tx.listens)
+	} else {
+		x.forget(x.tx.listens)
+	}
 	x.tx, x.failed = nil, false
 	x.settings.end(committed)
 	x.forgetPortals()
@@ -190,6 +195,8 @@ func rollsBack(r *reader) (*command, *sqlError) {
 				return refused
 			}
 			x.failed = false
+			x.forget(x.tx.listens[s.listens:])
+			x.tx.listens = x.tx.listens[:s.listens]
 			x.settings.values, x.settings.local = maps.Clone(s.values), maps.Clone(s.local)
 			x.modes()
 			for name, o := range x.portals {

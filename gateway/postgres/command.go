@@ -33,16 +33,12 @@ func commandOf(s *statement) (*command, *sqlError) {
 		"begin": begins, "start": begins, "commit": commits, "end": commits, "rollback": rollsBack, "abort": rollsBack, "prepare": prepares,
 		"savepoint": savepoints, "release": releases, "set": sets, "reset": resets, "show": shows, "discard": discards, "deallocate": deallocates,
 		"execute": executes, "declare": declares, "fetch": fetches, "move": fetches, "close": closes, "copy": copies,
-		"listen": refuses("LISTEN"), "notify": refuses("NOTIFY"), "unlisten": unlistens,
+		"listen": listenCommand, "unlisten": unlistenCommand, "select": channelsCommand,
 	}[t.Word]
 	if read == nil {
 		return nil, nil
 	}
 	return read(r)
-}
-
-func refuses(what string) func(*reader) (*command, *sqlError) {
-	return func(*reader) (*command, *sqlError) { return nil, unsupported("%s is not supported", what) }
 }
 
 // carryOut does a command. In a text of several statements, or in a pipeline, what came before it becomes a transaction.
@@ -296,6 +292,7 @@ func discards(r *reader) (*command, *sqlError) {
 			for name := range x.portals {
 				x.drop(name)
 			}
+			x.unlistens()
 			return x.resetAll()
 		}}, r.done()
 	case r.word("plans"):
@@ -306,14 +303,6 @@ func discards(r *reader) (*command, *sqlError) {
 		return nil, unsupported("DISCARD SEQUENCES is not supported")
 	}
 	return nil, r.syntax()
-}
-
-func unlistens(r *reader) (*command, *sqlError) {
-	r.i++
-	if r.sign("*") {
-		return &command{tag: "UNLISTEN"}, r.done()
-	}
-	return nil, unsupported("LISTEN is not supported")
 }
 
 // ---- Prepared statements

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"iter"
 
+	client "github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -24,6 +26,9 @@ type Database interface {
 	Try(ctx context.Context, level Level, p Program) (*wirepb.Outcome, error)
 	// Exec runs a program on the log.
 	Exec(ctx context.Context, p Program) (*wirepb.Outcome, error)
+	// Newest is the position behind what the database has told so far, and Follow what NOTIFY says behind one; see client/database's DB.
+	Newest(ctx context.Context) (client.Position, error)
+	Follow(ctx context.Context, from client.Position) iter.Seq2[client.Batch, error]
 	// Close gives back what the connection holds.
 	Close() error
 }

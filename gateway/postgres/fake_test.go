@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
 
+	client "github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/postgres"
@@ -24,6 +26,85 @@ type fake struct {
 	level    Level
 	waits    chan struct{} // gets one when a WAIT begins
 	closed   int
+
+	notes   []client.Notification
+	noted   chan struct{} // closed when there are more, then replaced
+	follows int           // that are under way
+	lost    error         // what following ends with
+}
+
+// notify is what the database tells; each is a block.
+func (f *fake) notify(channel, payload string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notes = append(f.notes, client.Notification{Position: client.Position{Height: int64(len(f.notes) + 1), Place: 1}, Channel: channel, Payload: payload})
+	f.changed()
+}
+
+// changed is called with mu held.
+func (f *fake) changed() {
+	if f.noted != nil {
+		close(f.noted)
+	}
+	f.noted = make(chan struct{})
+}
+
+func (f *fake) lose(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = err
+	f.changed()
+}
+
+func (f *fake) following() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.follows
+}
+
+func (f *fake) Newest(context.Context) (client.Position, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.noted == nil {
+		f.noted = make(chan struct{})
+	}
+	return client.After(int64(len(f.notes))), nil
+}
+
+func (f *fake) Follow(ctx context.Context, from client.Position) iter.Seq2[client.Batch, error] {
+	return func(yield func(client.Batch, error) bool) {
+		f.mu.Lock()
+		f.follows++
+		f.mu.Unlock()
+		defer func() {
+			f.mu.Lock()
+			f.follows--
+			f.mu.Unlock()
+		}()
+		for {
+			f.mu.Lock()
+			b, more, err := client.Batch{Position: from}, f.noted, f.lost
+			for _, n := range f.notes {
+				if n.Position.Compare(from) > 0 {
+					b.Notifications, b.Position = append(b.Notifications, n), n.Position
+				}
+			}
+			f.mu.Unlock()
+			if err != nil {
+				yield(client.Batch{}, err)
+				return
+			}
+			if from = b.Position; len(b.Notifications) > 0 && !yield(b, nil) {
+				return
+			}
+			select {
+			case <-more:
+			case <-ctx.Done():
+				yield(client.Batch{}, ctx.Err())
+				return
+			}
+		}
+	}
 }
 
 func (f *fake) run(ctx context.Context, list *[]string, s *wirepb.Statement, writes bool) (*wirepb.Result, *wirepb.Outcome) {

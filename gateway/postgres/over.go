@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"iter"
 
 	client "github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -54,6 +55,12 @@ func (o *opened) Try(ctx context.Context, l Level, p Program) (*wirepb.Outcome, 
 func (o *opened) Exec(ctx context.Context, p Program) (*wirepb.Outcome, error) {
 	out, _, err := o.db.Run(ctx, client.ID{}, 0, request(p))
 	return out, err
+}
+
+func (o *opened) Newest(ctx context.Context) (client.Position, error) { return o.db.Newest(ctx) }
+
+func (o *opened) Follow(ctx context.Context, from client.Position) iter.Seq2[client.Batch, error] {
+	return o.db.Follow(ctx, client.Feed{}, from)
 }
 
 func (o *opened) Close() error {

@@ -46,6 +46,7 @@ type Server struct {
 	salts     [32]byte // of keys that there are and of those that there are not
 	figures   figures
 	turn      lifecycle.Turn
+	following sync.WaitGroup // hubs
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -53,6 +54,7 @@ type Server struct {
 	last   uint32              // process id that was given last
 	live   map[uint32]*session // by process id, for who cancels
 	held   int                 // bytes of statements that sessions hold
+	hubs   map[hubKey]*hub
 }
 
 type figures struct {
@@ -68,7 +70,7 @@ func New(l net.Listener, keys Keys, databases Databases, log *slog.Logger, o Opt
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	s := &Server{opts: o, log: log, listener: l, keys: keys, databases: databases, conns: map[net.Conn]struct{}{}, perKey: map[string]int{}, live: map[uint32]*session{},
+	s := &Server{opts: o, log: log, listener: l, keys: keys, databases: databases, conns: map[net.Conn]struct{}{}, perKey: map[string]int{}, live: map[uint32]*session{}, hubs: map[hubKey]*hub{},
 		figures: figures{
 			connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stratos_postgres_connections", Help: "Connections by state."}, []string{"state"}),
 			refused:     prometheus.NewCounter(prometheus.CounterOpts{Name: "stratos_postgres_refused_total", Help: "Connections that were refused, for too many or a wrong key."}),
@@ -107,6 +109,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.cut()
 		<-done
 	}
+	s.following.Wait() // they end with the last of their connections
 	if err != nil {
 		return mesh.Errorf(mesh.Internal, "postgres: serving: %w", err)
 	}
@@ -253,7 +256,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn) {
 			s.log.Warn("a database was not closed", "err", err)
 		}
 	}()
-	x := &session{server: s, conn: c, be: be, db: db, key: key.Name, name: name, settings: set, stop: stop, work: work}
+	x := &session{server: s, conn: c, be: be, db: db, key: key.Name, access: key, name: name, settings: set, stop: stop, work: work}
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return
 	}
@@ -261,6 +264,7 @@ func (s *Server) serve(stop, work context.Context, nc net.Conn) {
 	s.register(x)
 	defer s.unregister(x)
 	defer x.release()
+	defer x.unlistens()
 	x.run()
 }
 

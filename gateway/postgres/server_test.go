@@ -600,6 +600,7 @@ func TestSettings(t *testing.T) {
 	show("application_name", "kept")
 	do("SET x", "42601")
 	do("DISCARD ALL", "")
-	do("LISTEN x", "0A000")
+	do("LISTEN", "42601")
+	do("LISTEN x y", "42601")
 	do("UNLISTEN *", "")
 }

@@ -28,6 +28,7 @@ type session struct {
 	be       *pgproto3.Backend
 	db       Database
 	key      string
+	access   *Key
 	name     string // of the database
 	settings *settings
 	told     map[string]string // of the settings, to the client
@@ -42,6 +43,9 @@ type session struct {
 	skipping bool         // until the client's next Sync, after an error
 	inText   bool         // a text is carried out, whose results bring their columns
 	over     bool
+	synced   bool // the client was told ReadyForQuery, and has sent nothing since
+
+	listening *listening // nil: it does not
 
 	prepared map[string]*prepared
 	portals  map[string]*portal
@@ -80,7 +84,9 @@ func (x *session) run() {
 			x.fatal(newError("57P01", "terminating connection due to administrator command"))
 			return
 		}
+		x.waits(true)
 		m, err := x.receive()
+		x.waits(false)
 		if err != nil {
 			x.lost(err)
 			return
@@ -142,6 +148,7 @@ func (x *session) fatal(e *sqlError) {
 
 // handle answers one message.
 func (x *session) handle(m pgproto3.FrontendMessage) {
+	x.synced = false
 	switch m.(type) {
 	case *pgproto3.Terminate:
 		x.over = true
@@ -222,6 +229,7 @@ func (x *session) ready() {
 		x.release()
 	}
 	x.report()
+	x.tell()
 	status := byte('I')
 	switch {
 	case x.failed:
@@ -231,6 +239,7 @@ func (x *session) ready() {
 	}
 	x.be.Send(&pgproto3.ReadyForQuery{TxStatus: status})
 	x.flush()
+	x.synced = true
 }
 
 // report tells the client of settings that it follows, and that have changed.

@@ -20,12 +20,14 @@ type transaction struct {
 	readOnly   bool
 	implicit   bool // of a text or a pipeline of several statements, without BEGIN
 	savepoints []savepoint
+	listens    []listen // that COMMIT does
 }
 
 // A savepoint is how things stood.
 type savepoint struct {
 	name          string
 	statements    int
+	listens       int
 	written       bool
 	values, local map[string]string // settings
 	portals       []*portal
@@ -96,7 +98,7 @@ func (t *transaction) commit(ctx context.Context, db Database, set *wirepb.Setti
 
 // save notes a savepoint.
 func (t *transaction) save(s savepoint) {
-	s.statements, s.written = len(t.statements), t.written
+	s.statements, s.listens, s.written = len(t.statements), len(t.listens), t.written
 	t.savepoints = append(t.savepoints, s)
 }
 
