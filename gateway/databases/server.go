@@ -55,6 +55,8 @@ type Options struct {
 	Streams, StreamsPerKey int
 	// StreamTime is how long a stream waits for its next request. Default 60 s.
 	StreamTime time.Duration
+	// Feeds is how many are followed, FeedsPerKey how many of one access key. Defaults 256 and 32.
+	Feeds, FeedsPerKey int
 	// OpenTime is how long a database stays open that nobody uses. Default 60 s.
 	OpenTime time.Duration
 	// Grace is how long requests under way have when the server stops. Default 10 s.
@@ -84,6 +86,8 @@ func (o Options) withDefaults() (Options, error) {
 		guard.Default{Name: "Streams", Number: &o.Streams, Of: 4096},
 		guard.Default{Name: "StreamsPerKey", Number: &o.StreamsPerKey, Of: 256},
 		guard.Default{Name: "StreamTime", Time: &o.StreamTime, Of: int(time.Minute)},
+		guard.Default{Name: "Feeds", Number: &o.Feeds, Of: 256},
+		guard.Default{Name: "FeedsPerKey", Number: &o.FeedsPerKey, Of: 32},
 		guard.Default{Name: "OpenTime", Time: &o.OpenTime, Of: int(time.Minute)},
 		guard.Default{Name: "Grace", Time: &o.Grace, Of: int(10 * time.Second)},
 	)
@@ -101,6 +105,9 @@ type Server struct {
 	seconds  prometheus.Histogram
 	opened   pool
 	streams  streams
+	feeds    feeds
+	life     context.Context // of feeds; ends when the server stops
+	end      context.CancelFunc
 
 	mu     sync.Mutex
 	active int            // requests
@@ -123,6 +130,8 @@ func New(l net.Listener, store Store, log *slog.Logger, opts Options) (_ *Server
 	s.opened.open, s.opened.keep, s.opened.all = store.Open, opts.OpenTime, map[opening]*shared{}
 	s.streams.keep, s.streams.most, s.streams.mostOfKey = opts.StreamTime, opts.Streams, opts.StreamsPerKey
 	s.streams.all, s.streams.ofKey = map[baton]*stream{}, map[string]int{}
+	s.feeds.most, s.feeds.mostOfKey, s.feeds.ofKey = opts.Feeds, opts.FeedsPerKey, map[string]int{}
+	s.life, s.end = context.WithCancel(context.Background())
 	if s.clients, err = guard.NewClients(opts.Limits); err != nil {
 		return nil, err
 	}
@@ -141,6 +150,7 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tidying sync.WaitGroup
 	tidying.Go(func() { s.tidy(ctx) })
+	defer context.AfterFunc(ctx, s.end)()
 	err := s.http.Run(ctx)
 	cancel()
 	tidying.Wait()
@@ -150,7 +160,10 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Close stops Run and waits for it. It may be called more than once, and without Run.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error {
+	s.end()
+	return s.http.Close()
+}
 
 // tidyEvery is how often is looked for what nobody uses.
 const tidyEvery = time.Second
@@ -232,6 +245,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 // route answers a request. Paths are /DATABASE/ENDPOINT, or /ENDPOINT for a key that is for one database only.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, user *string) error {
 	name, endpoint, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !ok && name == changesPath {
+		name, endpoint, ok = "", changesPath, true
+	}
 	if version := name == "v2" || name == "v3" || name == "v3-protobuf" || name == "documents"; version {
 		name, endpoint = "", strings.TrimPrefix(r.URL.Path, "/")
 	} else if !ok {
@@ -240,7 +256,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, user *string) err
 	switch {
 	case r.Method == http.MethodOptions:
 		w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, "+levelHeader)
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, "+levelHeader)
 		w.Header().Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -253,6 +269,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, user *string) err
 		serve, ok = (*Server).document, true
 	}
 	switch {
+	case endpoint == changesPath:
+		if r.Method != http.MethodGet {
+			return mesh.Errorf(mesh.Invalid, "%s is asked with GET", r.URL.Path)
+		}
 	case !ok:
 		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "there is nothing at %.100q", r.URL.Path), "a client's URL ends with the name of the database and a slash")
 	case r.Method != http.MethodPost:
@@ -267,6 +287,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, user *string) err
 		if name = key.Database; name == "" {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the access key is for more than one database, and the URL names none"), "add the name and a slash to the client's URL")
 		}
+	}
+	if endpoint == changesPath {
+		return s.feed(w, r, key, name)
 	}
 	if err := s.enter(key.Name); err != nil {
 		return err

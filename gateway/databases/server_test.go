@@ -137,6 +137,14 @@ func TestRequests(t *testing.T) {
 		{"no statement", "POST", "/one/v2/pipeline", "ANY.s", `{"requests":[{"type":"execute","stmt":{"sql":" -- "}},{"type":"execute","stmt":{"sql":"SELECT 1; SELECT 2"}},{"type":"close"}]}`, 200, "2 statements"},
 		{"parameters", "POST", "/one/v2/pipeline", "ANY.s", `{"requests":[{"type":"execute","stmt":{"sql":"SELECT ?","args":[{"type":"null"},{"type":"null"}]}},{"type":"close"}]}`, 200, "2 arguments"},
 		{"names", "POST", "/one/v2/pipeline", "ANY.s", `{"requests":[{"type":"execute","stmt":{"sql":"SELECT :a","named_args":[{"name":"b","value":{"type":"null"}}]}},{"type":"close"}]}`, 200, "no parameter"},
+		{"a feed of nothing", "GET", "/two/changes", "ANY.s", "", 400, "of one publication, or of channels"},
+		{"a feed of both", "GET", "/two/changes?publication=p&channel=c", "ANY.s", "", 400, "of one publication, or of channels"},
+		{"a feed of what?", "GET", "/two/changes?table=t", "ANY.s", "", 400, "no parameter of a feed"},
+		{"a feed from nowhere", "GET", "/two/changes?publication=p&from=x", "ANY.s", "", 400, "no position"},
+		{"a feed is no POST", "POST", "/two/changes?publication=p", "ANY.s", "", 400, "GET"},
+		{"a feed of dialect sqlite", "GET", "/changes?publication=p", "ONE.s", "", 400, "has no feeds"},
+		{"a feed of no database", "GET", "/three/changes?publication=p", "ANY.s", "", 404, "no database"},
+		{"a feed without a token", "GET", "/two/changes?publication=p", "", "", 403, "no token"},
 		{"no batch", "POST", "/one/v3/cursor", "ANY.s", `{}`, 400, "without a batch"},
 	} {
 		status, body, h := ask(c.method, c.path, c.token, c.body)
