@@ -73,7 +73,7 @@ func (d *dumping) run() error {
 	} else {
 		steps = append(steps, d.rows, d.indexes, d.foreignKeys)
 	}
-	for _, step := range append(steps, d.positions, d.views, d.comments, d.access) {
+	for _, step := range append(steps, d.positions, d.views, d.comments, d.access, d.publications) {
 		if err := step(); err != nil {
 			return err
 		}

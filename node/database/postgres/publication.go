@@ -354,3 +354,42 @@ func publishedTables(c *compiler) (rows [][]any) {
 	}
 	return rows
 }
+
+// publications are made last, so that what is loaded is no change.
+func (d *dumping) publications() error {
+	all := slices.Clone(d.cat.head.Publications)
+	slices.SortFunc(all, func(a, b publication) int { return strings.Compare(a.Name, b.Name) })
+	for _, p := range all {
+		of := ""
+		if p.All {
+			of = " FOR ALL TABLES"
+		}
+		var tables, kinds []string
+		for _, r := range d.of("r") {
+			if p.has(r.OID) {
+				tables = append(tables, qualified(r))
+			}
+		}
+		if len(tables) > 0 {
+			of = " FOR TABLE " + strings.Join(tables, ", ")
+		}
+		for _, k := range []string{"insert", "update", "delete", "truncate"} {
+			if strings.Contains(p.Publish, k[:1]) {
+				kinds = append(kinds, k)
+			}
+		}
+		with := ""
+		if p.ViaRoot {
+			with = ", publish_via_partition_root = true"
+		}
+		if err := d.say("CREATE PUBLICATION %s%s WITH (publish = '%s'%s)", quoteIdent(p.Name), of, strings.Join(kinds, ", "), with); err != nil {
+			return err
+		}
+		if p.Comment != "" {
+			if err := d.say("COMMENT ON PUBLICATION %s IS %s", quoteIdent(p.Name), quoteText(p.Comment)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

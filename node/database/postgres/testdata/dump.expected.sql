@@ -184,3 +184,7 @@ CREATE POLICY "no more" ON public.t AS RESTRICTIVE TO PUBLIC USING (id < 1000);
 CREATE POLICY own ON public.t FOR UPDATE TO "Ann", readers USING (name = 'one' OR id IN (SELECT zz FROM a_child)) WITH CHECK (id > 0);
 GRANT SELECT ON TABLE public.zz_view TO readers;
 GRANT USAGE ON SEQUENCE public.t_id_seq TO PUBLIC;
+CREATE PUBLICATION "Some" FOR TABLE public.t, public.tree WITH (publish = 'insert, delete');
+COMMENT ON PUBLICATION "Some" IS 'what is followed';
+CREATE PUBLICATION every FOR ALL TABLES WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);
+CREATE PUBLICATION "none" WITH (publish = '');

@@ -53,3 +53,7 @@ ALTER TABLE t ENABLE ROW LEVEL SECURITY;
 ALTER TABLE t FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON t FOR UPDATE TO "Ann", readers USING (name = 'one' OR id IN (SELECT zz FROM a_child)) WITH CHECK (id > 0);
 CREATE POLICY "no more" ON t AS RESTRICTIVE USING (id < 1000);
+CREATE PUBLICATION "Some" FOR TABLE tree, t WITH (publish = 'delete, insert');
+COMMENT ON PUBLICATION "Some" IS 'what is followed';
+CREATE PUBLICATION every FOR ALL TABLES WITH (publish_via_partition_root = true);
+CREATE PUBLICATION none WITH (publish = '');
