@@ -40,9 +40,10 @@ func main() {
 	count := flag.Int("count", 1000, "small objects")
 	each := flag.Int("each", 100<<10, "bytes of a small object")
 	keys := flag.Int("keys", 0, "objects to list; with it, S3 is measured in place of the client")
+	databases := flag.Duration("databases", 0, "how long each figure of databases is measured; with it, they are in place of objects")
 	profile := flag.String("profile", "", "file for a CPU profile of the client")
 	flag.Parse()
-	if err := run(*size, *count, *each, *keys, *profile); err != nil {
+	if err := run(*size, *count, *each, *keys, *databases, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -53,22 +54,23 @@ type Figures struct {
 	Machine    string             `json:"machine"`
 	UpSeconds  float64            `json:"up_seconds"`
 	UpAgain    float64            `json:"up_again_seconds"`
-	Large      map[string]float64 `json:"large"`         // MB/s and CPU seconds per GB, client and network together
-	Small      map[string]float64 `json:"small"`         // operations per second
-	CommitMs   map[string]float64 `json:"commit_ms"`     // an inline object, acknowledged by 2f+1
-	S3         map[string]float64 `json:"s3,omitempty"`  // as above, and listings in seconds
+	Large      map[string]float64 `json:"large"`        // MB/s and CPU seconds per GB, client and network together
+	Small      map[string]float64 `json:"small"`        // operations per second
+	CommitMs   map[string]float64 `json:"commit_ms"`    // an inline object, acknowledged by 2f+1
+	S3         map[string]float64 `json:"s3,omitempty"` // as above, and listings in seconds
+	Databases  map[string]float64 `json:"databases,omitempty"`
 	NetworkMiB float64            `json:"network_mib"`   // resident, all processes, after everything
 	ClientMiB  float64            `json:"client_mib"`    // resident at its highest, this process, after its key was unlocked
 	DiskMBps   float64            `json:"disk_mb_per_s"` // append 4 MiB and sync, beside which PUT stands
 }
 
-func run(size int64, count, each, keys int, profile string) (err error) {
+func run(size int64, count, each, keys int, databases time.Duration, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}, S3: map[string]float64{}}
+	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}, S3: map[string]float64{}, Databases: map[string]float64{}}
 	if f.DiskMBps, err = disk(dir); err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func run(size int64, count, each, keys int, profile string) (err error) {
 			}
 			defer pprof.StopCPUProfile()
 		}
-		if err := measure(n, at, f, size, count, each, keys); err != nil {
+		if err := measure(n, f, size, count, each, keys, databases); err != nil {
 			return err
 		}
 	}
@@ -159,6 +161,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 type network struct {
 	*devnet.Devnet
+	home  string
 	ended chan error
 }
 
@@ -173,7 +176,7 @@ func start(dir string) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	net := &network{n, make(chan error, 1)}
+	net := &network{n, dir, make(chan error, 1)}
 	go func() { net.ended <- n.Run(context.Background()) }()
 	select {
 	case <-n.Ready():
@@ -185,9 +188,9 @@ func start(dir string) (*network, error) {
 
 func (n *network) stop() error { n.Stop(); return <-n.ended }
 
-func measure(n *network, dir string, f *Figures, size int64, count, each, keys int) error {
+func measure(n *network, f *Figures, size int64, count, each, keys int, databases time.Duration) error {
 	ctx := context.Background()
-	h, err := home.Open(dir)
+	h, err := home.Open(n.home)
 	if err != nil {
 		return err
 	}
@@ -199,15 +202,21 @@ func measure(n *network, dir string, f *Figures, size int64, count, each, keys i
 	if err != nil {
 		return err
 	}
-	a, err := client.NewAccess(sign.Domain{Network: p.Network}, k, time.Hour)
-	if err != nil {
-		return err
-	}
 	var members []group.Member
 	for _, m := range p.Authorities {
 		members = append(members, m.Member)
 	}
-	c, err := client.New(a, members, client.Options{Lease: 4e9})
+	open := func() (*client.Client, error) {
+		a, err := client.NewAccess(sign.Domain{Network: p.Network}, k, time.Hour)
+		if err != nil {
+			return nil, err
+		}
+		return client.New(a, members, client.Options{Lease: 4e9})
+	}
+	if databases > 0 {
+		return throughCell(n, p, open, f, databases)
+	}
+	c, err := open()
 	if err != nil {
 		return err
 	}
@@ -312,7 +321,12 @@ func (n *network) cpu() float64 {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
 		total = float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 	}
-	for _, pid := range n.pids() {
+	return total + cpuOf(n.pids())
+}
+
+// cpuOf is the processor time of processes so far, in seconds.
+func cpuOf(pids []int) (total float64) {
+	for _, pid := range pids {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		if len(fields) > 12 {

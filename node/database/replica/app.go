@@ -41,6 +41,7 @@ type app struct {
 
 	results *consensus.Results[*told]
 	queue   *queue // what waits in the mempool
+	signed  verifications
 
 	jobs chan *job // checkpoints to be scanned; holds one
 
@@ -187,6 +188,12 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 		}
 		return a.queue.enter(hash, c, l, t.size, until, now)
 	}
+	if !again {
+		_, err = a.signed.signerOf(t, hash, a.cell.domain)
+	}
+	if err != nil {
+		return err
+	}
 	if again {
 		_, err = v.envelopeBy(a.cell, t.envelope, mesh.PublicKey(t.messages[0].Key), 0, now)
 	} else {
@@ -288,8 +295,9 @@ func (a *app) finalize(r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBloc
 	resp := &abci.ResponseFinalizeBlock{AppHash: a.appHash}
 	a.hashes = a.hashes[:0]
 	for _, raw := range r.Txs {
-		a.hashes = append(a.hashes, hashOf(raw))
-		res, err := a.block.apply(raw)
+		hash := hashOf(raw)
+		a.hashes = append(a.hashes, hash)
+		res, err := a.block.apply(raw, hash)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	abci "github.com/cometbft/cometbft/abci/types"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/engine"
@@ -65,7 +66,14 @@ type told struct {
 	hint   string
 	digest [32]byte // of an envelope's outcome
 	gas    uint64   // that an envelope took; 0 when it had come before
+
+	// An envelope's outcome, for who waits for it, unless it is large: then it is looked up. Of which height of the database it is.
+	outcome *wirepb.Outcome
+	height  int64
 }
+
+// keepOutcome is the size of outcomes that are kept for who waits for them.
+const keepOutcome = 512
 
 func (t *told) result(envelope bool) *abci.ExecTxResult {
 	// Code, data and gas are in the results' hash, on which all replicas must agree. Texts are not: builds may word them differently.
@@ -77,7 +85,7 @@ func (t *told) result(envelope bool) *abci.ExecTxResult {
 }
 
 // apply runs a transaction. An error is of the disk or of this replica, after which it must not go on.
-func (b *block) apply(raw []byte) (*abci.ExecTxResult, error) {
+func (b *block) apply(raw []byte, hash [32]byte) (*abci.ExecTxResult, error) {
 	t, refused := parse(raw)
 	r := new(told)
 	if refused == nil {
@@ -93,6 +101,7 @@ func (b *block) apply(raw []byte) (*abci.ExecTxResult, error) {
 		case wirepb.CellTxKind_CELL_TX_CHECKPOINT:
 			refused = b.step.checkpoint(t)
 		case wirepb.CellTxKind_CELL_TX_ENVELOPE:
+			t.verified = b.app.signed.has(hash)
 			var by mesh.PublicKey
 			var role grant.Role
 			if by, role, refused = b.step.envelope(b.app.cell, t, b.spent(t.envelope.Database), b.step.timeMs); refused == nil && b.step.fault == nil {
@@ -175,6 +184,9 @@ func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, role grant.Role, r *t
 		if o, again, r.digest = was.Outcome, was.Again, was.Digest; o == nil && !again {
 			return nil, mesh.Errorf(mesh.Corrupt, "database %s does not know what envelope %d of block %d did", t.id, index, b.step.height)
 		}
+	}
+	if !again && proto.Size(o) <= keepOutcome {
+		r.outcome, r.height = o, b.step.height
 	}
 	if u, more := t.state.Usage, o.GetUsage(); !again {
 		r.gas = more.GetGas()

@@ -49,21 +49,23 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 		return nil, err
 	}
 	if t.envelope == nil {
-		height, err := r.submit(ctx, raw)
+		height, _, err := r.submit(ctx, raw)
 		if rank := candidateOf(nil, t).rank; mesh.KindOf(err) == mesh.Conflict && err != nil && t.kind != wirepb.CellTxKind_CELL_TX_BACKUP && (rank == rankAccount || rank == rankPart) { // the cell knows it
 			tip, _ := r.app.at()
 			height, err = tip.Height, nil
 		}
 		return &wirepb.DatabaseReply{Height: height}, err
 	}
-	by, err := t.signer(r.cell.domain)
+	by, err := r.app.signed.signerOf(t, hashOf(raw), r.cell.domain)
 	if err != nil {
 		return nil, err
 	}
-	if reply, err := r.recorded(t, by); err == nil || mesh.KindOf(err) != mesh.NotFound {
-		return reply, err
+	// One that came before and is forgotten by all but the file goes through the log once more, and has its first outcome.
+	_, known, err := r.submit(ctx, raw)
+	if err == nil && known.outcome != nil {
+		return r.answer(mesh.DatabaseID(t.envelope.Database), uint64(known.height), database.Question(t.messages[0]), known.outcome), nil
 	}
-	if _, err := r.submit(ctx, raw); err != nil {
+	if err != nil {
 		if reply, there := r.recorded(t, by); there == nil { // it came twice, and was refused the second time
 			return reply, nil
 		}
@@ -77,15 +79,15 @@ func (r *Replica) handleSubmit(ctx context.Context, q rpc.Request[wirepb.CellTx]
 }
 
 // submit puts a transaction on the log and waits until it is applied here. A refusal is an error.
-func (r *Replica) submit(ctx context.Context, raw []byte) (int64, error) {
+func (r *Replica) submit(ctx context.Context, raw []byte) (int64, *told, error) {
 	if r.engine.ConsensusReactor().WaitSync() {
-		return 0, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this replica is catching up with the log"), "ask another replica, or try again")
+		return 0, nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "this replica is catching up with the log"), "ask another replica, or try again")
 	}
 	select {
 	case r.submits <- struct{}{}:
 		defer func() { <-r.submits }()
 	default:
-		return 0, busy("transactions")
+		return 0, nil, busy("transactions")
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.opts.SubmitWait)
 	defer cancel()
@@ -93,7 +95,7 @@ func (r *Replica) submit(ctx context.Context, raw []byte) (int64, error) {
 	if err == nil && t.kind != 0 {
 		err = &mesh.Error{Kind: mesh.Kind(t.kind - 1), Text: t.text, Hint: t.hint}
 	}
-	return height, err
+	return height, t, err
 }
 
 // submitOwn puts a transaction of this replica on the log; it needs no place.

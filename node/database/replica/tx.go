@@ -2,6 +2,7 @@ package replica
 
 import (
 	"crypto/sha256"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"lukechampine.com/blake3"
@@ -21,6 +22,7 @@ type transaction struct {
 	messages []*wirepb.Signed
 	body     proto.Message // of the first message
 	envelope *wirepb.Envelope
+	verified bool // its one signature was verified here before
 }
 
 // kinds are what transactions hold, and for what purpose it is signed.
@@ -88,6 +90,9 @@ func parse(raw []byte) (*transaction, error) {
 
 // signer verifies the one signature of a transaction.
 func (t *transaction) signer(d sign.Domain) (mesh.PublicKey, error) {
+	if t.verified {
+		return mesh.PublicKey(t.messages[0].Key), nil
+	}
 	p, _ := kindOf(t.kind)
 	return signed.Verify(d, t.messages[0], p)
 }
@@ -98,6 +103,45 @@ func programID(by mesh.PublicKey, id []byte) [16]byte {
 	b := append([]byte("stratos envelope id/1\x00"), by[:]...)
 	sum := blake3.Sum256(append(b, id...))
 	return [16]byte(sum[:16])
+}
+
+// verifications remembers transactions whose signature was found good: most come three times, from their author, by gossip, and in a
+// block. To know it saves work and decides nothing.
+type verifications struct {
+	mu          sync.Mutex
+	now, before map[[32]byte]bool
+}
+
+// keepVerified is how many are remembered at least.
+const keepVerified = 8192
+
+func (v *verifications) has(hash [32]byte) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.now[hash] || v.before[hash]
+}
+
+func (v *verifications) add(hash [32]byte) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.now) >= keepVerified || v.now == nil {
+		v.now, v.before = map[[32]byte]bool{}, v.now
+	}
+	v.now[hash] = true
+}
+
+// signerOf is signer, for who knows the transaction's hash.
+func (v *verifications) signerOf(t *transaction, hash [32]byte, d sign.Domain) (mesh.PublicKey, error) {
+	t.verified = t.verified || v.has(hash)
+	if t.verified {
+		return mesh.PublicKey(t.messages[0].Key), nil
+	}
+	by, err := t.signer(d)
+	if err == nil {
+		t.verified = true
+		v.add(hash)
+	}
+	return by, err
 }
 
 func hashOf(raw []byte) [32]byte { return sha256.Sum256(raw) }
