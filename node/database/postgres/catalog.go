@@ -26,7 +26,8 @@ type catalog struct {
 	head      head
 	relations map[string]*relation // by schema, a zero, name; indexes too
 	byOID     map[uint32]*relation
-	made      bool // the tables are there
+	body      string // the head as it was read
+	made      bool   // the tables are there
 }
 
 type head struct {
@@ -145,19 +146,16 @@ func present(f engine.File) (bool, error) {
 	return rows[0][0] != int64(0), nil
 }
 
-func readHead(f engine.File) (h head, err error) {
+func readHead(f engine.File) (body string, err error) {
 	rows, err := f.Query("SELECT body FROM main.pg_object WHERE oid=0")
 	if err != nil {
-		return h, err
+		return "", err
 	}
 	if len(rows) != 1 {
-		return h, corrupt("it has no beginning")
+		return "", corrupt("it has no beginning")
 	}
-	body, _ := rows[0][0].(string)
-	if json.Unmarshal([]byte(body), &h) != nil {
-		return h, corrupt("its beginning cannot be read")
-	}
-	return h, nil
+	body, _ = rows[0][0].(string)
+	return body, nil
 }
 
 // loadCatalog reads the catalog.
@@ -168,8 +166,12 @@ func loadCatalog(f engine.File) (*catalog, error) {
 		return c, err
 	}
 	c.made = true
-	if c.head, err = readHead(f); err != nil {
+	if c.body, err = readHead(f); err != nil {
 		return nil, err
+	}
+	c.head = head{}
+	if json.Unmarshal([]byte(c.body), &c.head) != nil {
+		return nil, corrupt("its beginning cannot be read")
 	}
 	rows, err := f.Query("SELECT body FROM main.pg_object WHERE oid>0 ORDER BY oid")
 	if err != nil {

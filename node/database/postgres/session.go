@@ -66,15 +66,12 @@ func (s *session) Current(f engine.File) (bool, error) {
 	if s.cat == nil {
 		return false, nil
 	}
-	made, err := present(f)
-	if err != nil {
-		return false, err
+	if !s.cat.made {
+		made, err := present(f)
+		return !made, err
 	}
-	if !made {
-		return !s.cat.made, nil
-	}
-	h, err := readHead(f)
-	return s.cat.made && h.Version == s.cat.head.Version, err
+	body, err := readHead(f) // it has a version
+	return body == s.cat.body, err
 }
 
 func (s *session) Words(sql string) (int, *engine.Error) { return measure(sql) }

@@ -77,3 +77,39 @@ func processor(b *testing.B) int64 {
 	}
 	return (u.Utime.Nano() + u.Stime.Nano()) / 1000
 }
+
+// BenchmarkReads is point reads of one replica, in PostgreSQL's dialect, over 16 connections; cpu-us/op is of it and the clients.
+func BenchmarkReads(b *testing.B) {
+	g := newGroup(b, 4, Options{})
+	g.start(0, 1, 2, 3)
+	u := g.user("anna")
+	u.dialect = database.Postgres
+	g.equal(g.mustSubmit(u, 0, u.opened()).Height)
+	g.equal(g.mustSubmit(u, 0, u.session(u.link())).Height)
+	g.equal(g.write(u, 0, "CREATE TABLE t(id bigint PRIMARY KEY, v text)").Height)
+	g.equal(g.write(u, 0, "INSERT INTO t SELECT x, 'a text as it may stand in a row' FROM generate_series(1, 1000) AS s(x)").Height)
+	cert, err := tlsid.Certificate(u.key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := g.configs[0].Members[0]
+	t := &http.Transport{TLSClientConfig: tlsid.Client(cert, m.AnswerKey), MaxIdleConnsPerHost: 16}
+	defer t.CloseIdleConnections()
+	c := &http.Client{Transport: t}
+	var next atomic.Int64
+	before := processor(b)
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			q := &wirepb.DatabaseQuery{Database: u.database[:], GasLimit: database.MaxQueryGas, Statements: []*wirepb.Statement{{Sql: "SELECT v FROM t WHERE id = $1",
+				Parameters: []*wirepb.Value{{Value: &wirepb.Value_Integer{Integer: 1 + next.Add(1)%1000}}}}}}
+			r := new(wirepb.DatabaseReply)
+			if err := rpc.Call(context.Background(), c, "https://"+m.Address+wirepb.CellQueryPath, database.MaxReply, q, r); err != nil || len(r.Outcome.Results[0].Rows) != 1 {
+				b.Error(r, err)
+			}
+		}
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(processor(b)-before)/float64(b.N), "cpu-us/op")
+}

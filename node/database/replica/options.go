@@ -98,6 +98,7 @@ func (o Options) withDefaults() Options {
 	o.Connections = cmp.Or(o.Connections, 1024)
 	o.Submits = cmp.Or(o.Submits, 1024)
 	o.Queries = cmp.Or(o.Queries, 8)
+	o.Engine.Readers = cmp.Or(o.Engine.Readers, o.Queries) // a connection is dear to open
 	o.LargeQueries = cmp.Or(o.LargeQueries, 2)
 	o.Waits = cmp.Or(o.Waits, 512)
 	o.QueryGas = cmp.Or(o.QueryGas, database.MaxQueryGas)
