@@ -27,6 +27,9 @@ func TestToolsPostgres(t *testing.T) {
 			psql -c 'INSERT INTO t VALUES (1)' 2> err.txt && exit 1
 			grep -q 'duplicate key value violates unique constraint "t_pkey"\|null value in column' err.txt
 			psql -v ON_ERROR_ROLLBACK=on -At -f - <<< "$(printf "BEGIN; INSERT INTO t (name) VALUES ('x');\nSELECT 1/0;\nCOMMIT;")" 2> /dev/null || true
+			psql -c 'CREATE PUBLICATION p FOR TABLE t'
+			psql -c '\dRp+ p' | grep -q '"public.t"'
+			psql -c '\d t' | grep -q '"p"'
 			psql -At -c '\timing' -c "SET stratos.level = 'fast'" -c 'SELECT 1' > /dev/null`},
 		{"pgbench", `
 			time pgbench -q -i -s 1

@@ -18,4 +18,17 @@ assert.equal((await c.query("SELECT count(*)::int AS n FROM js")).rows[0].n, 1);
 c.release();
 const all = await Promise.all(Array.from({ length: 20 }, (_, i) => pool.query("INSERT INTO js (t) VALUES ($1) RETURNING id", ["p" + i])));
 assert.equal(new Set(all.map((r) => r.rows[0].id)).size, 20);
+const listener = new pg.Client({ connectionString: process.env.DATABASE_URL });
+await listener.connect();
+const told = new Promise((resolve, reject) => {
+  const list = [];
+  listener.on("notification", (n) => list.push(n.channel + " " + n.payload) === 2 && resolve(list));
+  listener.on("error", reject);
+  setTimeout(() => reject(new Error("nothing comes")), 30_000).unref();
+});
+await listener.query('LISTEN "Jobs"');
+await pool.query("SELECT pg_notify($1, $2)", ["Jobs", "one"]);
+await pool.query("NOTIFY \"Jobs\", 'two'");
+assert.deepEqual(await told, ["Jobs one", "Jobs two"]);
+await listener.end();
 await pool.end();

@@ -1,5 +1,5 @@
 # psycopg2's everyday work: types, prepared text, transactions with retries, many rows, cursors of the server.
-import datetime, decimal, os, threading
+import datetime, decimal, os, select, threading
 import psycopg2, psycopg2.errors, psycopg2.extras
 
 url = os.environ["DATABASE_URL"]
@@ -60,5 +60,23 @@ assert [r[0] for r in named] == list(range(1500))
 c.commit()
 k.execute("SELECT count(*), min(t), max(t) FROM many WHERE id = ANY(%s)", ([1, 1001],))
 assert k.fetchone() == (2, "copied", "row 1")
+
+# LISTEN: what another connection says when its transaction is committed.
+listener = psycopg2.connect(url)
+listener.autocommit = True
+l = listener.cursor()
+l.execute("LISTEN jobs")
+for payload in ["undone", "one", "two"]:
+    k.execute("SELECT pg_notify('jobs', %s)", (payload,))
+    k.execute("NOTIFY other")
+    if payload == "undone":
+        c.rollback()
+    else:
+        c.commit()
+while len(listener.notifies) < 2:
+    assert select.select([listener], [], [], 30)[0], "nothing comes"
+    listener.poll()
+assert [(n.channel, n.payload) for n in listener.notifies] == [("jobs", "one"), ("jobs", "two")]
+listener.close()
 c.close()
 print("retried", len(retries))
