@@ -29,20 +29,15 @@ type told struct {
 // feedKey makes an access key for a database, and returns the feed's address and the token.
 func feedKey(t *testing.T, name, label string) (url, token string) {
 	t.Helper()
-	var rec map[string]string
-	var all map[string]any
-	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "create", label, "--database", name, "--format", "json")), &all); err != nil {
-		t.Fatal(err)
+	var rec struct {
+		ID      string `json:"access_key_id"`
+		Secret  string `json:"secret_access_key"`
+		Changes string
 	}
-	rec = map[string]string{}
-	for k, v := range all {
-		rec[k], _ = v.(string)
+	if err := json.Unmarshal([]byte(mustCLI(t, "keys", "create", label, "--database", name, "--format", "json")), &rec); err != nil || rec.Changes == "" {
+		t.Fatalf("%+v, %v", rec, err)
 	}
-	base, ok := strings.CutSuffix(rec["documents"], "documents/")
-	if !ok {
-		t.Fatalf("%v", rec)
-	}
-	return base + "changes", rec["access_key_id"] + "." + rec["secret_access_key"]
+	return rec.Changes, rec.ID + "." + rec.Secret
 }
 
 // follow reads events until n have come, and asks again where it was when the answer ends.

@@ -51,6 +51,7 @@ type grantRecord struct {
 	SealedTo  []mesh.PublicKey `json:"sealed_to,omitempty"`
 	URL       string           `json:"url,omitempty"`       // of a link, only when it was just made
 	Documents string           `json:"documents,omitempty"` // URL of a database's documents, only when it was just made
+	Changes   string           `json:"changes,omitempty"`   // URL of a database's feeds, likewise
 }
 
 // link is the grant's own link, which a revocation names.
@@ -106,7 +107,7 @@ Without both it opens everything.
 
 With --format env, rclone or json it is an access key for S3 too, which the gateways of the profile, or those named, can use:
 its secret and the grant are sealed to them. With --database it is one for clients of a database,
-PostgreSQL's or libSQL's by its dialect, as a URL or in env's variables; json tells the URL of its documents too.`,
+PostgreSQL's or libSQL's by its dialect, as a URL or in env's variables; json tells the URLs of its documents and of its changes too.`,
 		Example: `  stratos keys create backup --prefix photos/2026/ --budget 10oz
   eval "$(stratos keys create s3 --format env)" && aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls
   stratos keys create viewer --prefix photos/ --read-only
@@ -349,7 +350,7 @@ func (e *env) makeGrant(cmd *cobra.Command, name string, g grantTerms, operation
 		u := url.URL{Scheme: "postgres", User: url.UserPassword(rec.AccessKey, rec.Secret), Host: at, Path: g.database}
 		rec.Endpoint, rec.URL = "postgres://"+at, u.String()
 		if over := m.overHTTP(g); over != "" {
-			rec.Documents = over + "documents/"
+			rec.Documents, rec.Changes = over+"documents/", over+"changes"
 		}
 		return m, e.print(rec, func(w io.Writer) {
 			if g.format == "url" {
