@@ -31,7 +31,7 @@ fail: what f+1 have signed alike is believed.`,
 		RunE: showHelp,
 	}
 	cmd.AddCommand(newDatabaseCreateCommand(e), newDatabaseListCommand(e), newDatabaseSQLCommand(e), newDatabaseShellCommand(e), newDatabaseImportCommand(e),
-		newDatabaseExportCommand(e), newDatabaseGrantCommand(e), newDatabaseProxyCommand(e), newDatabaseWatchCommand(e), newDatabaseBackupCommand(e), newDatabaseVerifyCommand(e), newDatabaseRestoreCommand(e),
+		newDatabaseExportCommand(e), newDatabaseGrantCommand(e), newDatabasePricesCommand(e), newDatabaseProxyCommand(e), newDatabaseWatchCommand(e), newDatabaseBackupCommand(e), newDatabaseVerifyCommand(e), newDatabaseRestoreCommand(e),
 		newDatabaseAnchorCommand(e), newDatabaseStatsCommand(e), newDatabaseDropCommand(e))
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -62,7 +63,7 @@ func (s *step) changeDatabase(m *wirepb.Database, by mesh.PublicKey, msg *wirepb
 	}
 	s.putBytes(named, m.Id)
 	s.putBytes(key(hostedKey, cell, m.Id), nil)
-	d := &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs, Sequence: 1, State: database.Open}
+	d := &statepb.Database{Name: m.Name, Owner: session.Account, Dialect: m.Dialect, Faults: m.Faults, Cell: cell, CreatedMs: s.tip.TimeMs, Sequence: 1, State: database.Open, Prices: s.prices()}
 	s.topUp(m.Id, d)
 	s.put(key(databaseKey, m.Id), d)
 	return nil
@@ -102,14 +103,21 @@ func (s *step) sweepDatabases() {
 	})
 }
 
+// maxPrices bounds the bytes of prices.
+const maxPrices = 64
+
 // Notice returns what the meta layer tells a database's cell of it, nil where there is none.
 func (r *Reader) Notice(id []byte) *wirepb.Notice {
 	d := new(statepb.Database)
 	if !r.get(key(databaseKey, id), d) {
 		return nil
 	}
+	prices := new(wirepb.Prices)
+	if err := wire.Decode(d.Prices, maxPrices, prices); err != nil {
+		return nil // it was encoded here
+	}
 	return &wirepb.Notice{Database: id, Cell: d.Cell, Sequence: d.Sequence, State: d.State, Name: d.Name, Owner: d.Owner, Dialect: d.Dialect,
-		AllowanceNoz: d.Allowance, Prices: database.DefaultPrices()}
+		AllowanceNoz: d.Allowance, Prices: prices}
 }
 
 // room returns a cell that takes one more database, and counts it there. There may be none; then one is drawn.

@@ -15,6 +15,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/outbox"
 	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -63,6 +64,9 @@ func (s *step) applyRecord(r *wirepb.OutboxRecord) error {
 		s.applyAuthorities(f.Authorities)
 	case *wirepb.OutboxRecord_Params:
 		s.tip.EpochBlocks = f.Params.EpochBlocks
+		if f.Params.DatabasePrices != nil {
+			s.tip.DatabasePrices = wire.Encode(f.Params.DatabasePrices)
+		}
 	case *wirepb.OutboxRecord_DebitSettled, *wirepb.OutboxRecord_ReportFinal:
 		// What was debited here is what the report said; the value layer's word on it is for those who recompute.
 	}

@@ -46,6 +46,26 @@ func (s *step) topUp(id []byte, d *statepb.Database) bool {
 	return true
 }
 
+// renew has a database's cell noticed when its allowance or the prices have changed, and tells whether they have. The caller writes d.
+func (s *step) renew(id []byte, d *statepb.Database) bool {
+	changed := s.topUp(id, d)
+	if now := s.prices(); d.State == database.Open && !bytes.Equal(d.Prices, now) {
+		d.Prices, changed = now, true
+	}
+	if changed {
+		d.Sequence++
+	}
+	return changed
+}
+
+// prices are those that the value layer has told last.
+func (s *step) prices() []byte {
+	if len(s.tip.DatabasePrices) == 0 {
+		return wire.Encode(database.DefaultPrices())
+	}
+	return s.tip.DatabasePrices
+}
+
 // refill has the databases of an account topped up that wait for ozone, since it has some more.
 func (s *step) refill(account []byte) { s.putBytes(key(refillKey, account), nil) }
 
@@ -70,8 +90,7 @@ func (s *step) sweepRefills() {
 				s.delete(key(dryKey, a, id))
 				continue
 			}
-			if s.topUp(id, d) {
-				d.Sequence++
+			if s.renew(id, d) {
 				s.put(key(databaseKey, id), d)
 			}
 			if all = !s.has(key(dryKey, a, id)); !all { // who had not enough for one has nothing for the others
@@ -171,8 +190,8 @@ func (s *step) settleCell(m *wirepb.CellSettlement, by mesh.PublicKey) error {
 		if ended && d.State == database.Dropped {
 			s.endAllowance(d)
 		}
-		if !again && s.topUp(id, d) {
-			d.Sequence++
+		if !again {
+			s.renew(id, d)
 		}
 		s.put(key(databaseKey, id), d)
 	}

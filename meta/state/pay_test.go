@@ -366,3 +366,35 @@ func TestDroppedDatabasesGiveBack(t *testing.T) {
 	}
 	w.check()
 }
+
+// What governance sets databases cost from their next notice on: one that is made afterwards at once, another when its allowance is
+// looked at.
+func TestPrices(t *testing.T) {
+	w := newWorld(t, 4, 4)
+	w.online(w.nodes...)
+	alice := w.session(w.person("alice", 9*oz), "alice")
+	w.ok(alice.createDatabase("shop", 1))
+	c := w.found(alice, "shop")
+	before := w.notice("shop")
+	if p := database.DefaultPrices(); before.Prices.GetRow() != p.Row || before.Prices.GetByteHour() != p.ByteHour {
+		t.Errorf("without a word of the value layer: %v", before.Prices)
+	}
+	set := &wirepb.Prices{Gas: 7, Row: 8, ByteIn: 9, ByteOut: 10, ByteHour: 11}
+	w.facts(&wirepb.OutboxRecord{Height: uint64(w.valueHeight), Fact: &wirepb.OutboxRecord_Params{Params: &wirepb.NetworkParams{EpochBlocks: w.m.tip.EpochBlocks, MaturityEpochs: 1, DatabasePrices: set}}})
+	if n := w.notice("shop"); n.Sequence != before.Sequence || n.Prices.GetRow() != before.Prices.GetRow() {
+		t.Errorf("a notice of one sequence says something else: %v", n)
+	}
+	w.ok(alice.createDatabase("late", 1))
+	if n := w.notice("late"); n.Prices.GetGas() != 7 || n.Prices.GetByteHour() != 11 {
+		t.Errorf("a database that was made afterwards: %v", n.Prices)
+	}
+	w.ok(c.settled(c.checkpoint(map[string]uint64{databaseID("shop"): 5}), 0, 1, 2, 3))
+	if n := w.notice("shop"); n.Sequence != before.Sequence+1 || n.Prices.GetGas() != 7 || n.Prices.GetRow() != 8 {
+		t.Errorf("after a certificate: %v", n)
+	}
+	w.ok(c.settled(c.checkpoint(map[string]uint64{databaseID("shop"): 6}), 0, 1, 2, 3))
+	if n := w.notice("shop"); n.Sequence != before.Sequence+1 {
+		t.Errorf("after another, notice %d", n.Sequence)
+	}
+	w.check()
+}

@@ -16,7 +16,7 @@ const PriceUnit = 1_000_000
 // maxPrice bounds a price, so that no bill overflows: a million noz.
 const maxPrice = 1_000_000 * PriceUnit
 
-// DefaultPrices are what the meta layer tells cells. A noz is a byte of traffic; what is used here is used on 3f+1 machines, of
+// DefaultPrices are those of a network whose governance has set no others. A noz is a byte of traffic; what is used here is used on 3f+1 machines, of
 // which most databases have four.
 //
 //	gas        4 noz: up to a microsecond of a processor on each
@@ -38,6 +38,14 @@ const (
 	// LeastTopUpNoz is what an allowance grows by at least, and what stays with the account for its log writes: 1 MB.
 	LeastTopUpNoz = 1_000_000
 )
+
+// CheckPrices checks prices that governance sets: gas costs something, or an owner could keep a cell busy for nothing.
+func CheckPrices(p *wirepb.Prices) error {
+	if p.GetGas() == 0 {
+		return mesh.Errorf(mesh.Invalid, "gas of databases costs nothing")
+	}
+	return checkPrices(p)
+}
 
 // checkPrices checks a notice's prices. Where it has none, all are zero.
 func checkPrices(p *wirepb.Prices) error {

@@ -653,6 +653,7 @@ type NetworkParams struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	EpochBlocks    uint64                 `protobuf:"varint,1,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
 	MaturityEpochs uint64                 `protobuf:"varint,2,opt,name=maturity_epochs,json=maturityEpochs,proto3" json:"maturity_epochs,omitempty"`
+	DatabasePrices *Prices                `protobuf:"bytes,3,opt,name=database_prices,json=databasePrices,proto3" json:"database_prices,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -699,6 +700,13 @@ func (x *NetworkParams) GetMaturityEpochs() uint64 {
 		return x.MaturityEpochs
 	}
 	return 0
+}
+
+func (x *NetworkParams) GetDatabasePrices() *Prices {
+	if x != nil {
+		return x.DatabasePrices
+	}
+	return nil
 }
 
 // ReportFinal: the report up to this epoch is settled.
@@ -889,7 +897,7 @@ var File_outbox_proto protoreflect.FileDescriptor
 
 const file_outbox_proto_rawDesc = "" +
 	"\n" +
-	"\foutbox.proto\x12\x0fstratos.wire.v1\"\xb0\x03\n" +
+	"\foutbox.proto\x12\x0fstratos.wire.v1\x1a\x0edatabase.proto\"\xb0\x03\n" +
 	"\fOutboxRecord\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12G\n" +
 	"\x0eozone_credited\x18\x02 \x01(\v2\x1e.stratos.wire.v1.OzoneCreditedH\x00R\rozoneCredited\x12D\n" +
@@ -931,10 +939,11 @@ const file_outbox_proto_rawDesc = "" +
 	"report_key\x18\x03 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x04 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x05 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress\"[\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"\x9d\x01\n" +
 	"\rNetworkParams\x12!\n" +
 	"\fepoch_blocks\x18\x01 \x01(\x04R\vepochBlocks\x12'\n" +
-	"\x0fmaturity_epochs\x18\x02 \x01(\x04R\x0ematurityEpochs\"D\n" +
+	"\x0fmaturity_epochs\x18\x02 \x01(\x04R\x0ematurityEpochs\x12@\n" +
+	"\x0fdatabase_prices\x18\x03 \x01(\v2\x17.stratos.wire.v1.PricesR\x0edatabasePrices\"D\n" +
 	"\vReportFinal\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vheader_hash\x18\x02 \x01(\fR\n" +
@@ -988,22 +997,24 @@ var file_outbox_proto_goTypes = []any{
 	(*ReportFinal)(nil),     // 9: stratos.wire.v1.ReportFinal
 	(*Conviction)(nil),      // 10: stratos.wire.v1.Conviction
 	(*Registration)(nil),    // 11: stratos.wire.v1.Registration
+	(*Prices)(nil),          // 12: stratos.wire.v1.Prices
 }
 var file_outbox_proto_depIdxs = []int32{
-	3, // 0: stratos.wire.v1.OutboxRecord.ozone_credited:type_name -> stratos.wire.v1.OzoneCredited
-	4, // 1: stratos.wire.v1.OutboxRecord.debit_settled:type_name -> stratos.wire.v1.DebitSettled
-	5, // 2: stratos.wire.v1.OutboxRecord.node:type_name -> stratos.wire.v1.NodeRecord
-	6, // 3: stratos.wire.v1.OutboxRecord.authorities:type_name -> stratos.wire.v1.AuthoritySet
-	8, // 4: stratos.wire.v1.OutboxRecord.params:type_name -> stratos.wire.v1.NetworkParams
-	9, // 5: stratos.wire.v1.OutboxRecord.report_final:type_name -> stratos.wire.v1.ReportFinal
-	0, // 6: stratos.wire.v1.NodeRecord.status:type_name -> stratos.wire.v1.NodeStatus
-	7, // 7: stratos.wire.v1.AuthoritySet.authorities:type_name -> stratos.wire.v1.AuthorityRecord
-	1, // 8: stratos.wire.v1.Registration.role:type_name -> stratos.wire.v1.Role
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	3,  // 0: stratos.wire.v1.OutboxRecord.ozone_credited:type_name -> stratos.wire.v1.OzoneCredited
+	4,  // 1: stratos.wire.v1.OutboxRecord.debit_settled:type_name -> stratos.wire.v1.DebitSettled
+	5,  // 2: stratos.wire.v1.OutboxRecord.node:type_name -> stratos.wire.v1.NodeRecord
+	6,  // 3: stratos.wire.v1.OutboxRecord.authorities:type_name -> stratos.wire.v1.AuthoritySet
+	8,  // 4: stratos.wire.v1.OutboxRecord.params:type_name -> stratos.wire.v1.NetworkParams
+	9,  // 5: stratos.wire.v1.OutboxRecord.report_final:type_name -> stratos.wire.v1.ReportFinal
+	0,  // 6: stratos.wire.v1.NodeRecord.status:type_name -> stratos.wire.v1.NodeStatus
+	7,  // 7: stratos.wire.v1.AuthoritySet.authorities:type_name -> stratos.wire.v1.AuthorityRecord
+	12, // 8: stratos.wire.v1.NetworkParams.database_prices:type_name -> stratos.wire.v1.Prices
+	1,  // 9: stratos.wire.v1.Registration.role:type_name -> stratos.wire.v1.Role
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_outbox_proto_init() }
@@ -1011,6 +1022,7 @@ func file_outbox_proto_init() {
 	if File_outbox_proto != nil {
 		return
 	}
+	file_database_proto_init()
 	file_outbox_proto_msgTypes[0].OneofWrappers = []any{
 		(*OutboxRecord_OzoneCredited)(nil),
 		(*OutboxRecord_DebitSettled)(nil),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/x/pot/potpb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -19,7 +20,9 @@ const (
 
 // DefaultGenesis has parameters and no report.
 func DefaultGenesis() *potpb.GenesisState {
-	return &potpb.GenesisState{Params: potpb.Params{MaturityEpochs: defaultMaturityEpochs, MaxCarryEpochs: defaultMaxCarryEpochs}}
+	p := database.DefaultPrices()
+	return &potpb.GenesisState{Params: potpb.Params{MaturityEpochs: defaultMaturityEpochs, MaxCarryEpochs: defaultMaxCarryEpochs,
+		DatabasePrices: potpb.DatabasePrices{Gas: p.Gas, Row: p.Row, ByteIn: p.ByteIn, ByteOut: p.ByteOut, ByteHour: p.ByteHour}}}
 }
 
 // CheckParams tells what in parameters cannot be.
@@ -27,7 +30,16 @@ func CheckParams(p potpb.Params) error {
 	if p.MaturityEpochs > 1<<32 || p.MaxCarryEpochs == 0 || p.MaxCarryEpochs > 1<<32 {
 		return mesh.Errorf(mesh.Invalid, "pot: a duration is 0 or above 2^32")
 	}
+	if err := database.CheckPrices(pricesOf(p)); err != nil {
+		return mesh.Errorf(mesh.Invalid, "pot: %w", err)
+	}
 	return nil
+}
+
+// pricesOf are the prices of databases as the meta layer is told them.
+func pricesOf(p potpb.Params) *wirepb.Prices {
+	d := p.DatabasePrices
+	return &wirepb.Prices{Gas: d.Gas, Row: d.Row, ByteIn: d.ByteIn, ByteOut: d.ByteOut, ByteHour: d.ByteHour}
 }
 
 // ValidateGenesis tells what in a genesis cannot be.
@@ -101,7 +113,7 @@ func (k *Keeper) emitParams(ctx context.Context) error {
 		return err
 	}
 	return k.Outbox.Append(ctx, &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Params{
-		Params: &wirepb.NetworkParams{EpochBlocks: r.EpochBlocks, MaturityEpochs: p.MaturityEpochs}}})
+		Params: &wirepb.NetworkParams{EpochBlocks: r.EpochBlocks, MaturityEpochs: p.MaturityEpochs, DatabasePrices: pricesOf(p)}}})
 }
 
 // ExportGenesis writes the state down, an open report included.

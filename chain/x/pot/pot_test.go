@@ -13,13 +13,16 @@ import (
 	sdk "github.com/cosmos/cosmos-sdk/types"
 	authtypes "github.com/cosmos/cosmos-sdk/x/auth/types"
 	distrtypes "github.com/cosmos/cosmos-sdk/x/distribution/types"
+	govtypes "github.com/cosmos/cosmos-sdk/x/gov/types"
 
 	"github.com/stratosmesh/stratos/chain/chaintest"
+	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/pot/potpb"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/abi"
 	"github.com/stratosmesh/stratos/protocol/devspec"
 	"github.com/stratosmesh/stratos/protocol/economy"
+	"github.com/stratosmesh/stratos/protocol/outbox"
 	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -598,5 +601,58 @@ func TestContradictions(t *testing.T) {
 			t.Errorf("%s: debited", name)
 		}
 		n.CheckInvariants()
+	}
+}
+
+// Governance sets what databases cost, within bounds, and the meta layer is told.
+func TestDatabasePrices(t *testing.T) {
+	n := newNetwork(t, 4, 4, nil)
+	governance := authtypes.NewModuleAddress(govtypes.ModuleName).String()
+	set := func(p potpb.DatabasePrices) (err error) {
+		n.Write(func(ctx chaintest.Context) error {
+			params := pot.DefaultGenesis().Params
+			params.DatabasePrices = p
+			m := &potpb.MsgUpdateParams{Authority: governance, Params: params}
+			_, err = n.MsgServiceRouter().Handler(m)(sdk.UnwrapSDKContext(ctx), m)
+			return nil
+		})
+		return err
+	}
+	if err := set(potpb.DatabasePrices{Row: 5}); err == nil {
+		t.Error("gas costs nothing")
+	}
+	if err := set(potpb.DatabasePrices{Gas: 1, Row: 1 << 62}); err == nil {
+		t.Error("a price that is out of range")
+	}
+	if err := set(potpb.DatabasePrices{Gas: 7, Row: 8, ByteIn: 9, ByteOut: 10, ByteHour: 11}); err != nil {
+		t.Fatal(err)
+	}
+	count, err := n.OutboxKeeper.Count(n.Ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told *wirepb.Prices
+	for i := range count {
+		r, err := n.OutboxKeeper.Record(n.Ctx(), outbox.Sequence(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := r.GetParams(); p != nil {
+			told = p.DatabasePrices
+		}
+	}
+	if told.GetGas() != 7 || told.GetRow() != 8 || told.GetByteIn() != 9 || told.GetByteOut() != 10 || told.GetByteHour() != 11 {
+		t.Errorf("the meta layer is told %v", told)
+	}
+	data, err := abi.Pot().Pack("databasePrices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := n.Query(payer.Address, abi.Pot().Address, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := abi.Pot().Unpack("databasePrices", out); err != nil || got[0] != uint64(7) || got[4] != uint64(11) {
+		t.Errorf("contracts are told %v, %v", got, err)
 	}
 }

@@ -56,6 +56,11 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 			p, err := k.params.Get(c.Ctx)
 			return []any{p.MaturityEpochs, p.MaxCarryEpochs}, err
 		},
+		"databasePrices": func(c precompile.Call) ([]any, error) {
+			p, err := k.params.Get(c.Ctx)
+			d := p.DatabasePrices
+			return []any{d.Gas, d.Row, d.ByteIn, d.ByteOut, d.ByteHour}, err
+		},
 		"rewards": func(c precompile.Call) ([]any, error) {
 			r, err := k.Rewards(c.Ctx, mesh.Account(c.Args[0].(common.Address)))
 			if err != nil {

@@ -1265,23 +1265,24 @@ func (x *Authority) GetAddress() string {
 
 // Tip is what the machine knows of where it stands.
 type Tip struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Height        int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
-	TimeMs        int64                  `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`         // rolling, over the effects of every transaction
-	Checkpoint    []byte                 `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // the digest that is the application hash until the next checkpoint
-	Epoch         uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	ValueHeight   int64                  `protobuf:"varint,6,opt,name=value_height,json=valueHeight,proto3" json:"value_height,omitempty"` // newest verified height of the value layer
-	OutboxNext    uint64                 `protobuf:"varint,7,opt,name=outbox_next,json=outboxNext,proto3" json:"outbox_next,omitempty"`
-	EpochBlocks   uint64                 `protobuf:"varint,8,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
-	Objects       uint64                 `protobuf:"varint,9,opt,name=objects,proto3" json:"objects,omitempty"`
-	Segments      uint64                 `protobuf:"varint,10,opt,name=segments,proto3" json:"segments,omitempty"`
-	Reduced       uint64                 `protobuf:"varint,11,opt,name=reduced,proto3" json:"reduced,omitempty"`
-	TrustedBlock  []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"`  // light block of the value layer
-	ReportedTo    uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`       // epochs before it are in a report
-	CheckpointMs  int64                  `protobuf:"varint,14,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"` // of block time between checkpoints of cells that are founded
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Height         int64                  `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	TimeMs         int64                  `protobuf:"varint,2,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	Digest         []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`         // rolling, over the effects of every transaction
+	Checkpoint     []byte                 `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // the digest that is the application hash until the next checkpoint
+	Epoch          uint64                 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ValueHeight    int64                  `protobuf:"varint,6,opt,name=value_height,json=valueHeight,proto3" json:"value_height,omitempty"` // newest verified height of the value layer
+	OutboxNext     uint64                 `protobuf:"varint,7,opt,name=outbox_next,json=outboxNext,proto3" json:"outbox_next,omitempty"`
+	EpochBlocks    uint64                 `protobuf:"varint,8,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
+	Objects        uint64                 `protobuf:"varint,9,opt,name=objects,proto3" json:"objects,omitempty"`
+	Segments       uint64                 `protobuf:"varint,10,opt,name=segments,proto3" json:"segments,omitempty"`
+	Reduced        uint64                 `protobuf:"varint,11,opt,name=reduced,proto3" json:"reduced,omitempty"`
+	TrustedBlock   []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"`       // light block of the value layer
+	ReportedTo     uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`            // epochs before it are in a report
+	DatabasePrices []byte                 `protobuf:"bytes,15,opt,name=database_prices,json=databasePrices,proto3" json:"database_prices,omitempty"` // stratos.wire.v1.Prices, as the value layer said last
+	CheckpointMs   int64                  `protobuf:"varint,14,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"`      // of block time between checkpoints of cells that are founded
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Tip) Reset() {
@@ -1403,6 +1404,13 @@ func (x *Tip) GetReportedTo() uint64 {
 		return x.ReportedTo
 	}
 	return 0
+}
+
+func (x *Tip) GetDatabasePrices() []byte {
+	if x != nil {
+		return x.DatabasePrices
+	}
+	return nil
 }
 
 func (x *Tip) GetCheckpointMs() int64 {
@@ -1606,6 +1614,7 @@ type Database struct {
 	Height        int64  `protobuf:"varint,17,opt,name=height,proto3" json:"height,omitempty"` // of the newest block that touched it
 	Digest        []byte `protobuf:"bytes,18,opt,name=digest,proto3" json:"digest,omitempty"`
 	Content       []byte `protobuf:"bytes,19,opt,name=content,proto3" json:"content,omitempty"`
+	Prices        []byte `protobuf:"bytes,20,opt,name=prices,proto3" json:"prices,omitempty"` // stratos.wire.v1.Prices, of its newest notice
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1769,6 +1778,13 @@ func (x *Database) GetDigest() []byte {
 func (x *Database) GetContent() []byte {
 	if x != nil {
 		return x.Content
+	}
+	return nil
+}
+
+func (x *Database) GetPrices() []byte {
+	if x != nil {
+		return x.Prices
 	}
 	return nil
 }
@@ -2099,7 +2115,7 @@ const file_state_proto_rawDesc = "" +
 	"report_key\x18\x02 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xa6\x03\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xcf\x03\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x16\n" +
@@ -2118,7 +2134,8 @@ const file_state_proto_rawDesc = "" +
 	"\areduced\x18\v \x01(\x04R\areduced\x12#\n" +
 	"\rtrusted_block\x18\f \x01(\fR\ftrustedBlock\x12\x1f\n" +
 	"\vreported_to\x18\r \x01(\x04R\n" +
-	"reportedTo\x12#\n" +
+	"reportedTo\x12'\n" +
+	"\x0fdatabase_prices\x18\x0f \x01(\fR\x0edatabasePrices\x12#\n" +
 	"\rcheckpoint_ms\x18\x0e \x01(\x03R\fcheckpointMs\"\x91\x01\n" +
 	"\x06Report\x12\x1d\n" +
 	"\n" +
@@ -2132,7 +2149,7 @@ const file_state_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x03key\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xdb\x03\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\"\xf3\x03\n" +
 	"\bDatabase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x18\n" +
@@ -2156,7 +2173,8 @@ const file_state_proto_rawDesc = "" +
 	"checked_ms\x18\x10 \x01(\x03R\tcheckedMs\x12\x16\n" +
 	"\x06height\x18\x11 \x01(\x03R\x06height\x12\x16\n" +
 	"\x06digest\x18\x12 \x01(\fR\x06digest\x12\x18\n" +
-	"\acontent\x18\x13 \x01(\fR\acontent\"\xf2\x02\n" +
+	"\acontent\x18\x13 \x01(\fR\acontent\x12\x16\n" +
+	"\x06prices\x18\x14 \x01(\fR\x06prices\"\xf2\x02\n" +
 	"\x04Cell\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06faults\x18\x02 \x01(\rR\x06faults\x12\x1d\n" +
