@@ -159,17 +159,22 @@ func (a *app) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.Response
 }
 
 func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
+	tip, _ := a.at()
+	now := max(tip.TimeMs, a.now().UnixMilli()) // an idle cell's clock goes on with its next block
+	v := a.view()
+	if again {
+		if w, ok := a.queue.waits(hash); ok {
+			return errors.Join(v.fault, a.recheck(v, w, now))
+		}
+	}
 	t, err := parse(raw)
 	if err != nil {
 		return err
 	}
-	tip, _ := a.at()
-	now := max(tip.TimeMs, a.now().UnixMilli()) // an idle cell's clock goes on with its next block
 	c := candidateOf(nil, t)
 	if again && (c.rank == rankAccount || c.rank == rankPart) {
 		return nil // what has become of it a block tells; signatures are too dear to be verified for each
 	}
-	v := a.view()
 	if t.envelope == nil {
 		if err := a.try(t, now); err != nil || c.rank == rankCell {
 			return err
@@ -186,7 +191,7 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 			}
 			l = lane(r.Account)
 		}
-		return a.queue.enter(hash, c, l, t.size, until, now)
+		return a.queue.enter(hash, waiting{candidate: c, lane: l, size: t.size, notAfterMs: until}, now)
 	}
 	if !again {
 		_, err = a.signed.signerOf(t, hash, a.cell.domain)
@@ -202,7 +207,18 @@ func (a *app) precheck(raw []byte, hash [32]byte, again bool) error {
 	if err := errors.Join(v.fault, err); err != nil || again {
 		return err
 	}
-	return a.queue.enter(hash, c, c.lane, t.size, t.envelope.NotAfterMs, now)
+	e := t.envelope
+	return a.queue.enter(hash, waiting{candidate: c, lane: c.lane, size: t.size, notAfterMs: e.NotAfterMs, by: mesh.PublicKey(t.messages[0].Key),
+		envelope: &wirepb.Envelope{Database: e.Database, NotAfterMs: e.NotAfterMs, GasLimit: e.GasLimit, View: viewTime(e.View)}}, now)
+}
+
+// recheck looks at what waits when the state has changed, without reading all of it again.
+func (a *app) recheck(v *view, w waiting, nowMs int64) error {
+	if w.envelope == nil {
+		return nil // what has become of it a block tells
+	}
+	_, err := v.envelopeBy(a.cell, w.envelope, w.by, 0, nowMs)
+	return err
 }
 
 // try applies a transaction that is no envelope, and forgets what it did.
@@ -262,7 +278,7 @@ func (a *app) PrepareProposal(_ context.Context, r *abci.RequestPrepareProposal)
 // to already must not become wrong for the others.
 func (a *app) ProcessProposal(_ context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
 	v := a.view()
-	ok := fair(r.Height, a.cell.rules, v, r.Txs)
+	ok := fair(r.Height, a.cell.rules, v, r.Txs, a.queue.find)
 	if v.fault != nil {
 		return nil, a.fail(v.fault)
 	}
@@ -378,4 +394,12 @@ func (a *app) close() error {
 	default:
 	}
 	return err
+}
+
+// viewTime is a view's time alone.
+func viewTime(v *wirepb.View) *wirepb.View {
+	if v == nil {
+		return nil
+	}
+	return &wirepb.View{TimeMs: v.TimeMs}
 }

@@ -136,9 +136,14 @@ func (v *view) since(all []candidate) {
 }
 
 // fair tells whether a block is as arrange would have made it of what is in it, behind the block that v reads.
-func fair(height int64, r Rules, v *view, txs [][]byte) bool {
+func fair(height int64, r Rules, v *view, txs [][]byte, known func(hash [32]byte) (candidate, bool)) bool {
 	var all []candidate
 	for _, raw := range txs {
+		if c, ok := known(hashOf(raw)); ok { // what candidateOf would give, without reading it again
+			c.raw = raw
+			all = append(all, c)
+			continue
+		}
 		t, err := parse(raw)
 		if err != nil || t.kind == wirepb.CellTxKind_CELL_TX_UNSPECIFIED {
 			return false

@@ -124,7 +124,7 @@ func TestFair(t *testing.T) {
 		for _, c := range arrange(height, rules, all) {
 			txs = append(txs, c.raw)
 		}
-		if !fair(height, rules, v, txs) {
+		if !fair(height, rules, v, txs, unknown) {
 			t.Fatalf("height %d: a proposal of %d of %d is not fair", height, len(txs), len(all))
 		}
 		if len(txs) > 1 {
@@ -139,7 +139,7 @@ func TestFair(t *testing.T) {
 				}
 			}
 			txs[i], txs[i+1] = txs[i+1], txs[i]
-			if fair(height, rules, v, txs) && a.lane != b.lane { // of one lane, each order is one in which they may have come
+			if fair(height, rules, v, txs, unknown) && a.lane != b.lane { // of one lane, each order is one in which they may have come
 				t.Errorf("height %d: two that changed places are fair", height)
 			} else if a.lane != b.lane {
 				refused++
@@ -149,7 +149,10 @@ func TestFair(t *testing.T) {
 	if refused == 0 {
 		t.Error("nothing was refused")
 	}
-	if fair(0, rules, v, [][]byte{{1, 2, 3}}) || fair(0, rules, v, [][]byte{wire.Encode(&wirepb.CellTx{})}) {
+	if fair(0, rules, v, [][]byte{{1, 2, 3}}, unknown) || fair(0, rules, v, [][]byte{wire.Encode(&wirepb.CellTx{})}, unknown) {
 		t.Error("what is no transaction is fair")
 	}
 }
+
+// unknown is a mempool that holds nothing.
+func unknown([32]byte) (c candidate, ok bool) { return c, false }

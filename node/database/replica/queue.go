@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A queue knows what waits in the mempool, so that one lane's transactions leave room for the others', and what a proposer must
@@ -21,6 +22,10 @@ type waiting struct {
 	lane       lane // by which it takes room
 	size       int
 	notAfterMs int64
+
+	// Of an envelope, who signed it, and it without statements.
+	by       mesh.PublicKey
+	envelope *wirepb.Envelope
 }
 
 // room is what a lane's transactions take.
@@ -31,7 +36,8 @@ func newQueue(o Options) *queue {
 }
 
 // enter takes a place for a transaction, if the lane has one left. After notAfterMs nobody waits for it.
-func (q *queue) enter(hash [32]byte, c candidate, l lane, size int, notAfterMs, nowMs int64) error {
+func (q *queue) enter(hash [32]byte, w waiting, nowMs int64) error {
+	l, size := w.lane, w.size
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if _, ok := q.waiting[hash]; ok {
@@ -53,7 +59,7 @@ func (q *queue) enter(hash [32]byte, c candidate, l lane, size int, notAfterMs, 
 		}
 		q.of[l] = r
 	}
-	q.waiting[hash] = waiting{c, l, size, notAfterMs}
+	q.waiting[hash] = w
 	r.count, r.bytes = r.count+1, r.bytes+size
 	return nil
 }
@@ -76,6 +82,14 @@ func (q *queue) drop(hash [32]byte) {
 	if r.count == 0 {
 		delete(q.of, w.lane)
 	}
+}
+
+// waits returns what is known of a transaction besides.
+func (q *queue) waits(hash [32]byte) (waiting, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w, ok := q.waiting[hash]
+	return w, ok
 }
 
 // find returns what is known of a transaction that waits.
