@@ -20,6 +20,7 @@ import (
 // Who has little ozone writes until it is used up, and reads then still; with more he writes again. What was paid is what the nodes of
 // the cell have earned, in reports that the value layer settles, and what he has not used comes back when the database is dropped.
 func TestDatabaseIsPaid(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	const name, account = "sim-paid", "erna"
 	as := func(args ...string) []string {
 		return append(args, "--account", account, "--password-file", os.DevNull)

@@ -16,6 +16,7 @@ import (
 // What the command line does with databases besides single statements: in either dialect a shell, files in and out, and PostgreSQL's
 // protocol on this machine.
 func TestDatabaseCommands(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	dir := t.TempDir()
 	csv := filepath.Join(dir, "items.csv")
 	var text strings.Builder

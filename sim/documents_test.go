@@ -14,6 +14,7 @@ import (
 
 // Documents over HTTP: what filters find, what changes do, indexes, and changes at once.
 func TestDocuments(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	const name = "sim-docs"
 	mustCLI(t, "db", "create", name)
 	var key struct{ AccessKey, Secret, Documents string }

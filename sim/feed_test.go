@@ -231,6 +231,7 @@ func TestListen(t *testing.T) {
 
 // The command line follows, and says how to go on.
 func TestWatch(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	const name = "sim-watch"
 	mustCLI(t, "db", "create", name)
 	mustCLI(t, "db", "sql", name, "CREATE TABLE t (n int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE t; INSERT INTO t VALUES (1), (2); NOTIFY c, 'x'")

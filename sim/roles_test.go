@@ -8,6 +8,7 @@ import (
 // Two callers of one role use a table by keys of their owner's: each reads and writes rows of his own alone, whatever he asks for and at
 // whatever level, and neither does what the role may not. What is revoked, in the database or on the log, is over.
 func TestRoles(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	const name = "sim-roles"
 	mustCLI(t, "db", "create", name)
 	mustCLI(t, "db", "sql", name, `CREATE TABLE orders(id serial PRIMARY KEY, buyer text NOT NULL, what text);

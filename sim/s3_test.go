@@ -462,6 +462,7 @@ func TestTwoGateways(t *testing.T) {
 
 // Aborted uploads, replaced and deleted objects leave nothing that nodes have to keep.
 func TestS3Garbage(t *testing.T) {
+	t.Parallel() // with others that wait, disturb nobody, and write no objects, when the rest has run
 	ctx, r, k := t.Context(), random(t), newAccessKey(t)
 	c, watch := k.client(k.Endpoint), shared.client(t, "alice", 0, client.Options{})
 	s3Bucket(t, c, "s3-garbage")

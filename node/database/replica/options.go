@@ -15,7 +15,7 @@ type Options struct {
 	// Rules must be the same on every replica of the cell: its genesis holds them.
 	Rules Rules
 	// Engine says how the files are run. Its limits must be the same on every replica; the cache is per connection, of which a file
-	// has up to five. Default cache 4 MiB.
+	// has as many as queries run at once, and one. Default cache 4 MiB.
 	Engine engine.Options
 
 	Connections int           // to the service. Default 1,024
