@@ -36,10 +36,11 @@ type compiler struct {
 	args   []any
 	texts  map[string]int // places of constants
 
-	roles    []uint32 // that the program has the rights of; nil: it runs as the owner
-	owned    bool     // what is compiled is the owner's
-	securing []uint32 // tables whose policies are being compiled
-	denied   error    // what the role may not
+	roles    []uint32          // that the program has the rights of; nil: it runs as the owner
+	owned    bool              // what is compiled is the owner's
+	securing []uint32          // tables whose policies are being compiled
+	denied   error             // what the role may not
+	pushed   map[string]string // conditions of the statement that its tables may be searched by, by their aliases
 
 	unidentified error // a change whose row who follows could not tell
 
@@ -86,6 +87,9 @@ func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.T
 	}
 	if c.unidentified != nil {
 		return nil, c.unidentified
+	}
+	for i := range t.Steps {
+		t.Steps[i].SQL = c.searched(t.Steps[i].SQL)
 	}
 	for i, p := range c.params {
 		if p == 0 {

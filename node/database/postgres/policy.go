@@ -13,7 +13,8 @@ import (
 //
 // Where a table is read, a subquery with the policies' condition takes its place. Its LIMIT, which limits nothing, keeps SQLite from
 // mixing that condition with the statement's own: an expression of the statement's that fails, or is slow, would otherwise tell of rows
-// that are hidden. What is written is computed first, and then passes "withcheck", which fails.
+// that are hidden. What cannot fail, a column beside what is the same for all rows, goes in beside it, so that an index finds rows by
+// it. What is written is computed first, and then passes "withcheck", which fails.
 
 // A policy is one of a table.
 type policy struct {
@@ -167,7 +168,60 @@ func (c *compiler) visible(r *relation, alias string, commands ...string) (strin
 		}
 		all = append(all, k.where())
 	}
-	return "(SELECT rowid AS rowid,* FROM " + r.table() + " AS " + inner + " WHERE " + strings.Join(all, " AND ") + " LIMIT -1) AS " + alias, nil
+	return "(SELECT rowid AS rowid,* FROM " + r.table() + " AS " + inner + " WHERE " + strings.Join(all, " AND ") + pushMark + alias + " " + inner + pushMark + " LIMIT -1) AS " + alias, nil
+}
+
+// pushMark surrounds the place where conditions of the statement go, which names the table's alias outside and inside. No statement
+// holds a NUL.
+const pushMark = "\x00"
+
+// pushDown keeps of a WHERE what tables with row security may be searched by: comparisons that all of it depends on, of a column with
+// what is the same for all rows. They stay in the WHERE too, so that outer joins mean what they did.
+func (c *compiler) pushDown(n *pg.Node, s *scope) {
+	if !c.limited() || !slices.ContainsFunc(s.items, func(it *item) bool { return it.rel != nil && c.secured(it.rel) }) {
+		return
+	}
+	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg.BoolExprType_AND_EXPR {
+		for _, x := range b.Args {
+			c.pushDown(x, s)
+		}
+		return
+	}
+	x := n.GetAExpr()
+	if x == nil || x.Kind != pg.A_Expr_Kind_AEXPR_OP || x.Lexpr.GetColumnRef() == nil {
+		return
+	}
+	column, err := c.expr(x.Lexpr, s)
+	if err != nil {
+		return
+	}
+	e, err := c.expr(n, s)
+	if err != nil || e.con || e.volatile || e.sub || len(e.uses) != 1 || e.uses[0].level != s {
+		return
+	}
+	for _, it := range s.items {
+		own, ok := strings.CutPrefix(column.sql, it.alias+".")
+		if it.rel == nil || !c.secured(it.rel) || !ok {
+			continue
+		}
+		rest, ok := strings.CutPrefix(e.sql, "("+column.sql+" ") // as compareAs writes it: else something is done to the column first
+		if ok {
+			if c.pushed == nil {
+				c.pushed = map[string]string{}
+			}
+			c.pushed[it.alias] += " AND (" + pushMark + "." + own + " " + rest
+		}
+	}
+}
+
+// searched puts what was pushed where it belongs.
+func (c *compiler) searched(sql string) string {
+	parts := strings.Split(sql, pushMark)
+	for i := 1; i < len(parts); i += 2 {
+		outside, inside, _ := strings.Cut(parts[i], " ")
+		parts[i] = strings.ReplaceAll(c.pushed[outside], pushMark, inside)
+	}
+	return strings.Join(parts, "")
 }
 
 // scanned is visible for the target of an UPDATE or DELETE: rows that it reads must be those that it may see.

@@ -60,6 +60,7 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 		if e, err = c.toBool(e, "WHERE"); err != nil {
 			return nil, err
 		}
+		c.pushDown(where, sc)
 		sc.forbids, sc.noWin = "", ""
 		sc.keys, sc.grouped = keys, grouped
 		q.use(e)

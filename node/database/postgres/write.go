@@ -471,6 +471,7 @@ func (c *compiler) condition(n *pg.Node, sc *scope) (sql string, sub bool, err e
 		return "", false, err
 	}
 	c.plan(e)
+	c.pushDown(n, sc)
 	return e.sql, e.sub, nil
 }
 
