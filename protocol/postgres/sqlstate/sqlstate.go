@@ -38,6 +38,7 @@ const (
 	SyntaxError       = "42601"
 	NameTooLong       = "42622"
 	LimitExceeded     = "54000" // program_limit_exceeded
+	TooComplex        = "54001" // statement_too_complex
 	Exhausted         = "53400" // configuration_limit_exceeded: no gas left
 	Internal          = "XX000"
 )
