@@ -8,6 +8,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/postgres/datetime"
 	"github.com/stratosmesh/stratos/protocol/postgres/numeric"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
+	"github.com/stratosmesh/stratos/protocol/postgres/textsearch"
 )
 
 // The binary formats are those of PostgreSQL's send and receive functions, in network byte order.
@@ -37,7 +38,7 @@ func Encode(oid OID, v any) ([]byte, error) {
 		return []byte{byte(v.(int64))}, nil
 	case Int2:
 		return be.AppendUint16(nil, uint16(v.(int64))), nil
-	case Int4, Date, OIDType, Regproc, Regclass, Regtype, Regnamespace:
+	case Int4, Date, OIDType, Regproc, Regclass, Regtype, Regnamespace, Regconfig:
 		return be.AppendUint32(nil, uint32(v.(int64))), nil
 	case Int8, Time, Timestamp, TimestampTZ:
 		return be.AppendUint64(nil, uint64(v.(int64))), nil
@@ -62,6 +63,12 @@ func Encode(oid OID, v any) ([]byte, error) {
 		return encodeNumeric(num(v)), nil
 	case JSONB:
 		return append([]byte{1}, v.(string)...), nil
+	case Char:
+		return []byte{charByte(v)}, nil
+	case TSVector:
+		return vector(v).Binary(), nil
+	case TSQuery:
+		return query(v).Binary(), nil
 	}
 	return []byte(v.(string)), nil
 }
@@ -290,6 +297,15 @@ func Decode(c *Call, oid OID, typmod int32, b []byte) (any, error) {
 			return nil, err
 		}
 		return numericCell(n.Fit(typmod))
+	case TSVector:
+		return vectorCell(textsearch.DecodeVector(b))
+	case TSQuery:
+		return queryCell(textsearch.DecodeQuery(b))
+	case Char:
+		if len(b) != 1 {
+			return nil, errBinary
+		}
+		return charCell(b[0]), nil
 	case JSONB:
 		if len(b) == 0 || b[0] != 1 {
 			v := -1
@@ -314,7 +330,7 @@ func Decode(c *Call, oid OID, typmod int32, b []byte) (any, error) {
 		return int64(int16(be.Uint16(b))), nil
 	case Int4:
 		return int64(int32(be.Uint32(b))), nil
-	case OIDType, Regproc, Regclass, Regtype, Regnamespace:
+	case OIDType, Regproc, Regclass, Regtype, Regnamespace, Regconfig:
 		return int64(be.Uint32(b)), nil
 	case Int8:
 		return int64(be.Uint64(b)), nil

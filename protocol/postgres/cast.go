@@ -27,13 +27,13 @@ type Cast struct {
 }
 
 const (
-	implicitCasts = `int8:float4,float8,numeric,oid,regclass,regtype,regnamespace int2:int4,int8,float4,float8,numeric,oid,regclass,regtype,regnamespace
-		int4:int8,float4,float8,numeric,oid,regclass,regtype,regnamespace float4:float8
+	implicitCasts = `int8:float4,float8,numeric,oid,regclass,regtype,regnamespace,regconfig int2:int4,int8,float4,float8,numeric,oid,regclass,regtype,regnamespace,regconfig
+		int4:int8,float4,float8,numeric,oid,regclass,regtype,regnamespace,regconfig float4:float8
 		numeric:float4,float8 text:bpchar,varchar,name,regclass bpchar:text,varchar,name varchar:text,bpchar,name,regclass name:text date:timestamp,timestamptz
-		time:interval,timetz timestamp:timestamptz regclass:oid regtype:oid regnamespace:oid oid:regclass,regtype,regnamespace`
+		time:interval,timetz timestamp:timestamptz regclass:oid regtype:oid regnamespace:oid regconfig:oid oid:regclass,regtype,regnamespace,regconfig`
 	assignmentCasts = `int8:int2,int4 int4:int2 float4:int2,int4,int8,numeric float8:int2,int4,int8,float4,numeric numeric:int2,int4,int8
 		bool:text,bpchar,varchar name:bpchar,varchar timestamp:date,time timestamptz:date,time,timestamp interval:time timetz:time
-		oid:int4,int8 regclass:int4,int8 regtype:int4,int8 regnamespace:int4,int8 json:jsonb jsonb:json`
+		oid:int4,int8 regclass:int4,int8 regtype:int4,int8 regnamespace:int4,int8 regconfig:int4,int8 json:jsonb jsonb:json`
 	explicitCasts = `int4:bool bool:int4 jsonb:bool,numeric,int2,int4,int8,float4,float8`
 )
 
@@ -205,17 +205,17 @@ func convert(c *Call, from, to OID, v any) (any, error) {
 			return float64(n), nil
 		case Bool:
 			return boolCell(n != 0), nil
-		case OIDType, Regclass, Regtype, Regnamespace:
+		case OIDType, Regclass, Regtype, Regnamespace, Regconfig:
 			if from == Int8 && (n < 0 || n > math.MaxUint32) {
 				return nil, sqlstate.New(sqlstate.OutOfRange, "OID out of range")
 			}
 			return int64(uint32(n)), nil
 		}
-	case from == OIDType || from == Regclass || from == Regtype || from == Regnamespace:
+	case from == OIDType || from == Regclass || from == Regtype || from == Regnamespace || from == Regconfig:
 		switch to {
 		case Int4:
 			return int64(int32(uint32(v.(int64)))), nil
-		case Int8, OIDType, Regclass, Regtype, Regnamespace:
+		case Int8, OIDType, Regclass, Regtype, Regnamespace, Regconfig:
 			return v, nil
 		}
 	case from == Bool && to == Int4:

@@ -13,6 +13,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/postgres/jsonb"
 	"github.com/stratosmesh/stratos/protocol/postgres/numeric"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
+	"github.com/stratosmesh/stratos/protocol/postgres/textsearch"
 )
 
 func boolCell(b bool) any {
@@ -313,6 +314,14 @@ func Input(c *Call, oid OID, typmod int32, s string) (any, error) {
 		}
 		out := v.String()
 		return out, sized(len(out))
+	case TSVector:
+		return vectorCell(textsearch.ParseVector(s))
+	case TSQuery:
+		return queryCell(textsearch.ParseQuery(c.work, s))
+	case Regconfig:
+		return parseConfig(s)
+	case Char:
+		return parseChar(s), nil
 	case Void:
 		return "", nil
 	}
@@ -371,6 +380,10 @@ func Output(c *Call, oid OID, v any) (string, error) {
 			return FormatType(OID(v.(int64)), -1), nil
 		}
 		return strconv.FormatInt(v.(int64), 10), nil
+	case Regconfig:
+		return formatConfig(v), nil
+	case TSQuery:
+		return query(v).String(), nil
 	case Float4:
 		return formatFloat(float(v), 32), nil
 	case Float8:
@@ -421,6 +434,16 @@ func Compare(oid OID, a, b any) int {
 		return interval(a).Compare(interval(b))
 	case JSONB:
 		return jsonb.CompareText(a.(string), b.(string))
+	case TSVector:
+		if a != b {
+			return vector(a).Compare(vector(b))
+		}
+		return 0
+	case TSQuery:
+		if a != b {
+			return query(a).Compare(query(b))
+		}
+		return 0
 	case Bpchar:
 		return strings.Compare(strings.TrimRight(a.(string), " "), strings.TrimRight(b.(string), " "))
 	}
@@ -459,6 +482,22 @@ func Collations() []Collation {
 			return x.Compare(y)
 		}},
 		{collJSONB, jsonb.CompareText},
+		{collTSVector, func(a, b string) int {
+			x, errA := textsearch.ParseVector(a)
+			y, errB := textsearch.ParseVector(b)
+			if a == b || errA != nil || errB != nil {
+				return strings.Compare(a, b)
+			}
+			return x.Compare(y)
+		}},
+		{collTSQuery, func(a, b string) int {
+			x, errA := textsearch.ReadExact(nil, a)
+			y, errB := textsearch.ReadExact(nil, b)
+			if a == b || errA != nil || errB != nil {
+				return strings.Compare(a, b)
+			}
+			return x.Compare(y)
+		}},
 	}
 	for _, t := range scalars {
 		if t.Array != 0 && t.Category != 'P' {

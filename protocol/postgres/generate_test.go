@@ -234,6 +234,14 @@ func (o *oracle) text(oid postgres.OID) string {
 		return o.interval()
 	case postgres.JSON, postgres.JSONB:
 		return o.json(3)
+	case postgres.TSVector:
+		return o.vectorText()
+	case postgres.TSQuery:
+		return o.queryText(3)
+	case postgres.Regconfig:
+		return o.pick("english", "simple", "english", "simple", "pg_catalog.english", "SIMPLE", `"simple"`, "german", "nonsense", "3748")
+	case postgres.Char:
+		return o.pick("A", "b", "C", "d", "x", "", "ab", "é", `\101`)
 	case postgres.Bpchar:
 		return o.word() + o.pick("", "  ", " ")
 	}
@@ -285,6 +293,9 @@ func (o *oracle) damage(s string) string {
 func (o *oracle) argument(r *postgres.Routine, i int, oid postgres.OID) string {
 	if o.rand.IntN(40) == 0 {
 		return "\x00"
+	}
+	if s, ok := o.searching(r, i, oid); ok {
+		return s
 	}
 	if oid == postgres.Text {
 		switch r.Name {

@@ -106,11 +106,11 @@ func named(name string) OID {
 
 // Operators and Functions are all that there are, in no order that matters. The slices are not to be changed.
 var Operators = sync.OnceValue(func() []Routine {
-	return join(arithmeticOperators(), textOperators(), regexOperators(), timeOperators(), jsonOperators(), arrayOperators())
+	return join(arithmeticOperators(), textOperators(), regexOperators(), timeOperators(), jsonOperators(), arrayOperators(), searchOperators())
 })
 
 var Functions = sync.OnceValue(func() []Routine {
-	return join(arithmeticFunctions(), textFunctions(), patternFunctions(), regexFunctions(), timeFunctions(), jsonFunctions(), arrayFunctions())
+	return join(arithmeticFunctions(), textFunctions(), patternFunctions(), regexFunctions(), timeFunctions(), jsonFunctions(), arrayFunctions(), searchFunctions())
 })
 
 func join(lists ...[]Routine) []Routine {

@@ -31,6 +31,7 @@ type OID uint32
 const (
 	Bool         OID = 16
 	Bytea        OID = 17
+	Char         OID = 18 // "char", of one byte
 	Name         OID = 19
 	Int8         OID = 20
 	Int2         OID = 21
@@ -60,6 +61,9 @@ const (
 	Void         OID = 2278
 	AnyElement   OID = 2283
 	UUID         OID = 2950
+	TSVector     OID = 3614
+	TSQuery      OID = 3615
+	Regconfig    OID = 3734
 	JSONB        OID = 3802
 	Regnamespace OID = 4089
 
@@ -106,11 +110,14 @@ const (
 	collInterval = "pg_interval"
 	collJSONB    = "pg_jsonb"
 	collRTrim    = "RTRIM"
+	collTSVector = "pg_tsvector"
+	collTSQuery  = "pg_tsquery"
 )
 
 var scalars = []Type{
 	{Bool, "boolean", "bool", 1000, 0, 1, 'B', true, Integer, ""},
 	{Bytea, "bytea", "bytea", 1001, 0, -1, 'U', false, Blob, ""},
+	{Char, "\"char\"", "char", 1002, 0, 1, 'Z', false, Texts, ""},
 	{Name, "name", "name", 1003, 0, 64, 'S', false, Texts, ""},
 	{Int8, "bigint", "int8", 1016, 0, 8, 'N', false, Integer, ""},
 	{Int2, "smallint", "int2", 1005, 0, 2, 'N', false, Integer, ""},
@@ -140,6 +147,9 @@ var scalars = []Type{
 	{Void, "void", "void", 0, 0, 4, 'P', false, Texts, ""},
 	{AnyElement, "anyelement", "anyelement", 0, 0, 4, 'P', false, Texts, ""},
 	{UUID, "uuid", "uuid", 2951, 0, 16, 'U', false, Blob, ""},
+	{TSVector, "tsvector", "tsvector", 3643, 0, -1, 'U', false, Texts, collTSVector},
+	{TSQuery, "tsquery", "tsquery", 3645, 0, -1, 'U', false, Texts, collTSQuery},
+	{Regconfig, "regconfig", "regconfig", 3735, 0, 4, 'N', false, Integer, ""},
 	{JSONB, "jsonb", "jsonb", 3807, 0, -1, 'U', false, Texts, collJSONB},
 	{Regnamespace, "regnamespace", "regnamespace", 4090, 0, 4, 'N', false, Integer, ""},
 	{AnyCompatible, "anycompatible", "anycompatible", 0, 0, 4, 'P', false, Texts, ""},
@@ -162,7 +172,7 @@ var types = func() map[OID]*Type {
 // aliases are names that PostgreSQL's grammar knows besides those of pg_type.
 var aliases = map[string]OID{
 	"boolean": Bool, "smallint": Int2, "integer": Int4, "int": Int4, "bigint": Int8, "real": Float4, "double precision": Float8, "float": Float8,
-	"decimal": Numeric, "dec": Numeric, "character varying": Varchar, "character": Bpchar, "char": Bpchar, "time without time zone": Time,
+	"\"char\"": Char, "decimal": Numeric, "dec": Numeric, "character varying": Varchar, "character": Bpchar, "char": Bpchar, "time without time zone": Time,
 	"time with time zone": TimeTZ, "timestamp without time zone": Timestamp, "timestamp with time zone": TimestampTZ,
 }
 

@@ -360,7 +360,7 @@ func validInteger(call *postgres.Call, t oid, n int64) bool {
 		if n != int64(int32(n)) {
 			return false
 		}
-	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regproc, postgres.Regnamespace:
+	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regproc, postgres.Regnamespace, postgres.Regconfig:
 		return n >= 0 && n < 1<<32
 	}
 	b, err := postgres.Encode(t, n)

@@ -31,7 +31,7 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | Statement | Exact | Refused |
 |---|---|---|
 | SELECT | FROM, WHERE, GROUP BY, HAVING, WINDOW, DISTINCT, DISTINCT ON, ORDER BY, LIMIT, OFFSET, FETCH FIRST; FOR UPDATE and its like lock nothing, because a program is alone | INTO, WITH TIES, GROUPING SETS, CUBE, ROLLUP, TABLESAMPLE |
-| FROM | tables, views, subqueries, VALUES, JOIN (inner, LEFT, RIGHT, FULL, CROSS), ON, USING, NATURAL, functions that give rows, also of columns before them, WITH ORDINALITY | LATERAL subqueries, ROWS FROM, FULL JOIN by a condition with subqueries, sequences as tables |
+| FROM | tables, views, subqueries, VALUES, JOIN (inner, LEFT, RIGHT, FULL, CROSS), ON, USING, NATURAL, functions, also of columns before them, WITH ORDINALITY | LATERAL subqueries, ROWS FROM, FULL JOIN by a condition with subqueries, sequences as tables |
 | UNION, INTERSECT, EXCEPT | with ALL; nested, ordered, limited | |
 | WITH | queries; RECURSIVE with UNION and UNION ALL | statements that write, SEARCH, CYCLE, columns of outer queries, recursive terms with aggregates, windows, DISTINCT, LIMIT |
 | VALUES | everywhere | ORDER BY an expression |
@@ -67,6 +67,7 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | comparisons | =, <>, <, <=, >, >=, IS [NOT] DISTINCT FROM, BETWEEN [SYMMETRIC], IN, rows of expressions | rows as values, IS NULL of rows |
 | logic | AND, OR, NOT, IS TRUE, FALSE, UNKNOWN, NULL | |
 | CASE, COALESCE, NULLIF, GREATEST, LEAST | all | CASE of a value that is random |
+| full-text search | configurations simple and english (the default); operators and functions below; ts_headline of texts | other configurations, parsers and dictionaries; ts_stat, ts_rewrite, ts_debug, ts_lexize, ts_parse |
 | patterns | LIKE, ILIKE, SIMILAR TO, ~, ~* | as the regular expressions of protocol/postgres say |
 | subqueries | scalar (21000), EXISTS, IN, = ANY, <> ALL, ARRAY | other operators with ANY and ALL of a subquery |
 | arrays | ARRAY[], subscripts, = ANY, op ALL | slices, arrays of arrays that are no literals, writing to a part |

@@ -285,15 +285,15 @@ func sameCells(from, to oid) bool {
 	case postgres.Int4:
 		return from == postgres.Int2
 	case postgres.Int8:
-		return from == postgres.Int2 || from == postgres.Int4 || from == postgres.OIDType || isReg(from)
+		return from == postgres.Int2 || from == postgres.Int4 || from == postgres.OIDType || isReg(from) || from == postgres.Regconfig
 	case postgres.Text:
 		return from == postgres.Varchar || from == postgres.Name
 	case postgres.Varchar:
 		return from == postgres.Text || from == postgres.Name
 	case postgres.Float8:
 		return from == postgres.Float4
-	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regnamespace:
-		return from == postgres.OIDType || isReg(from)
+	case postgres.OIDType, postgres.Regclass, postgres.Regtype, postgres.Regnamespace, postgres.Regconfig:
+		return from == postgres.OIDType || isReg(from) || from == postgres.Regconfig
 	case postgres.JSON:
 		return from == postgres.JSONB
 	}
@@ -301,7 +301,7 @@ func sameCells(from, to oid) bool {
 	return f != 0 && t != 0 && (f == postgres.Varchar && t == postgres.Text || f == postgres.Text && t == postgres.Varchar || f == postgres.Int2 && t != postgres.Text && sameCells(f, t) || f == postgres.Int4 && t == postgres.Int8)
 }
 
-// isReg tells types whose values are OIDs and whose texts are names.
+// isReg tells types whose values are OIDs and whose texts are names of the catalog.
 func isReg(t oid) bool {
 	return t == postgres.Regclass || t == postgres.Regtype || t == postgres.Regnamespace
 }
@@ -424,7 +424,7 @@ func (c *compiler) convert(e *expr, to oid, mod int32, explicit bool) (*expr, er
 		out.stable = true
 		return out, nil
 	}
-	stable := zoned(e.typ) && !zoned(to) || zoned(to) && !zoned(e.typ) || zoned(e.typ) && isString(to) || isString(e.typ) && category(to) == 'D'
+	stable := zoned(e.typ) && !zoned(to) || zoned(to) && !zoned(e.typ) || zoned(e.typ) && isString(to) || isString(e.typ) && category(to) == 'D' || e.typ == postgres.Regconfig && isString(to) || isString(e.typ) && to == postgres.Regconfig
 	if e.con && !stable {
 		v, err := postgres.Convert(&postgres.Call{Env: c.s.env}, e.typ, to, mod, explicit, e.val)
 		if err == nil {

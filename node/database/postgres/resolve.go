@@ -60,7 +60,7 @@ func isPoly(t oid) bool {
 }
 
 var comparable = []oid{postgres.Bool, postgres.Bytea, postgres.Name, postgres.Int2, postgres.Int4, postgres.Int8, postgres.Text, postgres.OIDType, postgres.Float4, postgres.Float8,
-	postgres.Bpchar, postgres.Date, postgres.Time, postgres.TimeTZ, postgres.Timestamp, postgres.TimestampTZ, postgres.Interval, postgres.Numeric, postgres.UUID, postgres.JSONB}
+	postgres.Bpchar, postgres.Date, postgres.Time, postgres.TimeTZ, postgres.Timestamp, postgres.TimestampTZ, postgres.Interval, postgres.Numeric, postgres.UUID, postgres.JSONB, postgres.TSVector, postgres.TSQuery}
 
 var crossComparable = [][]oid{{postgres.Int2, postgres.Int4, postgres.Int8}, {postgres.Float4, postgres.Float8}, {postgres.Date, postgres.Timestamp, postgres.TimestampTZ}, {postgres.Name, postgres.Text}}
 
@@ -78,6 +78,12 @@ func isStable(r *postgres.Routine) bool {
 	switch r.Name {
 	case "concat", "concat_ws", "format", "to_jsonb", "jsonb_build_array", "jsonb_build_object", "json_build_object", "array_to_string", "quote_literal", "to_char":
 		return true
+	case "to_tsvector", "to_tsquery", "plainto_tsquery", "phraseto_tsquery", "websearch_to_tsquery", "ts_headline": // by the configuration that is the default
+		return r.Args[0] != postgres.Regconfig
+	case "get_current_ts_config":
+		return true
+	case "@@":
+		return r.Args[0] == postgres.Text
 	case "timezone", "isfinite", "date_bin", "to_timestamp":
 		return false
 	case "-":

@@ -21,12 +21,30 @@ type list struct {
 	n int
 }
 
-func (l *list) add(v any) error {
+func (l *list) next() {
 	if l.n++; l.n == 1 {
 		l.b.WriteByte('[')
 	} else {
 		l.b.WriteByte(',')
 	}
+}
+
+// addList adds a list as one item.
+func (l *list) addList(item *list) error {
+	l.next()
+	l.b.WriteString(item.text())
+	return l.bounded()
+}
+
+func (l *list) bounded() error {
+	if l.b.Len() > postgres.MaxSize-16 {
+		return fail("54000", "a function gives rows of more than %d bytes", postgres.MaxSize)
+	}
+	return nil
+}
+
+func (l *list) add(v any) error {
+	l.next()
 	switch v := v.(type) {
 	case nil:
 		l.b.WriteString("null")
@@ -39,10 +57,7 @@ func (l *list) add(v any) error {
 	case string:
 		quoteJSON(&l.b, v)
 	}
-	if l.b.Len() > postgres.MaxSize-16 {
-		return fail("54000", "a function gives rows of more than %d bytes", postgres.MaxSize)
-	}
-	return nil
+	return l.bounded()
 }
 
 func (l *list) text() string {
@@ -234,14 +249,8 @@ func pairsOf(text bool, v any) (any, error) {
 		if err := pair.add(asText(text, values[i])); err != nil {
 			return nil, err
 		}
-		if l.n++; l.n == 1 {
-			l.b.WriteByte('[')
-		} else {
-			l.b.WriteByte(',')
-		}
-		l.b.WriteString(pair.text())
-		if l.b.Len() > postgres.MaxSize-16 {
-			return nil, fail("54000", "a function gives rows of more than %d bytes", postgres.MaxSize)
+		if err := l.addList(&pair); err != nil {
+			return nil, err
 		}
 	}
 	return l.text(), nil

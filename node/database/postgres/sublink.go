@@ -258,6 +258,13 @@ func (c *compiler) rowsOfCall(name string, f *pg.FuncCall, s *scope) (*source, e
 		if len(args) != 1 {
 			return nil, c.refuse(at, "unnest of several arrays")
 		}
+		if args[0].typ == postgres.TSVector {
+			list = `"lexemes"(` + args[0].sql + ")"
+			field("lexeme", postgres.Text, "json_extract("+value+",'$[0]')")
+			field("positions", postgres.ArrayOf(postgres.Int2), "json_extract("+value+",'$[1]')")
+			field("weights", postgres.ArrayOf(postgres.Text), "json_extract("+value+",'$[2]')")
+			break
+		}
 		elem := typeOf(args[0].typ).Elem
 		if elem == 0 {
 			return nil, c.noFunction(at, name, given, 0)
@@ -327,6 +334,27 @@ func (c *compiler) numbers(from, to, step string) string {
 		name + " WHERE more>1) SELECT key,value FROM " + name + " WHERE more>0)"
 }
 
+// rowOfCall compiles a function that gives a value, as the one row that it is in FROM.
+func (c *compiler) rowOfCall(name string, f *pg.FuncCall, s *scope) (*source, error) {
+	e, err := c.call(f, s)
+	if err == nil {
+		e, err = c.resolveUnknown(e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := postgres.ArrayOf(e.typ)
+	if list == 0 || e.volatile || e.srf != nil || e.row != nil {
+		return nil, c.refuse(f.Location, "function %s in FROM", name)
+	}
+	alias := c.alias()
+	src := &source{alias: alias, lateral: len(e.uses) > 0}
+	src.list = `"json"(` + strconv.Itoa(int(list)) + `,"array"(` + strconv.Itoa(int(e.typ)) + "," + e.sql + "))"
+	src.sql = "json_each(" + src.list + ") AS " + alias
+	src.columns = []*field{{name: name, sql: itemSQL(e.typ, alias+".value"), typ: e.typ, mod: e.mod, uses: []use{}}}
+	return src, nil
+}
+
 // rowsCall is such a function in a select list.
 func (c *compiler) rowsCall(name string, f *pg.FuncCall, s *scope) (*expr, error) {
 	if s == nil || !s.srf || s.grouped || s.inAgg {
@@ -356,14 +384,15 @@ func (c *compiler) rangeFunction(r *pg.RangeFunction, s *scope) (string, []*item
 	}
 	parts := names(f.Funcname)
 	name := parts[len(parts)-1]
-	if !rowFunctions[name] {
-		return "", nil, c.refuse(f.Location, "function %s in FROM", name)
-	}
 	inner := &scope{forbids: "functions in FROM", noWin: "functions in FROM"}
 	if s != nil {
 		inner.outer, inner.items = s.outer, s.items
 	}
-	src, err := c.rowsOfCall(name, f, inner)
+	give := c.rowsOfCall
+	if !rowFunctions[name] {
+		give = c.rowOfCall
+	}
+	src, err := give(name, f, inner)
 	if err != nil {
 		return "", nil, err
 	}

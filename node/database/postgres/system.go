@@ -65,7 +65,7 @@ const (
 	informationOID = 13000
 )
 
-var typeNames = strings.Fields("bool bytea name int8 int2 int4 regproc text oid json float4 float8 unknown bpchar varchar date time timestamp timestamptz interval timetz numeric regclass regtype regnamespace record uuid jsonb")
+var typeNames = strings.Fields("bool bytea name int8 int2 int4 regproc text oid json float4 float8 unknown bpchar varchar date time timestamp timestamptz interval timetz numeric regclass regtype regnamespace record uuid tsvector tsquery regconfig jsonb")
 
 func (c *catalog) namespace(name string) uint32 {
 	if n := c.schema(name); n != nil {

@@ -26,7 +26,7 @@ func (c *compiler) typeName(t *pg.TypeName) (oid, int32, error) {
 		return 0, 0, c.fail(t.Location, "42704", "type \"%s\" does not exist", name)
 	}
 	x, ok := postgres.TypeNamed(name)
-	if name == "char" && len(list) == 1 {
+	if name == "char" {
 		ok = false // "char", a type of one byte
 	}
 	if ok && (x.Category == 'P' || x.OID == postgres.Unknown || x.OID == postgres.Int2Vector) {
@@ -73,9 +73,9 @@ func (c *compiler) typeName(t *pg.TypeName) (oid, int32, error) {
 
 var unsupportedTypes = func() map[string]bool {
 	m := map[string]bool{}
-	for _, n := range strings.Fields(`money bit varbit inet cidr macaddr macaddr8 point line lseg box path polygon circle tsvector tsquery xml int4range int8range numrange
+	for _, n := range strings.Fields(`money bit varbit inet cidr macaddr macaddr8 point line lseg box path polygon circle xml int4range int8range numrange
 		tsrange tstzrange daterange int4multirange int8multirange nummultirange tsmultirange tstzmultirange datemultirange pg_lsn char xid xid8 cid tid oidvector
-		int2vector regoper regoperator regprocedure regrole regconfig regdictionary jsonpath txid_snapshot pg_snapshot refcursor aclitem
+		int2vector regoper regoperator regprocedure regrole regdictionary jsonpath txid_snapshot pg_snapshot refcursor aclitem
 		pg_node_tree anyelement anyarray record void cstring trigger`) {
 		m[n] = true
 	}

@@ -42,6 +42,9 @@ var unsupported = sync.OnceValue(func() missing {
 		list, variadic := strings.CutSuffix(args, " variadic")
 		k := &candidate{name: name, special: isUnsupported, variadic: variadic, result: postgres.Text}
 		for _, a := range strings.Split(strings.TrimSuffix(list, ")"), ",") {
+			if a == "char" { // which alone is another name of bpchar
+				a = `"char"`
+			}
 			if t, ok := postgres.TypeNamed(a); ok {
 				k.args = append(k.args, t.OID)
 			}

@@ -1,0 +1,50 @@
+package postgres_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stratosmesh/stratos/node/database/engine"
+)
+
+var searchPath = filepath.Join("testdata", "search.jsonl")
+
+// TestSearch runs the statements of testdata/search.sql and compares with PostgreSQL's recorded answers.
+func TestSearch(t *testing.T) {
+	us := open(t, engine.Options{})
+	list := script(t, "search.sql")
+	if *update {
+		o := startOracle(t)
+		var records []record
+		for _, sql := range list {
+			b := o.ask(t, sql)
+			records = append(records, recordOf(sql, false, b, b))
+		}
+		writeRecords(t, searchPath, records)
+	}
+	recorded := map[string]record{}
+	for _, r := range readRecords(t, searchPath, 50) {
+		recorded[r.SQL] = r
+	}
+	refused := map[string]bool{ // with 0A000
+		"SELECT to_tsvector('german', 'x')":                             true,
+		"SELECT ts_stat('SELECT v FROM d')":                             true,
+		"SELECT ts_lexize('english_stem', 'stars')":                     true,
+		"CREATE TABLE bad (v tsvector CHECK (to_tsvector('x') @@ 'x'))": true,
+	}
+	for _, sql := range list {
+		r, ok := recorded[sql]
+		if !ok {
+			t.Errorf("not recorded: %s", sql)
+			continue
+		}
+		a, b := answerOf(us.exec(t, sql)), r.answer()
+		if refused[sql] {
+			if a.code != "0A000" {
+				t.Errorf("%s: %s, and was refused", sql, a)
+			}
+		} else if !agree(a, b, orderCounts(sql)) {
+			t.Errorf("%s\n  ours:   %s\n  theirs: %s", sql, a, b)
+		}
+	}
+}
