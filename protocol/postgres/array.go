@@ -277,7 +277,12 @@ func (p *arrayParser) item() error {
 
 // items of a cell, whose text was made here.
 func arrayOf(elem OID, cell any) array {
-	a, err := readArray(cell.(string), func(s string) (any, error) { return Input(&Call{}, elem, -1, s) })
+	a, err := readArray(cell.(string), func(s string) (any, error) {
+		if elem == TSQuery { // whose cell is not the text that is shown
+			return s, nil
+		}
+		return Input(&Call{}, elem, -1, s)
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -285,7 +290,12 @@ func arrayOf(elem OID, cell any) array {
 }
 
 func (a array) cell(elem OID) any {
-	s, _ := a.format(func(v any) (string, error) { return Output(&Call{}, elem, v) })
+	s, _ := a.format(func(v any) (string, error) {
+		if elem == TSQuery {
+			return v.(string), nil
+		}
+		return Output(&Call{}, elem, v)
+	})
 	return s
 }
 
@@ -367,7 +377,7 @@ func appendItem(b []byte, s string) []byte {
 
 // formatArray is a cell's text for a session, whose time zone may not be UTC.
 func formatArray(c *Call, t *Type, cell string) (string, error) {
-	if t.Elem != TimestampTZ {
+	if t.Elem != TimestampTZ && t.Elem != TSQuery {
 		return cell, nil
 	}
 	return arrayOf(t.Elem, cell).format(func(v any) (string, error) { return Output(c, t.Elem, v) })

@@ -552,3 +552,22 @@ func Lexemes(c *Call, cell any) ([]Lexeme, error) {
 	}
 	return out, nil
 }
+
+// Words are the words of the cell of a tsvector.
+func Words(c *Call, cell any) ([]string, error) {
+	v, err := c.vectors(cell)
+	if err != nil {
+		return nil, err
+	}
+	return v[0].Words(), nil
+}
+
+// Terms are what an index of words is asked for the cell of a tsquery; see textsearch.
+func Terms(c *Call, cell any) (groups [][]textsearch.Term, all bool, err error) {
+	q, err := c.queries(cell)
+	if err != nil {
+		return nil, false, err
+	}
+	groups, all = q[0].Terms()
+	return groups, all, nil
+}

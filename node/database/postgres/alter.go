@@ -281,9 +281,7 @@ func (c *compiler) dropConstraint(e *edit, r *relation, k *constraint, cascade b
 				return c.refuse(-1, "dropping a key that is referenced")
 			}
 		}
-		i := e.byOID[k.Index]
-		e.do("DROP INDEX " + i.index())
-		e.drop(i)
+		e.dropIndex(e.byOID[k.Index])
 	}
 	r.Constraints = slices.DeleteFunc(r.Constraints, func(x *constraint) bool { return x == k })
 	if k.Kind == "f" {
@@ -338,8 +336,7 @@ func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) er
 			uses = uses || k.Column == col.Number || k.Expression != "" && mentionsColumn(k.Expression, col.Name)
 		}
 		if uses || i.Index.Where != "" && mentionsColumn(i.Index.Where, col.Name) {
-			e.do("DROP INDEX " + i.index())
-			e.drop(i)
+			e.dropIndex(i)
 		}
 	}
 	if q := e.byOID[col.Sequence]; q != nil {
@@ -431,6 +428,9 @@ func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef)
 		}
 		if i.Index.Where != "" && mentionsColumn(i.Index.Where, col.Name) {
 			return c.refuse(-1, "another type for a column of a partial index")
+		}
+		if uses && i.Index.inverted() {
+			return c.refuse(-1, "another type for a column of a GIN index")
 		}
 		if uses {
 			e.do("DROP INDEX " + i.index())

@@ -20,7 +20,7 @@ type oid = postgres.OID
 //	pg_sequence(oid, last, called): how far a sequence is
 //	pg_change, pg_notification, pg_feed, pg_feed_block: see feed.go
 //
-// Tables of programs are named t and their OID, columns c and their number, indexes i and their OID, so that neither upper and lower
+// Tables of programs are named t and their OID, columns c and their number, indexes i and their OID, those of words s, so that neither upper and lower
 // case nor new names matter, and so that no program can name those two. A catalog is not changed; DDL makes another.
 type catalog struct {
 	head      head
@@ -111,6 +111,7 @@ type index struct {
 	Owned   bool `json:",omitempty"` // by a constraint
 	Keys    []indexKey
 	Where   string `json:",omitempty"`
+	Method  string `json:",omitempty"` // gin; else btree
 }
 
 type indexKey struct {

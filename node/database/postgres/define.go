@@ -80,6 +80,9 @@ func (c *compiler) define(n *pg.Node) (*engine.Translation, error) {
 		}
 		return &engine.Translation{Steps: e.steps, Tag: tag, Explain: (&explainer{cat: e.catalog, makes: true}).explain}, nil
 	}
+	if err := c.keepWords(e); err != nil {
+		return nil, err
+	}
 	e.record(c.cat)
 	return &engine.Translation{Steps: e.finish(), Tag: tag, Schema: true, Explain: e.explainer().explain}, nil
 }

@@ -158,6 +158,13 @@ func (c *catalog) keyText(r *relation, k indexKey, alone bool) string {
 	return wrapped(k.Expression)
 }
 
+func (i *index) method() string {
+	if i.Method == "" {
+		return "btree"
+	}
+	return i.Method
+}
+
 func (c *catalog) indexText(r *relation, pretty bool) string {
 	i, t := r.Index, c.byOID[r.Index.Table]
 	var keys []string
@@ -182,7 +189,7 @@ func (c *catalog) indexText(r *relation, pretty bool) string {
 	if pretty {
 		name = shownName(t)
 	}
-	text += "INDEX " + quoteIdent(r.Name) + " ON " + name + " USING btree (" + strings.Join(keys, ", ") + ")"
+	text += "INDEX " + quoteIdent(r.Name) + " ON " + name + " USING " + i.method() + " (" + strings.Join(keys, ", ") + ")"
 	if i.Where != "" {
 		where := i.Where
 		if !pretty {

@@ -114,8 +114,7 @@ func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*re
 			out.Hint = "You can drop constraint " + r.Name + " on table " + t.Name + " instead."
 			return out
 		}
-		e.do("DROP INDEX " + r.index())
-		e.drop(r)
+		e.dropIndex(r)
 	case "S":
 		if r.Sequence.OwnerTable != 0 {
 			t := e.byOID[r.Sequence.OwnerTable]
@@ -161,7 +160,11 @@ func (c *compiler) dropRelation(e *edit, r *relation, cascade bool, others []*re
 			}
 		}
 		for _, i := range e.indexes(r.OID) {
-			e.drop(i)
+			if i.Index.inverted() {
+				e.dropIndex(i)
+			} else {
+				e.drop(i)
+			}
 		}
 		for _, q := range e.all() {
 			if q.Sequence != nil && q.Sequence.OwnerTable == r.OID {

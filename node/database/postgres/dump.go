@@ -153,6 +153,9 @@ func (d *dumping) source(r *relation) *dump.Source {
 				err = corrupt(fmt.Sprintf("a value in column %s of table %s that cannot be", live[i].Name, r.Name))
 			}
 		}()
+		if t := live[i].Type; v != nil && (t == postgres.TSQuery || typeOf(t).Elem == postgres.TSQuery) {
+			return v.(string), nil // with all parentheses, so that it is the same when it is read
+		}
 		return postgres.Output(&postgres.Call{}, live[i].Type, v)
 	}
 	s.Literal = func(_ int, v any) (string, error) {

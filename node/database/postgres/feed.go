@@ -323,7 +323,7 @@ func (e *edit) unpublish() {
 	}
 }
 
-// truncated records that tables are emptied, instead of each row that goes.
+// truncated records that tables are emptied, instead of each row that goes, and empties their indexes of words.
 func (e *edit) truncated(all []*relation) {
 	var told []engine.Step
 	silent := false
@@ -332,6 +332,10 @@ func (e *edit) truncated(all []*relation) {
 			told = append(told, engine.Step{SQL: sql})
 		}
 		silent = silent || len(e.publishing(r.OID, "d")) > 0
+		for _, i := range e.inverted(r.OID) {
+			e.do("DELETE FROM " + i.words())
+			silent = true
+		}
 	}
 	if silent {
 		e.steps = slices.Concat([]engine.Step{{SQL: `SELECT "` + recordedQuiet + `"(1)`}}, e.steps, []engine.Step{{SQL: `SELECT "` + recordedQuiet + `"(0)`}})

@@ -178,6 +178,9 @@ func (s *session) own(scalar func(name string, args int, f func(c *engine.Call, 
 		return a[0], nil
 	})
 	scalar("json", 2, func(_ *engine.Call, a []any) (any, error) { return rowsOf(oid(a[0].(int64)), a[1]) })
+	scalar("words", 1, func(c *engine.Call, a []any) (any, error) { return wordsOf(s.call(c), a[0]) })
+	scalar("terms", 1, func(c *engine.Call, a []any) (any, error) { return termsOf(s.call(c), a[0]) })
+	scalar("boundless", 1, func(c *engine.Call, a []any) (any, error) { return boundless(s.call(c), a[0]) })
 	scalar("lexemes", 1, func(c *engine.Call, a []any) (any, error) { return lexemesOf(s.call(c), a[0]) })
 	// padded(list, other) is as long as the longer of both
 	scalar("padded", 2, func(_ *engine.Call, a []any) (any, error) { return padded(a[0].(string), a[1].(string)) })

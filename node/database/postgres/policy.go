@@ -206,12 +206,17 @@ func (c *compiler) pushDown(n *pg.Node, s *scope) {
 		}
 		rest, ok := strings.CutPrefix(e.sql, "("+column.sql+" ") // as compareAs writes it: else something is done to the column first
 		if ok {
-			if c.pushed == nil {
-				c.pushed = map[string]string{}
-			}
-			c.pushed[it.alias] += " AND (" + pushMark + "." + own + " " + rest
+			c.push(it.alias, "("+pushMark+"."+own+" "+rest)
 		}
 	}
+}
+
+// push adds a condition by which a table may be searched; pushMark stands for its alias.
+func (c *compiler) push(alias, condition string) {
+	if c.pushed == nil {
+		c.pushed = map[string]string{}
+	}
+	c.pushed[alias] += " AND " + condition
 }
 
 // searched puts what was pushed where it belongs.

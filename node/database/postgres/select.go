@@ -61,10 +61,14 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 			return nil, err
 		}
 		c.pushDown(where, sc)
+		found, err := c.byWords(where, sc)
+		if err != nil {
+			return nil, err
+		}
 		sc.forbids, sc.noWin = "", ""
 		sc.keys, sc.grouped = keys, grouped
 		q.use(e)
-		q.where = e.sql
+		q.where = narrowed(e.sql, found)
 	}
 	aggregated := grouped
 	var having *expr

@@ -113,6 +113,9 @@ func catalogTables() map[string]systemTable {
 				switch {
 				case r.Index != nil:
 					natts, am = len(r.Index.Keys), btreeOID
+					if r.Index.inverted() {
+						am = ginOID
+					}
 				case r.Sequence != nil:
 					natts = 3
 				case r.Kind == "r":
@@ -298,7 +301,9 @@ func catalogTables() map[string]systemTable {
 			}
 			return rows
 		}},
-		"pg_catalog.pg_am": {"oid:oid amname:name amtype:text", func(*compiler) [][]any { return [][]any{{heapOID, "heap", "t"}, {btreeOID, "btree", "i"}} }},
+		"pg_catalog.pg_am": {"oid:oid amname:name amtype:text", func(*compiler) [][]any {
+			return [][]any{{heapOID, "heap", "t"}, {btreeOID, "btree", "i"}, {ginOID, gin, "i"}}
+		}},
 		"pg_catalog.pg_collation": {"oid:oid collname:name collnamespace:oid=11 collowner:oid=10 collprovider:text collisdeterministic:bool=t collencoding:int4=-1 collcollate:text collctype:text colliculocale:text=NULL collversion:text=NULL", func(*compiler) [][]any {
 			return [][]any{{int64(100), "default", "d", nil, nil}, {int64(950), "C", "c", "C", "C"}, {int64(951), "POSIX", "c", "POSIX", "POSIX"}}
 		}},

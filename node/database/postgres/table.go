@@ -351,6 +351,9 @@ func columnSQL(col *column) string {
 
 func (c *compiler) makeIndexes(e *edit, r *relation) error {
 	for _, i := range e.indexes(r.OID) {
+		if i.Index.inverted() { // which has a table of its own that stays, as rowids do
+			continue
+		}
 		if err := c.makeIndex(e, r, i); err != nil {
 			return err
 		}
@@ -359,6 +362,9 @@ func (c *compiler) makeIndexes(e *edit, r *relation) error {
 }
 
 func (c *compiler) makeIndex(e *edit, r *relation, i *relation) error {
+	if i.Index.inverted() {
+		return c.makeWords(e, r, i)
+	}
 	var keys []string
 	sc := tableScope(r, "", "index expressions")
 	for _, k := range i.Index.Keys {

@@ -472,7 +472,11 @@ func (c *compiler) condition(n *pg.Node, sc *scope) (sql string, sub bool, err e
 	}
 	c.plan(e)
 	c.pushDown(n, sc)
-	return e.sql, e.sub, nil
+	found, err := c.byWords(n, sc)
+	if err != nil {
+		return "", false, err
+	}
+	return narrowed(e.sql, found), e.sub || len(found) > 0, nil
 }
 
 // noOthers refuses RETURNING of other tables' columns.

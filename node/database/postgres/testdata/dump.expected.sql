@@ -41,6 +41,13 @@ CREATE TABLE public.old (
     id integer DEFAULT nextval('older_id_seq'::regclass) NOT NULL,
     v integer
 );
+CREATE TABLE public.texts (
+    id integer NOT NULL,
+    body text,
+    v tsvector DEFAULT 'none',
+    q tsquery,
+    CONSTRAINT texts_pkey PRIMARY KEY (id)
+);
 CREATE TABLE public.tree (
     id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME public.tree_id_seq START WITH 10 INCREMENT BY 5 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1) NOT NULL,
     parent bigint,
@@ -129,6 +136,12 @@ COPY public.old (id, v) FROM stdin;
 \.
 
 
+COPY public.texts (id, body, v, q) FROM stdin;
+1	The quick fox	'fox':3A 'quick':2	'a' & ( 'b' & !'c' ) | 'd':*AB
+2	it's	'\\\\' 'it''s':1	\N
+\.
+
+
 COPY public.tree (id, parent) FROM stdin;
 10	\N
 15	25
@@ -152,6 +165,8 @@ COPY side.t (a, b, c) FROM stdin;
 
 CREATE INDEX "Order_Mixed ""case_left_idx" ON public."Order" USING btree ("Mixed ""case" DESC, "left" NULLS FIRST);
 CREATE UNIQUE INDEX lowered ON public.t USING btree (lower(name)) WHERE (note IS NOT NULL);
+CREATE INDEX texts_body ON public.texts USING gin (to_tsvector('english', body));
+CREATE INDEX texts_v ON public.texts USING gin (v);
 ALTER TABLE public.a_child ADD CONSTRAINT a_child_zz_fkey FOREIGN KEY (zz) REFERENCES zz_first(id) ON DELETE CASCADE;
 ALTER TABLE public.a_child ADD CONSTRAINT "to t" FOREIGN KEY (t_name, t_note) REFERENCES t(name, note) ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE public.egg ADD CONSTRAINT laid FOREIGN KEY (hen) REFERENCES hen(id) ON DELETE SET NULL;
