@@ -125,7 +125,7 @@ func (r *Replica) assemble(home string) error {
 	cfg.Mempool.Size = 2*database.MaxCellDatabases*r.opts.Pending + 1024 // of as many accounts as databases
 	cfg.Mempool.MaxTxsBytes = int64(2*database.MaxCellDatabases*r.opts.PendingBytes + 16<<20)
 	cfg.Mempool.CacheSize = 16 << 10 // of what came not long ago; it is made at once
-	cfg.Mempool.Recheck = true // what is too old leaves
+	cfg.Mempool.Recheck = true       // what is too old leaves
 	signer, err := consensus.Key(cfg)
 	if err != nil {
 		return err
