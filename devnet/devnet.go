@@ -206,7 +206,8 @@ func (d *Devnet) prepare(ctx context.Context, h home.Home, p programs) (*Record,
 	return rec, guard, nil
 }
 
-// usable waits until the value layer answers a wallet and every authority hears every node: until a file would go in.
+// usable waits until the value layer answers a wallet and every authority hears every node, as the log does: until a file would go in, and a
+// database be made.
 func usable(parent context.Context, rec *Record) error {
 	ctx, cancel := context.WithTimeout(parent, usableTimeout)
 	defer cancel()
@@ -239,8 +240,8 @@ func (n Network) heard(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if !st.Ready || st.Online < n.Nodes {
-			return fmt.Errorf("%s hears %d of %d nodes; %s", name, st.Online, n.Nodes, st.Why)
+		if !st.Ready || st.Online < n.Nodes || st.Listed < n.Nodes {
+			return fmt.Errorf("%s hears %d of %d nodes, and knows of %d from the log; %s", name, st.Online, n.Nodes, st.Listed, st.Why)
 		}
 	}
 	return nil

@@ -173,6 +173,7 @@ type Status struct {
 	Authorities int              `json:"authorities"`
 	Nodes       int              `json:"nodes"`
 	Online      int              `json:"online"` // nodes that this authority hears
+	Listed      int              `json:"listed"` // nodes that are not offline on the log, by which cells are drawn
 	Objects     uint64           `json:"objects"`
 	Segments    uint64           `json:"segments"`
 	Reduced     uint64           `json:"reduced"`
@@ -210,6 +211,9 @@ func (a *Authority) status() Status {
 			s.Nodes++
 			if a.presence.online(id, n) {
 				s.Online++
+			}
+			if n.Status != state.Offline {
+				s.Listed++
 			}
 		})
 		return nil
