@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,47 +18,10 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/home"
-	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
 )
-
-// A grantRecord is what the home remembers of a grant that was made here: not the grant itself, which is shown once.
-type grantRecord struct {
-	Name       string       `json:"name"`
-	ID         string       `json:"id"`
-	Account    mesh.Account `json:"account"`
-	Prefix     string       `json:"prefix"`
-	Operations string       `json:"operations"`
-	Budget     mesh.Noz     `json:"budget_noz,omitempty"`
-	Spent      *mesh.Noz    `json:"spent_noz,omitempty"` // of the budget; only when the network was asked just now
-	Created    time.Time    `json:"created"`
-	Expires    time.Time    `json:"expires"`
-	Revoked    bool         `json:"revoked,omitempty"`
-	Share      bool         `json:"share,omitempty"`  // for a link
-	Serves     string       `json:"serves,omitempty"` // the bucket that it was made to serve
-	Grant      string       `json:"grant,omitempty"`  // only when it was just made
-
-	// Of an access key for S3.
-	AccessKey string `json:"access_key_id,omitempty"`
-	Secret    string `json:"secret_access_key,omitempty"` // only when it was just made
-	Endpoint  string `json:"endpoint,omitempty"`
-	// SealedTo are the gateways that open the access key.
-	SealedTo  []mesh.PublicKey `json:"sealed_to,omitempty"`
-	URL       string           `json:"url,omitempty"`       // of a link, only when it was just made
-	Documents string           `json:"documents,omitempty"` // URL of a database's documents, only when it was just made
-	Changes   string           `json:"changes,omitempty"`   // URL of a database's feeds, likewise
-}
-
-// link is the grant's own link, which a revocation names.
-func (r *grantRecord) link() (grant.LinkID, error) {
-	id, err := hex.DecodeString(r.ID)
-	if err != nil || len(id) != len(grant.LinkID{}) {
-		return grant.LinkID{}, mesh.Errorf(mesh.Corrupt, "the record of key %q", r.Name)
-	}
-	return grant.LinkID(id), nil
-}
 
 // grantTerms are the flags of commands that make a grant.
 type grantTerms struct {
@@ -533,140 +493,4 @@ func (m *madeGrant) publish(ctx context.Context, gateways []string, with func(c 
 	}
 	m.rec.Secret = k.Secret
 	return nil
-}
-
-func grantPath(h home.Home, name string) string { return h.Path("grants", name+".json") }
-
-func saveGrant(h home.Home, r *grantRecord, fresh bool) error {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("keeping the grant's record: %w", err)
-	}
-	if err := os.MkdirAll(h.Path("grants"), 0o700); err != nil {
-		return mesh.Errorf(mesh.Internal, "keeping the grant's record: %w", err)
-	}
-	if !fresh {
-		return atomicfile.Write(grantPath(h, r.Name), append(b, '\n'), 0o600)
-	}
-	err = atomicfile.Create(grantPath(h, r.Name), append(b, '\n'), 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return mesh.WithHint(mesh.Errorf(mesh.Conflict, "there is a key %q already", r.Name), "choose another name; see: stratos keys list")
-	}
-	return err
-}
-
-func readGrants(h home.Home) (all []*grantRecord, err error) {
-	paths, err := filepath.Glob(grantPath(h, "*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range paths {
-		b, err := os.ReadFile(p)
-		if err != nil {
-			return nil, mesh.Errorf(mesh.Internal, "reading the grants: %w", err)
-		}
-		r := new(grantRecord)
-		if err := json.Unmarshal(b, r); err != nil {
-			return nil, mesh.Errorf(mesh.Corrupt, "%s: %w", p, err)
-		}
-		all = append(all, r)
-	}
-	return all, nil
-}
-
-func newKeysRevokeCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke NAME",
-		Short: "Void a key, and everything that was made from it",
-		Long: `Voids a key or share: NAME is what "stratos keys list" calls it, the id of its access key (AWS_ACCESS_KEY_ID), or its own id. What it
-has under way ends within a minute.`,
-		Example: "  stratos keys revoke backup\n  stratos keys revoke \"$AWS_ACCESS_KEY_ID\"",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			h, err := e.home()
-			if err != nil {
-				return err
-			}
-			r, err := findGrant(h, args[0])
-			if err != nil {
-				return err
-			}
-			return e.withClient(cmd.Context(), func(c *client.Client) error {
-				if err := revokeGrant(cmd.Context(), c, h, r); err != nil {
-					return err
-				}
-				e.revokeInDatabases(cmd.Context(), c, r)
-				return e.print(r, func(w io.Writer) { fmt.Fprintf(w, "revoked %s; tickets that it has end within a minute\n", r.Name) })
-			})
-		},
-	}
-}
-
-// tellCellsTime bounds how long somebody who revoked a key waits for the cells of databases to hear of it.
-const tellCellsTime = 30 * time.Second
-
-// revokeAgain tells the cells of the account's databases, of which one may be new, of the grants of this home that were revoked.
-func (e *env) revokeAgain(ctx context.Context, c *client.Client) {
-	h, err := e.home()
-	if err != nil || e.grant != "" { // only a session with all rights may
-		return
-	}
-	all, err := readGrants(h)
-	if err != nil {
-		e.say("note: which keys were revoked is not known, and the database's replicas do not know it either: %v", err)
-	}
-	for _, r := range all {
-		if r.Revoked && r.Account == c.Access().Account() && r.Expires.After(time.Now()) {
-			e.revokeInDatabases(ctx, c, r)
-		}
-	}
-}
-
-// revokeInDatabases tells the cells of the account's databases of a grant that is void on the meta layer, as far as it covers any, and
-// a person which could not be told.
-func (e *env) revokeInDatabases(ctx context.Context, c *client.Client, r *grantRecord) {
-	if r.Prefix != "" && !strings.HasPrefix(r.Prefix, grant.Database("")) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, tellCellsTime)
-	defer cancel()
-	id, err := r.link()
-	if err == nil {
-		err = c.RevokeInDatabases(ctx, id)
-	}
-	if err != nil {
-		e.say("note: until it expires, it still opens databases whose replicas could not be told: %v\nnext: stratos keys revoke %s", err, r.Name)
-	}
-}
-
-// findGrant returns the grant that was made in a home under a name, an id, or the id of its access key.
-func findGrant(h home.Home, name string) (*grantRecord, error) {
-	all, err := readGrants(h)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range all {
-		if r.Name == name || r.ID == strings.ToLower(name) || r.AccessKey != "" && r.AccessKey == name {
-			return r, nil
-		}
-	}
-	return nil, mesh.WithHint(mesh.Errorf(mesh.NotFound, "no key %q was made in this home", name), "see: stratos keys list")
-}
-
-// revokeGrant voids a grant, takes its access key off the log, and notes that.
-func revokeGrant(ctx context.Context, c *client.Client, h home.Home, r *grantRecord) error {
-	id, err := r.link()
-	if err != nil {
-		return err
-	}
-	if err := c.Revoke(ctx, id); err != nil {
-		return err
-	}
-	if r.AccessKey != "" {
-		if err := c.WithdrawKey(ctx, r.AccessKey); err != nil && mesh.KindOf(err) != mesh.NotFound {
-			return err
-		}
-	}
-	r.Revoked = true
-	return saveGrant(h, r, false)
 }
