@@ -250,6 +250,30 @@ func agreed(t *testing.T, db *database.DB) {
 	})
 }
 
+// signalReplica sends a signal to a replica that runs: to process 0 would be to this one and all that it started.
+func signalReplica(t *testing.T, s nodedatabase.Status, sig syscall.Signal) {
+	t.Helper()
+	if s.PID <= 0 {
+		t.Fatalf("the replica does not run: %+v", s)
+	}
+	if err := syscall.Kill(s.PID, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killSome kills some replica.
+func killSome(t *testing.T) {
+	t.Helper()
+	for _, s := range hosts(t) {
+		if s.PID > 0 {
+			signalReplica(t, s, syscall.SIGKILL)
+			return
+		}
+	}
+	t.Fatal("no replica runs")
+}
+
+// alive tells whether a process is there.
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func databaseFaults(t *testing.T, name string) {
@@ -282,9 +306,7 @@ func databaseFaults(t *testing.T, name string) {
 
 	// A replica's process is killed: the others go on, and it comes back by itself.
 	victim := all[names[0]]
-	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	signalReplica(t, victim, syscall.SIGKILL)
 	use()
 	until(t, "the replica that was killed", func() (bool, error) {
 		s := hosts(t)[names[0]]

@@ -23,6 +23,7 @@ import (
 	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/internal/fence"
 	"github.com/stratosmesh/stratos/mesh"
+	nodedatabase "github.com/stratosmesh/stratos/node/database"
 )
 
 // What several writers and readers of a database see while its replicas are killed, held up, cut off and damaged, is what one after the
@@ -63,7 +64,16 @@ var disturbances = []string{"kill", "pause", "kill two", "cut off", "rot"}
 // disturb does something to replicas for a while, and waits until all run again.
 func disturb(t *testing.T, chance *rand.Rand, n int) {
 	t.Helper()
-	all := hosts(t)
+	var all map[string]nodedatabase.Status
+	until(t, "replicas that all run", func() (bool, error) { // one that was damaged starts more than once
+		all = hosts(t)
+		for name, s := range all {
+			if s.PID == 0 || s.Height == 0 {
+				return false, fmt.Errorf("%s: %+v", name, s)
+			}
+		}
+		return len(all) > 3, nil
+	})
 	names := slices.Sorted(maps.Keys(all))
 	chance.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	fault, victims := disturbances[n%len(disturbances)], names[:1]
@@ -76,16 +86,15 @@ func disturb(t *testing.T, chance *rand.Rand, n int) {
 			t.Fatalf("fault %d, %s: %v", n, fault, err)
 		}
 	}
-	pid := all[victims[0]].PID
 	last := func() { time.Sleep(time.Duration(chance.IntN(2500)) * time.Millisecond) } // how long a fault lasts is a part of it
 	switch fault {
 	case "pause":
-		must(syscall.Kill(pid, syscall.SIGSTOP))
+		signalReplica(t, all[victims[0]], syscall.SIGSTOP)
 		last()
-		must(syscall.Kill(pid, syscall.SIGCONT))
+		signalReplica(t, all[victims[0]], syscall.SIGCONT)
 		return
 	case "cut off":
-		mend, err := fence.Cut(pid)
+		mend, err := fence.Cut(all[victims[0]].PID)
 		if mesh.KindOf(err) == mesh.Denied && err != nil {
 			t.Logf("fault %d is left out: %v", n, err)
 			return
@@ -98,7 +107,7 @@ func disturb(t *testing.T, chance *rand.Rand, n int) {
 		must(rot(chance, filepath.Join(shared.dir, victims[0])))
 	}
 	for _, v := range victims {
-		must(syscall.Kill(all[v].PID, syscall.SIGKILL))
+		signalReplica(t, all[v], syscall.SIGKILL)
 	}
 	last()
 	until(t, "the replicas that were killed", func() (bool, error) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -119,12 +118,7 @@ func TestFeed(t *testing.T) {
 		case n / 3:
 			up()
 		case n / 2:
-			for _, h := range hosts(t) {
-				if err := syscall.Kill(h.PID, syscall.SIGKILL); err != nil {
-					t.Fatal(err)
-				}
-				break
-			}
+			killSome(t)
 		}
 		if _, err := db.Exec(t.Context(), database.Program{Statements: []database.Statement{database.SQL("INSERT INTO other VALUES (" + fmt.Sprint(i) + ")"), database.SQL("INSERT INTO t VALUES (" + fmt.Sprint(i) + ", 'x')")}}); err != nil {
 			t.Fatal(err)
@@ -206,12 +200,7 @@ func TestListen(t *testing.T) {
 	execute(t, b, "ROLLBACK TO s")
 	execute(t, b, "COMMIT")
 	execute(t, b, "BEGIN; NOTIFY jobs, 'lost'; ROLLBACK")
-	for _, h := range hosts(t) { // of whichever cell; one of four may end
-		if err := syscall.Kill(h.PID, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		break
-	}
+	killSome(t) // of whichever cell; one of four may end
 	execute(t, b, "NOTIFY jobs, 'three'")
 	for _, c := range []*pgx.Conn{a, b} {
 		for _, want := range []string{"jobs one", "jobs two", "jobs three"} {
