@@ -143,6 +143,16 @@ func TestDocuments(t *testing.T) {
 	refused("people/dance", `{}`, 404, "dance")
 	refused("no-table/find", `{}`, 400, "collection's name")
 
+	must("notes/index", `{"path":"text","text":"english"}`, `{}`)
+	must("notes/insert", `{"documents":[{"_id":"a","text":"The quick brown foxes jumped"},{"_id":"b","text":{"title":"Foxes","body":["quick, quick: a fox"]}},{"_id":"c","text":"lazy dogs"},{"_id":"d","n":1}]}`, `{"ids":["a","b","c","d"]}`)
+	must("notes/find", `{"filter":{"text":{"$text":"quick fox"}},"sort":[{"path":"text","rank":"quick fox"}],"fields":["n"]}`, `{"documents":[{"_id":"b"},{"_id":"a"}]}`)
+	must("notes/find", `{"filter":{"text":{"$text":"\"quick brown\" or dog"}},"fields":["n"]}`, `{"documents":[{"_id":"a"},{"_id":"c"}]}`)
+	must("notes/count", `{"filter":{"text":{"$not":{"$text":{"search":"foxes","language":"simple"}}}}}`, `{"count":2}`)
+	must("notes/update", `{"filter":{"text":{"$text":"lazy"}},"change":{"$set":{"text":"awake"}}}`, `{"matched":1}`)
+	must("notes/count", `{"filter":{"text":{"$text":"dog"}}}`, `{"count":0}`)
+	must("notes/unindex", `{"path":"text","text":"english"}`, `{}`)
+	refused("notes/index", `{"path":"text","text":"klingon"}`, 400, "no language")
+
 	var wg sync.WaitGroup // a counter that many raise, and that one of them makes
 	for range 8 {
 		wg.Go(func() {

@@ -149,10 +149,11 @@ type Query struct {
 	Level  database.Level
 }
 
-// An Order is by a field.
+// An Order is by a field, or by how well a search finds what is in it: the best first.
 type Order struct {
-	Path       string `json:"path"`
-	Descending bool   `json:"descending"`
+	Path       string          `json:"path"`
+	Descending bool            `json:"descending"`
+	Rank       json.RawMessage `json:"rank,omitempty"` // a Search; Descending does not matter then
 }
 
 // Find returns documents. A collection that there is not has none.
@@ -174,10 +175,17 @@ func (c *Collection) Find(ctx context.Context, q Query) ([]json.RawMessage, erro
 		if err != nil {
 			return nil, err
 		}
-		if sql += f; o.Descending {
-			sql += " DESC NULLS LAST"
-		} else {
-			sql += " NULLS FIRST"
+		switch {
+		case len(o.Rank) > 0:
+			words, query, err := b.search(f, o.Path, o.Rank)
+			if err != nil {
+				return nil, err
+			}
+			sql += "ts_rank(" + words + ", " + query + ") DESC NULLS LAST"
+		case o.Descending:
+			sql += f + " DESC NULLS LAST"
+		default:
+			sql += f + " NULLS FIRST"
 		}
 		sql += ", "
 	}
@@ -256,21 +264,25 @@ func (b *builder) where(c *Collection, filter json.RawMessage, many bool) (strin
 // An Index makes filters and orders by a field fast.
 type Index struct {
 	Path   string `json:"path"`
-	Unique bool   `json:"unique"` // no two documents have the same value there; null is one; those without the field do not matter
+	Unique bool   `json:"unique"`         // no two documents have the same value there; null is one; those without the field do not matter
+	Text   string `json:"text,omitempty"` // it is for $text in this language, and for nothing else
 }
 
 // indexName follows from what an index is.
 func (c *Collection) indexName(i Index) string {
 	kind := "by"
-	if i.Unique {
+	switch {
+	case i.Unique:
 		kind = "unique"
+	case i.Text != "":
+		kind = i.Text
 	}
 	return c.name + "_" + kind + "_" + hex.EncodeToString([]byte(i.Path))
 }
 
 // CreateIndex makes an index, unless it is there.
 func (c *Collection) CreateIndex(ctx context.Context, i Index) error {
-	f, err := field(i.Path)
+	f, err := i.field()
 	if err != nil {
 		return err
 	}
@@ -282,13 +294,30 @@ func (c *Collection) CreateIndex(ctx context.Context, i Index) error {
 	if i.Unique {
 		unique = "UNIQUE "
 	}
-	_, err = c.run(ctx, true, database.SQL("CREATE "+unique+"INDEX IF NOT EXISTS \""+name+"\" ON "+c.table()+" (("+f+"))"))
+	using := ""
+	if i.Text != "" {
+		using = " USING gin"
+	}
+	_, err = c.run(ctx, true, database.SQL("CREATE "+unique+"INDEX IF NOT EXISTS \""+name+"\" ON "+c.table()+using+" (("+f+"))"))
 	return err
+}
+
+// field is what the index is by.
+func (i Index) field() (string, error) {
+	f, err := field(i.Path)
+	if err != nil || i.Text == "" {
+		return f, err
+	}
+	if i.Unique {
+		return "", mesh.Errorf(mesh.Invalid, "an index of a text is not unique")
+	}
+	name, err := language(i.Text)
+	return vector(f, name), err
 }
 
 // DropIndex removes an index; NotFound where there is none.
 func (c *Collection) DropIndex(ctx context.Context, i Index) error {
-	if _, err := field(i.Path); err != nil {
+	if _, err := i.field(); err != nil {
 		return err
 	}
 	_, err := c.run(ctx, false, database.SQL("DROP INDEX \""+c.indexName(i)+"\""))

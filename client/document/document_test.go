@@ -73,3 +73,34 @@ func FuzzSQL(f *testing.F) {
 		}
 	})
 }
+
+func TestSearch(t *testing.T) {
+	for filter, want := range map[string]string{
+		`{"a.b":{"$text":"cat -dog"}}`:                                      `((to_tsvector('english', (doc #> '{"a","b"}')) @@ websearch_to_tsquery('english', $1::text)))`,
+		`{"a":{"$text":{"search":"x","language":"simple"}}}`:                `((to_tsvector('simple', (doc #> '{"a"}')) @@ websearch_to_tsquery('simple', $1::text)))`,
+		`{"a":{"$not":{"$text":{"search":"x"}}},"b":1}`:                     `((NOT coalesce((to_tsvector('english', (doc #> '{"a"}')) @@ websearch_to_tsquery('english', $1::text)), false)) AND (doc #> '{"b"}') = $2::jsonb)`,
+		`{"a":{"$text":1}}`:                                                 "",
+		`{"a":{"$text":null}}`:                                              "",
+		`{"a":{"$text":{"search":"x","language":"english'); DROP TABLE"}}}`: "",
+		`{"a":{"$text":{"find":"x"}}}`:                                      "",
+		`{"$text":"x"}`:                                                     "",
+	} {
+		b := new(builder)
+		got, err := b.filter(json.RawMessage(filter))
+		if got != want || (want == "") != (mesh.KindOf(err) == mesh.Invalid && err != nil) {
+			t.Errorf("%s: %s, %v", filter, got, err)
+		}
+	}
+	c := &Collection{name: "c"}
+	if a, b := c.indexName(Index{Path: "a", Text: "english"}), c.indexName(Index{Path: "a"}); a == b {
+		t.Errorf("two indexes have the name %s", a)
+	}
+	if f, err := (Index{Path: "a", Text: "simple"}).field(); err != nil || f != `to_tsvector('simple', (doc #> '{"a"}'))` {
+		t.Errorf("%s, %v", f, err)
+	}
+	for _, bad := range []Index{{Path: "a", Text: "german"}, {Path: "a", Text: "simple", Unique: true}} {
+		if _, err := bad.field(); err == nil {
+			t.Errorf("%v", bad)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func field(p string) (string, error) {
 //
 //	{"field": value}               the field has this value; null: or there is none
 //	{"field": {"$gt": value, ...}} all of $eq, $ne, $gt, $gte, $lt, $lte (of values of one type), $in, $nin, $exists, $type, $contains,
-//	                               $size, $like, $not
+//	                               $size, $like, $text, $not
 //	{"$and": [...], "$or": [...], "$nor": [...]}
 func (b *builder) filter(raw json.RawMessage) (string, error) {
 	if len(raw) == 0 {
@@ -275,6 +275,9 @@ func (b *builder) operator(f, name, op string, raw json.RawMessage, depth int) (
 			return "", wants("a pattern as LIKE has it")
 		}
 		return "(jsonb_typeof(" + f + ") = 'string' AND (" + f + " #>> '{}') LIKE " + b.text(pattern) + ")", nil
+	case "$text":
+		vector, query, err := b.search(f, name, raw)
+		return vector + " @@ " + query, err
 	case "$not":
 		if raw[0] != '{' {
 			return "", wants("an object of operators")
@@ -282,5 +285,5 @@ func (b *builder) operator(f, name, op string, raw json.RawMessage, depth int) (
 		t, err := b.field(f, name, raw, depth+1)
 		return "NOT coalesce(" + t + ", false)", err
 	}
-	return "", mesh.Errorf(mesh.Invalid, "%.40q of %.60q is no operator: $eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $type, $contains, $size, $like, $not", op, name)
+	return "", mesh.Errorf(mesh.Invalid, "%.40q of %.60q is no operator: $eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $type, $contains, $size, $like, $text, $not", op, name)
 }
