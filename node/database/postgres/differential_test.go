@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stratosmesh/stratos/node/database/engine"
@@ -24,6 +25,7 @@ func TestDifferential(t *testing.T) {
 		blocks[len(blocks)-1] = append(blocks[len(blocks)-1], r.SQL)
 	}
 	blocks = append(blocks, []string{"CREATE TABLE r (id serial, a float8 DEFAULT random(), u uuid DEFAULT gen_random_uuid(), at timestamptz DEFAULT now())", "INSERT INTO r DEFAULT VALUES RETURNING *", "INSERT INTO r (a) SELECT random() FROM generate_series(1, 20) RETURNING *"})
+	blocks = slices.AppendSeq(blocks, slices.Chunk(script(t, "search.sql"), 5))
 	run := func(opts engine.Options, procs int, reopen bool) (trace []string) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		us := open(t, opts)

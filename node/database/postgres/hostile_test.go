@@ -50,6 +50,16 @@ func TestHostile(t *testing.T) {
 		{"large pad", "SELECT length(lpad('', 100000000, 'ab'))", "54000"},
 		{"regex", "SELECT repeat('a', 5000) ~ '" + repeat("(a?)", 200) + repeat("a", 200) + "'", ""},
 		{"like", "SELECT repeat('a', 100000) LIKE '" + repeat("%a", 500) + "b'", ""},
+		{"deep tsquery", "SELECT '" + repeat("(", 5_000) + "a" + repeat(")", 5_000) + "'::tsquery", "54001"},
+		{"long tsquery", "SELECT '" + repeat("a&", 20_000) + "a'::tsquery", "54001"},
+		{"a query of a text", "SELECT length(plainto_tsquery('simple', repeat('a b c ', 100000))::text)", "54001"},
+		{"large tsvector", "SELECT length(to_tsvector('english', repeat('running ', 400000)))", ""},
+		{"large words", "SELECT length(to_tsvector('english', (SELECT string_agg(a::text || 'words', ' ') FROM h, generate_series(1, 1000) n)))", ""},
+		{"attempts", "SELECT length(to_tsvector('english', repeat('a-', 1000000)))", ""},
+		{"addresses", "SELECT length(to_tsvector('english', repeat('a.bb@', 500000)))", ""},
+		{"a prefix of all", "SELECT ts_rank((SELECT string_agg(a::text, ' ') FROM h)::tsvector, (" + quoted(repeat("1:*|", 2_000)) + " || '2:*')::tsquery)", ""},
+		{"covers", "SELECT ts_rank_cd(to_tsvector('simple', repeat('a b ', 20000)), (" + quoted(repeat("a<->b|", 2_000)) + " || 'c')::tsquery)", ""},
+		{"headline", "SELECT length(ts_headline('simple', repeat('a b ', 20000), (" + quoted(repeat("a<->b|", 2_000)) + " || 'c')::tsquery, 'MaxFragments=1000'))", ""},
 		{"NUL", "SELECT 'a\x00b'", "22021"},
 		{"not UTF-8", "SELECT '\xff'", "22021"},
 		{"two statements", "SELECT 1; SELECT 2", "42601"},
@@ -89,6 +99,8 @@ func TestHostile(t *testing.T) {
 	}
 	t.Error("views double thirty times")
 }
+
+func quoted(s string) string { return "'" + s + "'" }
 
 func before(i int) string {
 	if i == 0 {

@@ -46,6 +46,9 @@ func (v Vector) Match(work Work, q Query) (bool, error) {
 	return r != no, m.work.settle()
 }
 
+// stepWork is the work of an operator or a word of a query.
+const stepWork = 16
+
 func (m *matcher) pay(operations int) {
 	if err := m.work.do(uint64(operations)); err != nil && m.failed == nil {
 		m.failed = err
@@ -127,7 +130,7 @@ func (l *Lexeme) has(i *Item, p *places, m *matcher) truth {
 // run runs the item at a place where positions do not matter.
 func (m *matcher) run(at int) truth {
 	i := &m.q[at]
-	m.pay(8)
+	m.pay(stepWork)
 	if m.failed != nil {
 		return no
 	}
@@ -164,7 +167,7 @@ func (m *matcher) run(at int) truth {
 // runPhrase runs the item at a place below a phrase, and says where it matches.
 func (m *matcher) runPhrase(at int, p *places) truth {
 	i := &m.q[at]
-	m.pay(8)
+	m.pay(stepWork)
 	if m.failed != nil {
 		return no
 	}

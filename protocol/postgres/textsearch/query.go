@@ -184,7 +184,7 @@ func (r *queryReader) read() error {
 		step = r.websearch
 	}
 	for {
-		if err := r.build.w.do(16); err != nil {
+		if err := r.build.w.do(48); err != nil {
 			return err
 		}
 		done, err := step(base)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 	"github.com/stratosmesh/stratos/protocol/softmath"
@@ -122,12 +123,19 @@ func (v Vector) Rank(work Work, w Weights, q Query, method int32) (float32, erro
 	return res, nil
 }
 
-// distanceWeight is what two words count that stand so far from each other.
+// distanceWeights are what two words count that stand so far from each other.
+var distanceWeights = sync.OnceValue(func() (w [101]float32) {
+	for d := range w {
+		w[d] = float32(1 / (1.005 + float64(0.05*softmath.Exp(float64(float64(float32(d))/1.5)-2))))
+	}
+	return w
+})
+
 func distanceWeight(d int) float32 {
 	if d > 100 {
 		return 1e-30
 	}
-	return float32(1 / (1.005 + float64(0.05*softmath.Exp(float64(float64(float32(d))/1.5)-2))))
+	return distanceWeights()[d]
 }
 
 // Positions that stand for those of a word that has none.

@@ -193,23 +193,54 @@ func FuzzSearch(f *testing.F) {
 	})
 }
 
-func BenchmarkVector(b *testing.B) {
+// BenchmarkGas shows what a gas of each kind of work takes: 32 simple operations.
+func BenchmarkGas(b *testing.B) {
 	text := strings.Repeat("The relational databases of strangers are running generously; see http://example.com/a/b?c=d and well-known x-rays. ", 40)
-	var gas uint64
-	for b.Loop() {
-		gas = 0
-		if _, err := English.Vector(func(n uint64) error { gas += n / 32; return nil }, text); err != nil {
-			b.Fatal(err)
-		}
+	v, _ := English.Vector(nil, text)
+	large, _ := Simple.Vector(nil, strings.Repeat("a b ", 8000))
+	q, _ := English.Query(nil, "(relat <-> databas & run:*) | !x-ray & strang:* | (w:* & e:*)")
+	pairs, _ := ParseQuery(nil, "a & b")
+	wide, _ := ParseQuery(nil, strings.Repeat("a <-> b | ", 500)+"c")
+	some, _ := ParseQuery(nil, strings.Repeat("a <-> b | ", 10)+"a <2> b")
+	prefixes, _ := ParseQuery(nil, strings.Repeat("a:* | ", 500)+"c:*")
+	for _, x := range []struct {
+		name string
+		do   func(Work) error
+	}{
+		{"text", func(w Work) error { _, err := English.Vector(w, text); return err }},
+		{"hyphens", func(w Work) error { _, err := English.Vector(w, strings.Repeat("ab-", 10000)); return err }},
+		{"addresses", func(w Work) error { _, err := English.Vector(w, strings.Repeat("a.bb@", 500)); return err }},
+		{"query", func(w Work) error { _, err := ParseQuery(w, strings.Repeat("a <-> b:* | ", 2000)+"c"); return err }},
+		{"plain query", func(w Work) error { _, err := English.Plain(w, text, And); return err }},
+		{"match", func(w Work) error { _, err := v.Match(w, q); return err }},
+		{"match phrases", func(w Work) error { _, err := large.Match(w, wide); return err }},
+		{"match prefixes", func(w Work) error { _, err := large.Match(w, prefixes); return err }},
+		{"rank pairs", func(w Work) error { _, err := large.Rank(w, DefaultWeights, pairs, 0); return err }},
+		{"rank any", func(w Work) error { _, err := v.Rank(w, DefaultWeights, q, 0); return err }},
+		{"rank covers", func(w Work) error { _, err := large.RankCover(w, DefaultWeights, pairs, 0); return err }},
+		{"rank phrases", func(w Work) error { _, err := large.RankCover(w, DefaultWeights, wide, 0); return err }},
+		{"headline", func(w Work) error { _, err := English.Headline(w, text, q, "MaxFragments=3"); return err }},
+		{"headline of phrases", func(w Work) error {
+			_, err := Simple.Headline(w, strings.Repeat("a c b d ", 200), some, "")
+			return err
+		}},
+	} {
+		b.Run(x.name, func(b *testing.B) {
+			var operations uint64
+			for b.Loop() {
+				operations = 0
+				if err := x.do(func(n uint64) error { operations += n; return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(float64(operations)/32), "ns/gas")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(gas), "ns/gas")
-}
-
-func BenchmarkRead(b *testing.B) {
-	v, _ := English.Vector(nil, strings.Repeat("The relational databases of strangers are running generously; see http://example.com/a/b?c=d and well-known x-rays. ", 40))
 	s := v.String()
-	for b.Loop() {
-		ParseVector(s)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s)*4/32), "ns/gas")
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			ParseVector(s)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s)*4/32), "ns/gas")
+	})
 }
