@@ -91,6 +91,9 @@ var variables = func() map[string]*variable {
 			_, ok := oneOf("iso", "iso, mdy", "iso,mdy", "mdy", "mdy, iso", "default")(s)
 			return "ISO, MDY", ok
 		}},
+		{name: "default_text_search_config", value: "pg_catalog.english", note: oneMeaning, check: func(s string) (string, bool) {
+			return "pg_catalog.english", strings.TrimPrefix(strings.ToLower(s), "pg_catalog.") == "english"
+		}},
 		{name: "default_transaction_deferrable", value: "off", check: boolean},
 		{name: "default_transaction_isolation", value: "read committed", check: isolation},
 		{name: "default_transaction_read_only", value: "off", report: true, check: boolean},

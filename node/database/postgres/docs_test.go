@@ -42,7 +42,7 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | CREATE TABLE | columns, DEFAULT, NOT NULL, CHECK, UNIQUE, PRIMARY KEY, REFERENCES, FOREIGN KEY with CASCADE, SET NULL, RESTRICT (ON DELETE), NO ACTION, DEFERRABLE; serial, IDENTITY, also with SEQUENCE NAME; IF NOT EXISTS | generated columns, MATCH FULL, SET DEFAULT, ON UPDATE RESTRICT, deferrable unique constraints, NULLS NOT DISTINCT, EXCLUDE, INCLUDE, LIKE, INHERITS, PARTITION, TEMPORARY, storage options, foreign keys between types of other cells |
 | CREATE TABLE AS | names of columns, IF NOT EXISTS | WITH NO DATA, SELECT INTO, sequences in it |
 | ALTER TABLE | ADD, DROP, RENAME COLUMN; TYPE with USING; SET and DROP DEFAULT and NOT NULL; ADD, DROP, RENAME CONSTRAINT; RENAME TO | columns that views use; another type where there is a default, a check, a foreign key, a partial index or a GIN index; changing foreign keys of a table that has rows and is referenced; owners, storage, triggers |
-| CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS; USING gin of one tsvector, which a WHERE uses for vector @@ query if all of it depends on that | methods but btree and gin, gin of other types, of several columns or with WHERE, INCLUDE, operator classes, CONCURRENTLY (25001) |
+| CREATE INDEX | several columns, expressions, UNIQUE, WHERE, DESC, IF NOT EXISTS; USING gin of one tsvector, which a WHERE or ON uses for vector @@ query if all of it depends on that | methods but btree and gin, gin of other types, of several columns or with WHERE, INCLUDE, operator classes, CONCURRENTLY (25001) |
 | CREATE VIEW | names of columns, OR REPLACE | options, CHECK OPTION, materialized, recursive |
 | CREATE SEQUENCE | AS, START, INCREMENT, MINVALUE, MAXVALUE, CACHE, CYCLE, IF NOT EXISTS | OWNED BY |
 | ALTER SEQUENCE | RESTART, INCREMENT, CYCLE, OWNED BY | AS, MINVALUE, MAXVALUE, START, CACHE |
@@ -76,7 +76,7 @@ A program is one transaction: BEGIN, COMMIT, ROLLBACK and savepoints are not par
 | parameters | $1, inferred or told | |
 | COLLATE | "C", "POSIX", "default" | others |
 | CURRENT_DATE, CURRENT_TIMESTAMP, LOCALTIME, LOCALTIMESTAMP, CURRENT_SCHEMA, CURRENT_USER, SESSION_USER, CURRENT_ROLE, USER, CURRENT_CATALOG | all; SESSION_USER is CURRENT_USER | CURRENT_TIME |
-| current_setting | ` + "`stratos.caller`, `TimeZone`" + ` | what else PostgreSQL sets |
+| current_setting | ` + "`stratos.caller`, `TimeZone`, `default_text_search_config`" + ` | what else PostgreSQL sets |
 
 `
 

@@ -15,7 +15,7 @@ import (
 //
 //	s and its OID (lexeme, row): a word of the vector of a row, by rowid
 //
-// Triggers of the table keep it: x, the index's OID, and i, u or d. A condition vector @@ query that all of a WHERE depends on gets a
+// Triggers of the table keep it: x, the index's OID, and i, u or d. A condition vector @@ query that all of a WHERE, or of a join's ON, depends on gets a
 // second one beside it, which takes from the index the rows that have a word of the query that fewest have, and of those the ones
 // that have the other words too. The first one then looks at each row that is left: phrases, weights and what is negated.
 const (
@@ -239,14 +239,15 @@ func narrowed(sql string, others []string) string {
 	return strings.Join(append(others, "("+sql+")"), " AND ")
 }
 
-// byWords are the conditions that indexes of words add to a WHERE.
-func (c *compiler) byWords(n *pg.Node, s *scope) (list []string, err error) {
+// byWords are the conditions that indexes of words add to a WHERE, or to a join's. within tells whether row policies may look for
+// rows by them too: a row that the condition does not hold for is none of the result's then.
+func (c *compiler) byWords(n *pg.Node, s *scope, within bool) (list []string, err error) {
 	if !slices.ContainsFunc(s.items, func(it *item) bool { return it.rel != nil && len(c.cat.inverted(it.rel.OID)) > 0 }) {
 		return nil, nil
 	}
 	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg.BoolExprType_AND_EXPR {
 		for _, x := range b.Args {
-			l, err := c.byWords(x, s)
+			l, err := c.byWords(x, s, within)
 			if err != nil {
 				return nil, err
 			}
@@ -289,7 +290,7 @@ func (c *compiler) byWords(n *pg.Node, s *scope) (list []string, err error) {
 			if !c.secured(it.rel) {
 				return []string{indexed(it.rel, i, it.alias+".rowid", query.sql)}, nil
 			}
-			if len(query.uses) == 0 {
+			if within && len(query.uses) == 0 {
 				c.push(it.alias, indexed(it.rel, i, pushMark+".rowid", query.sql))
 				return nil, nil
 			}

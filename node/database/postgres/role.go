@@ -184,6 +184,8 @@ func (s *session) setting(name string, missing bool) (any, error) {
 			return "UTC", nil
 		}
 		return s.zone, nil
+	case l == "default_text_search_config":
+		return "pg_catalog.english", nil
 	case strings.Contains(name, "."):
 		if missing {
 			return nil, nil

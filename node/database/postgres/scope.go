@@ -524,6 +524,13 @@ func (c *compiler) join(j *pg.JoinExpr, s *scope) (string, []*item, error) {
 		if word == "FULL JOIN" && (e.con || e.sub) {
 			return "", nil, c.refuse(-1, "a FULL JOIN with such a condition")
 		}
+		if word == "JOIN" || word == "LEFT JOIN" {
+			found, err := c.byWords(j.Quals, inner, false)
+			if err != nil {
+				return "", nil, err
+			}
+			on = narrowed(on, found)
+		}
 		if e.volatile {
 			return "", nil, c.refuse(e.at, "a join by what is not the same each time")
 		}

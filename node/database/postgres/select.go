@@ -61,7 +61,7 @@ func (c *compiler) selectQuery(s *pg.SelectStmt, outer *scope) (*query, error) {
 			return nil, err
 		}
 		c.pushDown(where, sc)
-		found, err := c.byWords(where, sc)
+		found, err := c.byWords(where, sc, true)
 		if err != nil {
 			return nil, err
 		}

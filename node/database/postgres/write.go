@@ -472,7 +472,7 @@ func (c *compiler) condition(n *pg.Node, sc *scope) (sql string, sub bool, err e
 	}
 	c.plan(e)
 	c.pushDown(n, sc)
-	found, err := c.byWords(n, sc)
+	found, err := c.byWords(n, sc, true)
 	if err != nil {
 		return "", false, err
 	}

@@ -102,3 +102,4 @@ UPDATE "notes" SET doc = jsonb_set(doc, '{text}', '"awake"') WHERE _id = (SELECT
 SELECT _id FROM "notes" WHERE ((NOT coalesce((to_tsvector('english', (doc #> '{"text"}')) @@ websearch_to_tsquery('english', 'fox')), false))) ORDER BY _id;
 DELETE FROM "notes" WHERE ((to_tsvector('english', (doc #> '{"text"}')) @@ websearch_to_tsquery('english', 'awake')));
 SELECT _id FROM "notes" ORDER BY _id;
+SELECT current_setting('default_text_search_config');
