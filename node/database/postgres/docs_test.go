@@ -106,7 +106,7 @@ func docs() string {
 	b.WriteString("## Limits\n\n| What | Limit | Beyond |\n|---|---|---|\n")
 	for _, r := range [][3]string{
 		{"a transaction, its statements and parameters together, in bytes as they are sent", number(database.MaxProgram), "54000; divide it, a COPY into several"},
-		{"what it may take, in gas", number(database.MaxGas), "53400. A row of 100 bytes takes about 100 when it is copied, 60 in INSERT ... SELECT, 40 when it is changed, 10 in a new index, 2 when it is read; 60 more where its change is recorded"},
+		{"what it may take, in gas", number(database.MaxGas), "53400. A row of 100 bytes takes about 100 when it is copied, 60 in INSERT ... SELECT, 40 when it is changed, 10 in a new index, 2 when it is read; a text of 1,000 bytes 2,000 when its words are looked at, 3,000 in a GIN index; 60 more where its change is recorded"},
 		{"a question, in gas and seconds", number(database.MaxQueryGas) + ", 5; with as many seconds again for each 8 MiB that it brings", "53400, 57014"},
 		{"statements of a transaction", number(l.Statements), "54000"},
 		{"a statement, in bytes, words and parameters", number(l.SQLBytes) + ", " + number(l.Tokens) + ", " + number(l.Parameters), "54000"},

@@ -249,6 +249,19 @@ func (c *candidate) declaredFor(n int) []oid {
 	return d
 }
 
+// consistent tells whether a candidate's any-types can stand for what is given where they are declared.
+func consistent(c *candidate, declared, given []oid) bool {
+	known := false
+	for i, d := range declared {
+		known = known || isPoly(d) && d != postgres.AnyType && given[i] != postgres.Unknown
+	}
+	if !known {
+		return true
+	}
+	_, _, ok := polymorphic(c, declared, given)
+	return ok
+}
+
 // choose is PostgreSQL's func_select_candidate. It returns nil and how many were left when that is not one.
 func choose(all []*candidate, given []oid) (best *candidate, left int) {
 	type option struct {
@@ -269,7 +282,7 @@ func choose(all []*candidate, given []oid) (best *candidate, left int) {
 		if exact && !c.variadic {
 			return c, 1
 		}
-		if fits {
+		if fits && consistent(c, d, given) {
 			list = append(list, option{c, d})
 		}
 	}

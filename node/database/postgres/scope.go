@@ -411,9 +411,19 @@ func (c *compiler) join(j *pg.JoinExpr, s *scope) (string, []*item, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	r, ri, err := c.from(j.Rarg, s)
+	rs := s
+	if j.Rarg.GetRangeFunction() != nil { // which may use columns of what stands before it
+		rs = &scope{items: slices.Clone(li)}
+		if s != nil {
+			rs.outer, rs.items = s.outer, append(slices.Clone(s.items), li...)
+		}
+	}
+	r, ri, err := c.from(j.Rarg, rs)
 	if err != nil {
 		return "", nil, err
+	}
+	if s != nil && rs != s && slices.ContainsFunc(s.items, func(it *item) bool { return it.alias != "" && strings.Contains(r, it.alias+".") }) {
+		return "", nil, c.refuse(-1, "a function in a join, of columns from outside of it,")
 	}
 	items := append(slices.Clone(li), ri...)
 	if err := c.distinctNames(items); err != nil {

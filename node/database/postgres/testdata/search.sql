@@ -103,3 +103,17 @@ SELECT _id FROM "notes" WHERE ((NOT coalesce((to_tsvector('english', (doc #> '{"
 DELETE FROM "notes" WHERE ((to_tsvector('english', (doc #> '{"text"}')) @@ websearch_to_tsquery('english', 'awake')));
 SELECT _id FROM "notes" ORDER BY _id;
 SELECT current_setting('default_text_search_config');
+CREATE TABLE l (id int, v tsvector, a int[]);
+INSERT INTO l VALUES (1, 'a:1 b:2', '{1,2}'), (2, 'b:1', '{}'), (3, NULL, NULL);
+SELECT u.lexeme, count(*) FROM l CROSS JOIN unnest(v) u(lexeme, p, w) GROUP BY 1 ORDER BY 1;
+SELECT id, x FROM l JOIN unnest(l.a) AS x ON x > 1 ORDER BY 1, 2;
+SELECT id, lexeme, m.id2 FROM l CROSS JOIN unnest(v) JOIN (VALUES (1, 10), (2, 20)) m(id1, id2) ON m.id1 = id ORDER BY 1, 2;
+SELECT id, x FROM l CROSS JOIN LATERAL unnest(a) x ORDER BY 1, 2;
+SELECT id, x FROM l LEFT JOIN unnest(a) x ON true ORDER BY 1, 2;
+SELECT id, x FROM l RIGHT JOIN unnest(a) x ON true;
+SELECT o.id, s.x FROM l o, (SELECT 1 AS one) i CROSS JOIN upper(o.v::text || i.one) AS s(x) WHERE o.id = 1;
+SELECT (SELECT count(*) FROM (VALUES (1)) z(n) CROSS JOIN unnest(l.v)) FROM l ORDER BY id;
+SELECT a.id, x FROM (l a JOIN l b ON b.id = a.id) CROSS JOIN unnest(a.a || b.a) x ORDER BY 1, 2;
+SELECT a.id, b.id, x FROM l a JOIN l b ON b.id = a.id + 1 CROSS JOIN unnest(a.a || b.a) x ORDER BY 1, 2, 3;
+SELECT w.id, x FROM (SELECT id, a FROM l) w CROSS JOIN generate_series(1, w.id) x WHERE w.id < 3 ORDER BY 1, 2;
+SELECT l.id, k.x FROM l LEFT JOIN (l m CROSS JOIN unnest(m.a) k(x)) ON m.id = l.id ORDER BY 1, 2;
