@@ -67,10 +67,10 @@ func limited(most uint64) Work {
 
 // TestHostile tries texts and queries that are made to take long, or to nest deep: they end, with an error or without.
 func TestHostile(t *testing.T) {
-	const most = 200_000_000
+	const most = 20_000_000
 	for name, text := range map[string]string{
-		"hyphens": strings.Repeat("a-", 1<<20), "addresses": strings.Repeat("a.bb@", 1<<18), "paths": strings.Repeat("/a", 1<<20), "dots": strings.Repeat("a.b.cc.", 1<<18), "tags": "<a " + strings.Repeat("b ", 1<<20),
-		"comments": strings.Repeat("<!-- ", 1<<18), "quotes": strings.Repeat("<a '\\", 1<<18), "ports": strings.Repeat("a.bb:1/", 1<<18), "underscores": strings.Repeat("a_1", 1<<18), "numbers": strings.Repeat("1.", 1<<20), "signs": strings.Repeat("-1.", 1<<20),
+		"hyphens": strings.Repeat("a-", 1<<18), "addresses": strings.Repeat("a.bb@", 1<<16), "paths": strings.Repeat("/a", 1<<18), "dots": strings.Repeat("a.b.cc.", 1<<18), "tags": "<a " + strings.Repeat("b ", 1<<18),
+		"comments": strings.Repeat("<!-- ", 1<<18), "quotes": strings.Repeat("<a '\\", 1<<18), "ports": strings.Repeat("a.bb:1/", 1<<16), "underscores": strings.Repeat("a_1", 1<<18), "numbers": strings.Repeat("1.", 1<<18), "signs": strings.Repeat("-1.", 1<<18),
 	} {
 		v, err := English.Vector(limited(most), text)
 		if err == nil {
@@ -80,7 +80,7 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]string{
-		"parentheses": strings.Repeat("(", 1<<20), "nots": strings.Repeat("!", 1<<20) + "a", "ands": strings.Repeat("a&", 1<<20) + "a", "phrases": strings.Repeat("a<9>", 1<<20) + "a", "right": strings.Repeat("a&(", 2000) + "a",
+		"parentheses": strings.Repeat("(", 1<<18), "nots": strings.Repeat("!", 1<<18) + "a", "ands": strings.Repeat("a&", 1<<18) + "a", "phrases": strings.Repeat("a<9>", 1<<18) + "a", "right": strings.Repeat("a&(", 2000) + "a",
 	} {
 		if _, err := ParseQuery(limited(most), s); err == nil {
 			t.Errorf("%s: no error", name)
