@@ -84,7 +84,7 @@ func (o *oracle) webText() string {
 
 // searching is an argument of a function of text search; false for others.
 func (o *oracle) searching(r *postgres.Routine, i int, oid postgres.OID) (string, bool) {
-	text := 0 // which text it is
+	text := 0                                        // which text it is
 	for _, a := range r.Args[:min(i, len(r.Args))] { // a variadic one has more
 		if a == postgres.Text {
 			text++
