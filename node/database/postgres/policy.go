@@ -49,7 +49,7 @@ const (
 )
 
 // conditions are what policies of a table say for a command: of permissive ones one condition, which is false without any, and of
-// restrictive ones each. writing asks for what they say of new rows.
+// restrictive ones each.
 type conditions struct {
 	permissive  string
 	restrictive []restriction
@@ -96,7 +96,7 @@ func (c *compiler) policies(r *relation, it *item, command string, writing bool)
 	ctes := c.ctes
 	c.ctes = nil
 	defer func() { c.ctes = ctes }()
-	var any []string
+	var shows []string
 	for _, p := range r.Policies {
 		if p.Command != "*" && p.Command != command || !slices.ContainsFunc(p.Roles, func(o uint32) bool { return slices.Contains(c.roles, o) }) {
 			continue
@@ -116,10 +116,10 @@ func (c *compiler) policies(r *relation, it *item, command string, writing bool)
 		if p.Restrictive {
 			k.restrictive = append(k.restrictive, restriction{sql, p.OID})
 		} else {
-			any = append(any, "("+sql+")")
+			shows = append(shows, "("+sql+")")
 		}
 	}
-	if k.permissive = strings.Join(any, " OR "); any == nil {
+	if k.permissive = strings.Join(shows, " OR "); shows == nil {
 		k.permissive = "0"
 	}
 	return k, nil

@@ -59,7 +59,7 @@ func IntervalToChar(i Interval, format string) (s string, ok bool, err error) {
 	v := shown{interval: true, hour: i.Micros / Hour}
 	v.year, v.mon, v.mday = int(i.Months/12), int(i.Months%12), int(i.Days)
 	v.min, v.sec, v.usec = int(i.Micros/Minute%60), int(i.Micros/Second%60), int(i.Micros%Second)
-	v.yday = (v.year*12+v.mon)*30 + v.mday
+	v.yday = int(int32((v.year*12+v.mon)*30 + v.mday)) // PostgreSQL counts so, and so far
 	s, err = v.format(format)
 	return s, true, err
 }
