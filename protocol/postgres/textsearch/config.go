@@ -1,10 +1,6 @@
 package textsearch
 
 import (
-	_ "embed"
-	"strings"
-	"sync"
-
 	"github.com/blevesearch/snowballstem"
 	"github.com/blevesearch/snowballstem/english"
 )
@@ -26,17 +22,6 @@ const (
 	maxPositions = 256 // of a word
 	maxStemmed   = 1000
 )
-
-//go:embed english.stop
-var englishStop string
-
-var stopWords = sync.OnceValue(func() map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(englishStop) {
-		m[w] = true
-	}
-	return m
-})
 
 // lower is the lower case of the locale C.
 func lower(s string) string {

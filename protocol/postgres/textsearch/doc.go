@@ -4,7 +4,7 @@
 //
 // Everything is deterministic: floats are rounded as PostgreSQL's C does, step by step. Whoever calls says what it may cost.
 //
-// The package is larger than others because the parser's states are one table, and its values have no use without each other.
+// The package is larger than others because its values have no use without each other.
 package textsearch
 
 // Work takes payment for simple operations, before or soon after they are done. When it returns an error nothing more is done,

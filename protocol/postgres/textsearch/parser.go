@@ -1,12 +1,5 @@
 package textsearch
 
-import (
-	"strings"
-	"unicode/utf8"
-
-	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
-)
-
 // A TokenType is what the parser takes a part of a text for, by the number that ts_token_type tells.
 type TokenType uint8
 
@@ -43,325 +36,169 @@ type Token struct {
 	Text string
 }
 
-type state uint8
+// A class is a set of kinds of bytes.
+type class uint16
 
 const (
-	stay state = iota // where it is
-	base
-	inNumWord
-	inAsciiWord
-	inWord
-	inUnsignedInt
-	inSignedIntFirst
-	inSignedInt
-	inSpace
-	inUDecimalFirst
-	inUDecimal
-	inDecimalFirst
-	inDecimal
-	inVerVersion
-	inSVerVersion
-	inVersionFirst
-	inVersion
-	inMantissaFirst
-	inMantissaSign
-	inMantissa
-	inXMLEntityFirst
-	inXMLEntity
-	inXMLEntityNumFirst
-	inXMLEntityNum
-	inXMLEntityHexNumFirst
-	inXMLEntityHexNum
-	inXMLEntityEnd
-	inTagFirst
-	inXMLBegin
-	inTagCloseFirst
-	inTagName
-	inTagBeginEnd
-	inTag
-	inTagEscapeK
-	inTagEscapeKK
-	inTagBackslashed
-	inTagEnd
-	inCommentFirst
-	inCommentLast
-	inComment
-	inCloseCommentFirst
-	inCloseCommentLast
-	inCommentEnd
-	inHostFirstDomain
-	inHostDomainSecond
-	inHostDomain
-	inPortFirst
-	inPort
-	inHostFirstAN
-	inHost
-	inEmail
-	inFileFirst
-	inFileTwiddle
-	inPathFirst
-	inPathFirstFirst
-	inPathSecond
-	inFile
-	inFileNext
-	inURLPathFirst
-	inURLPathStart
-	inURLPath
-	inFURL
-	inProtocolFirst
-	inProtocolSecond
-	inProtocolEnd
-	inHyphenAsciiWordFirst
-	inHyphenAsciiWord
-	inHyphenWordFirst
-	inHyphenWord
-	inHyphenNumWordFirst
-	inHyphenNumWord
-	inHyphenDigitLookahead
-	inParseHyphen
-	inParseHyphenHyphen
-	inHyphenWordPart
-	inHyphenAsciiWordPart
-	inHyphenNumWordPart
-	inHyphenUnsignedInt
-	states
-)
-
-// A rule says what to do when a character is char or, if that is zero, of a class.
-type rule struct {
-	is      class
-	char    byte
-	do      action
-	to      state
-	token   TokenType
-	special special
-}
-
-type class uint8
-
-const (
-	always class = iota
-	atEnd
-	asciiLetter
-	letter
+	letter  class = 1 << iota // of ASCII
+	foreign                   // any byte beyond ASCII: part of a letter, in the locale C
 	digit
-	letterOrDigit
-	other // neither letter nor digit
 	space
-	hexDigit
-	urlChar
-	ignoring   // within <script> or <style>
-	hostWanted // which is so once
-	host       // a host begins here; it is taken
-	path       // a path of a URL begins here; it is taken
+	hex       // digits to the base 16
+	stop      // where a blank ends
+	urlPath   // of what follows a host
+	attribute // of what follows the name of a tag, outside of quotes
+	nameMark  // what names of tags and entities have beside letters and digits
+	pathMark  // what names of files have beside letters and digits
 )
 
-// An action is what becomes of positions: the machine remembers where it was when it began to try something.
-type action uint8
-
-const (
-	move      action = 0
-	found     action = 1 << 0
-	pop       action = 1 << 1 // the attempt failed
-	push      action = 1 << 2
-	rerun     action = 1 << 3 // without a step
-	forget    action = 1 << 4 // the last position that is remembered
-	merge     action = 1 << 5 // go on from here as before the attempt
-	forgetAll action = 1 << 6
-)
-
-type special uint8
-
-const (
-	none        special = iota
-	tagName             // scripts and styles are ignored up to their end
-	hostOfURL           // the URL is found; its host comes next, from its beginning
-	partsOfWord         // so do the parts of a word
-	again               // the token begins anew
-)
-
-// A position is 12 bytes, because a text may make one of each second character.
-type position struct {
-	at, length int32 // length of the token so far
-	size       uint8 // of the character there
-	state      state
-	rule       uint8 // after a push, where to go on, from 1
-}
-
-// workStep is the work of one character that is looked at.
-const workStep = 8
-
-// maxNesting bounds attempts within attempts: a host in an address in a host.
-const maxNesting = 200
+var classes = func() (list [256]class) {
+	set := func(c class, bytes string) {
+		for i := range len(bytes) {
+			list[bytes[i]] |= c
+		}
+	}
+	for i := range list {
+		switch c := byte(i); {
+		case isLetter(c):
+			list[i] = letter | stop | urlPath | attribute
+		case isDigit(c):
+			list[i] = digit | stop | urlPath | attribute | hex
+		case isSpace(c):
+			list[i] = space | attribute
+		case c >= 0x80:
+			list[i] = foreign | stop
+		}
+	}
+	set(hex, "abcdefABCDEF")
+	set(stop, "+-/&<")
+	set(urlPath, "!#$%&'()*+,-./:;=?@[]_~")
+	set(attribute, "#%&-./:=?_~")
+	set(nameMark, "-._:")
+	set(pathMark, "-_")
+	return list
+}()
 
 // A scanner finds tokens one after the other.
+//
+// What begins at a byte is the first of these that is there in full, as long as it can be:
+//
+//	'<'          a comment, a tag
+//	'&'          an entity
+//	'+' '-'      a number with a sign
+//	'/' '~' '.'  a path
+//	a digit or letter
+//	             an integer with an exponent, an address, another number but an integer, a protocol, an address that begins
+//	             with a word of foreign letters and digits, a path, an integer, words with hyphens, a word
+//
+// and else it is blank, up to a digit, letter or one of "+-/&<". What stands before that byte has a say only twice: in scripts and
+// styles there are but comments, tags and blanks, and a hyphen right after words with hyphens is no sign.
 type scanner struct {
-	text    string
-	now     position
-	before  []position
-	work    *worker
-	nested  int
-	ignored bool
-	host    bool
+	text string
+	work *worker
+	seen int // bytes that were looked at and are not paid for
+
+	at     int     // where the next token begins
+	later  []Token // which come before that
+	parts  int     // words with hyphens, and from there to at their parts, end here
+	silent bool    // in a script or style
+	over   bool    // there are no more tokens
+
+	// What is known of bytes to come, so that they are not read for each token before them.
+	names      chain
+	dead       int  // a '/' before this begins no path
+	noComments bool // none ends
 }
 
-func newScanner(text string, w *worker) *scanner {
-	return &scanner{text: text, work: w, now: position{state: base}}
-}
+const (
+	perByte  = 8 // that is looked at
+	perToken = 2 // bytes that it costs beside
+)
+
+func newScanner(text string, w *worker) *scanner { return &scanner{text: text, work: w, parts: -1} }
 
 // next returns the next token; false at the end.
 func (s *scanner) next() (t Token, ok bool, err error) {
-	if int(s.now.at) >= len(s.text) {
-		return t, false, nil
+	switch {
+	case len(s.later) > 0:
+		t, s.later = s.later[0], s.later[1:]
+	case s.at < len(s.text):
+		t = s.token()
+	default:
+		return Token{}, false, nil
 	}
-	start := s.now.at
-	s.now.rule = 0
-	for int(s.now.at) <= len(s.text) {
-		if err := s.work.do(workStep); err != nil {
-			return t, false, err
-		}
-		s.now.size = 0
-		if int(s.now.at) < len(s.text) {
-			_, n := utf8.DecodeRuneInString(s.text[s.now.at:])
-			s.now.size = uint8(n)
-		}
-		rules := machine[s.now.state]
-		n := int(s.now.rule)
-		s.now.rule = 0
-		for {
-			holds, err := s.holds(&rules[n])
-			if err != nil {
-				return t, false, err
-			}
-			if holds {
-				break
-			}
-			n++
-		}
-		r := &rules[n]
-		s.special(r.special, start)
-		if r.do&found != 0 {
-			t = Token{r.token, s.text[start : start+s.now.length]}
-			s.now.length = 0
-		}
-		switch {
-		case r.do&pop != 0:
-			s.now = s.before[len(s.before)-1]
-			s.before = s.before[:len(s.before)-1]
-		case r.do&push != 0:
-			s.now.rule = uint8(n + 1)
-			s.before = append(s.before, s.now)
-			s.now.rule = 0
-		case r.do&forget != 0:
-			s.before = s.before[:len(s.before)-1]
-		case r.do&forgetAll != 0:
-			s.before = s.before[:0]
-		case r.do&merge != 0:
-			last := &s.before[len(s.before)-1]
-			s.now.state, s.now.rule = last.state, last.rule
-			s.before = s.before[:len(s.before)-1]
-		}
-		if r.to != stay {
-			s.now.state = r.to
-		}
-		if r.do&found != 0 {
-			return t, true, nil
-		}
-		if int(s.now.at) >= len(s.text) && r.do&rerun == 0 {
-			return t, false, nil
-		}
-		if r.do&(rerun|pop) == 0 {
-			s.now.at += int32(s.now.size)
-			s.now.length += int32(s.now.size)
-		}
-	}
-	return t, false, nil
+	seen := s.seen + perToken
+	s.seen = 0
+	return t, !s.over, s.work.do(perByte * uint64(seen))
 }
 
-func (s *scanner) special(what special, start int32) {
-	switch what {
-	case tagName:
-		if s.now.length > int32(len("</script")) {
-			return
-		}
-		switch lower(s.text[start : start+s.now.length]) {
-		case "</script", "</style":
-			s.ignored = false
-		case "<script", "<style":
-			s.ignored = true
-		}
-	case hostOfURL:
-		s.host = true
-		s.now.at -= s.now.length
-	case partsOfWord:
-		s.now.at -= s.now.length
-	case again:
-		s.now.at -= s.now.length
-		s.now.length = 0
+// token finds the token at s.at and goes on behind it, or in it if it has parts.
+func (s *scanner) token() Token {
+	if s.at < s.parts && s.text[s.at] != '-' {
+		return s.part()
 	}
+	kind, end := Blank, 0
+	switch c := s.text[s.at]; {
+	case c == '<':
+		kind, end = Tag, s.markup(s.at)
+	case s.silent:
+	case c == '&':
+		kind, end = Entity, s.entity(s.at)
+	case c == '-' && s.at <= s.parts:
+	case c == '+' || c == '-':
+		if s.is(s.at+1, digit) {
+			kind, end = s.number(s.at)
+		}
+	case c == '/' || c == '~' || c == '.':
+		kind, end = File, s.path(s.at)
+	case classes[c]&(letter|foreign|digit) != 0:
+		return s.word()
+	}
+	if end == 0 {
+		kind, end = Blank, s.blank(s.at)
+	}
+	return s.take(kind, end)
 }
 
-// holds tells whether a rule is for the character at hand.
-func (s *scanner) holds(r *rule) (bool, error) {
-	c := byte(0)
-	if s.now.size > 0 {
-		c = s.text[s.now.at]
-	}
-	if r.char != 0 {
-		return c == r.char, nil
-	}
-	switch r.is {
-	case always:
-		return true, nil
-	case atEnd:
-		return s.now.size == 0, nil
-	case asciiLetter:
-		return isLetter(c), nil
-	case letter:
-		return isLetter(c) || c >= 0x80, nil
-	case digit:
-		return isDigit(c), nil
-	case letterOrDigit:
-		return isLetter(c) || isDigit(c) || c >= 0x80, nil
-	case other:
-		return !(isLetter(c) || isDigit(c) || c >= 0x80), nil
-	case space:
-		return isSpace(c), nil
-	case hexDigit:
-		return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f', nil
-	case urlChar:
-		return c > 0x20 && c < 0x7f && strings.IndexByte("\"<>\\^`{|}", c) < 0, nil
-	case ignoring:
-		return s.ignored, nil
-	case hostWanted:
-		was := s.host
-		s.host = false
-		return was, nil
-	case host:
-		return s.try(base, Host)
-	case path:
-		return s.try(inURLPathFirst, URLPath)
-	}
-	panic("no such class of characters")
+// take is the token from s.at to its end, and goes on there.
+func (s *scanner) take(kind TokenType, end int) Token {
+	t := Token{kind, s.text[s.at:end]}
+	s.at = end
+	return t
 }
 
-// try looks for a token of a type here, and takes it if there is one.
-func (s *scanner) try(from state, want TokenType) (bool, error) {
-	if s.nested >= maxNesting {
-		return false, sqlstate.New(sqlstate.TooComplex, "text too complex: more than %d addresses within each other", maxNesting)
+// blank is the end of a blank.
+func (s *scanner) blank(at int) int {
+	for at++; at < len(s.text); at++ {
+		c := s.text[at]
+		if s.silent && c == '<' || !s.silent && classes[c]&stop != 0 {
+			break
+		}
 	}
-	in := &scanner{text: s.text[s.now.at:], now: position{state: from}, work: s.work, nested: s.nested + 1, host: from == base}
-	if from != base {
-		in.before = append(in.before, position{state: base})
+	s.seen += at - s.at
+	return at
+}
+
+// span is the end of the bytes of classes, and of which classes they are.
+func (s *scanner) span(at int, of class) (end int, found class) {
+	for end = at; end < len(s.text) && classes[s.text[end]]&of != 0; end++ {
+		found |= classes[s.text[end]]
 	}
-	t, ok, err := in.next()
-	if err != nil || !ok || t.Type != want {
-		return false, err
+	s.seen += end - at + 1
+	return end, found
+}
+
+// is says whether there is a byte of classes at a place.
+func (s *scanner) is(at int, of class) bool {
+	return at < len(s.text) && classes[s.text[at]]&of != 0
+}
+
+// byte is the byte at a place, 0 at the end, which no text has.
+func (s *scanner) byte(at int) byte {
+	if at < len(s.text) {
+		return s.text[at]
 	}
-	s.now.at += int32(len(t.Text))
-	s.now.length += int32(len(t.Text))
-	s.now.size = in.now.size
-	return true, nil
+	return 0
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

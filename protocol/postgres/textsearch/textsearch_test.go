@@ -3,51 +3,70 @@ package textsearch
 import (
 	"bytes"
 	"errors"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
 
-// TestStates sees to it that in every state there is a rule for every character, and that the end of a text ends the search.
-func TestStates(t *testing.T) {
-	for s := base; s < states; s++ {
-		rules := machine[s]
-		if len(rules) == 0 {
-			t.Errorf("state %d has no rules", s)
-			continue
-		}
-		last := rules[len(rules)-1]
-		if last.is != always || last.char != 0 {
-			t.Errorf("state %d has no last rule", s)
-		}
-		for i, r := range rules {
-			if i < len(rules)-1 && r.is == always && r.char == 0 {
-				t.Errorf("state %d: what follows rule %d never counts", s, i)
-			}
-			if r.do&found != 0 && r.token == 0 {
-				t.Errorf("state %d, rule %d finds nothing", s, i)
-			}
-		}
-	}
-}
-
+// TestTokens compares with PostgreSQL's answers. A line of testdata/tokens.txt is a text, a tab, and its tokens: the type and the
+// quoted text of each.
 func TestTokens(t *testing.T) {
-	for _, c := range []struct{ text, want string }{
-		{"The quick fox", "1:The 12:  1:quick 12:  1:fox"},
-		{"foo-bar-3x é", "15:foo-bar-3x 11:foo 12:- 11:bar 12:- 9:3x 12:  2:é"},
-		{"see http://x.org/a?b=1 now", "1:see 12:  14:http:// 5:x.org/a?b=1 6:x.org 18:/a?b=1 12:  1:now"},
-		{"a@b.org <b>-1.5e3&amp;/usr/bin 1.2.3", "4:a@b.org 12:  13:<b> 7:-1.5e3 23:&amp; 19:/usr/bin 12:  8:1.2.3"},
-	} {
-		list, err := Tokens(nil, c.text)
+	lines, err := os.ReadFile("testdata/tokens.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(lines)) {
+		quoted, want, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		text, err := strconv.Unquote(quoted)
+		if err != nil {
+			t.Fatalf("%s: %v", quoted, err)
+		}
+		list, err := Tokens(nil, text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, x := range list {
-			got = append(got, strings.TrimLeft(string([]byte{'0' + byte(x.Type)/10, '0' + byte(x.Type)%10}), "0")+":"+x.Text)
+			got = append(got, strconv.Itoa(int(x.Type))+strconv.Quote(x.Text))
 		}
-		if s := strings.Join(got, " "); s != c.want {
-			t.Errorf("%q: %s, want %s", c.text, s, c.want)
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s: %s, want %s", quoted, s, want)
+		}
+		n++
+	}
+	if n < 800 {
+		t.Errorf("only %d texts", n)
+	}
+}
+
+// TestStopWords sees to the order of the list, and that it is used.
+func TestStopWords(t *testing.T) {
+	list := strings.Fields(englishStopWords)
+	if len(list) != 127 || !slices.IsSorted(list) || len(slices.Compact(list)) != 127 {
+		t.Errorf("%d words, or not in order", len(list))
+	}
+	v, err := English.Vector(nil, englishStopWords+"word "+strings.ToUpper(englishStopWords))
+	if err != nil || v.String() != "'word':128" {
+		t.Errorf("%s, %v", v, err)
+	}
+}
+
+// TestParserIsLinear tries texts that make a parser read on in vain, again and again: what is paid does not grow faster than they do.
+func TestParserIsLinear(t *testing.T) {
+	for _, s := range []string{"a.b@c.d@", "a.bb@", "a_b@c_d_", "a_", "a-1-", "a.1.", "<", "<a ", "<a '", "<a \"<b '", "<a '\\", "<!-- ", "<script ", "a-a-a-a-", "é-1-", "1.1.1.1.", "-1.1.1", "1e", "1.1e+", "&", "&a", "&#1", "&#xa",
+		"/./././", "/~/./", "a/./", "~/~/", "../", "a://", "a.bb:1", "a.bb/", "é1@b_", "1@", "-a@b"} {
+		for _, text := range []string{strings.Repeat(s, 1<<10), strings.Repeat(s, 1<<15)} {
+			var paid uint64
+			if _, err := Tokens(func(n uint64) error { paid += n; return nil }, text); err != nil {
+				t.Fatal(err)
+			}
+			if most := uint64(9 * perByte * len(text)); paid < uint64(perByte*len(text)) || paid > most {
+				t.Errorf("%q, %d bytes: %d operations, not up to %d", s, len(text), paid, most)
+			}
 		}
 	}
 }
@@ -123,10 +142,19 @@ func FuzzSearch(f *testing.F) {
 		work := func() Work { return limited(1 << 26) }
 		tokens, err := Tokens(work(), text)
 		if err == nil {
+			rest := text
 			for _, x := range tokens {
-				if x.Text == "" || !utf8.ValidString(x.Text) {
-					t.Fatalf("%q has a token %q", text, x.Text)
+				if x.Text == "" || !utf8.ValidString(x.Text) || !strings.HasPrefix(rest, x.Text) {
+					t.Fatalf("%q has a token %q at %q", text, x.Text, rest)
 				}
+				switch x.Type {
+				case URL, HyphenWord, HyphenASCIIWord, HyphenNumWord: // what they are made of comes next
+				default:
+					rest = rest[len(x.Text):]
+				}
+			}
+			if rest != "" && rest[0] != '<' {
+				t.Fatalf("%q has no tokens from %q", text, rest)
 			}
 		}
 		vectors := []Vector{}
