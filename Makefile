@@ -31,7 +31,7 @@ test: build lint test-unit test-chain test-network
 RACE := ./internal/... ./mesh/... ./protocol/... ./meta/... ./node/... ./client/... ./gateway/...
 
 test-unit:
-	$(GO) test -race $(RACE)
+	$(GO) test -race -parallel 4 $(RACE)
 	$(GO) test ./cmd/stratos/...
 
 # One package at a time: each links the Cosmos SDK.
@@ -53,6 +53,7 @@ test-tools: build
 
 # Full sizes, every pair of nodes down, random kills for a time budget.
 test-long: build
+	STRATOS_LONG=1 $(GO) test ./node/database/replica
 	STRATOS_LONG=1 $(GO) test -p 1 -timeout 120m ./sim/...
 	@echo "make test-long: all passed"
 

@@ -48,6 +48,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if err := os.Setenv(asReplica, "1"); err != nil { // of the children
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -270,7 +273,7 @@ func (r *running) want(t *testing.T, databases int) (s Status) {
 // The nodes hand certificates in: one of them does, with everybody's signature, and the others need not; while one is away the rest do
 // without his.
 func TestCertificatesAreHandedIn(t *testing.T) {
-	t.Setenv(asReplica, "1")
+	t.Parallel()
 	l, ports := newFakeLog(), freePorts(t, 4)
 	l.cell.CheckpointMs = 1000
 	var hosts []*running
@@ -308,7 +311,7 @@ func TestCertificatesAreHandedIn(t *testing.T) {
 
 // A cell's life on four nodes: founded, killed, damaged, told, left alone while no authority answers, and removed when it has ended.
 func TestCell(t *testing.T) {
-	t.Setenv(asReplica, "1")
+	t.Parallel()
 	l, ports := newFakeLog(), freePorts(t, 4)
 	var homes []string
 	for i := range 4 {

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -42,17 +43,25 @@ type running struct {
 	ended   chan error
 }
 
-// ports takes free ports of loopback.
+var taken sync.Map // ports, by tests that run side by side
+
+// ports takes free ports of loopback, below those that the system gives to connections.
 func ports(t testing.TB, n int) (all []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		p := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(10_000))
+		if _, known := taken.LoadOrStore(p, true); known {
+			continue
 		}
-		defer l.Close() // all at once, so that none comes twice
-		all = append(all, l.Addr().String())
+		if l, err := net.Listen("tcp", p); err == nil {
+			l.Close()
+			all = append(all, p)
+		}
+		if len(all) == n {
+			return all
+		}
 	}
-	return all
+	t.Fatal("no free ports")
+	return nil
 }
 
 // newGroup founds a cell as the meta layer would: each replica makes its keys, and what they told is the genesis.
@@ -251,6 +260,7 @@ func forgeConsensusKey(home string) {
 }
 
 func TestCell(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 300 * time.Millisecond})
 	g.start(0, 1, 2, 3)
 	u := g.user("anna")

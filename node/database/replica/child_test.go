@@ -53,6 +53,7 @@ func (g *group) spawn(i int) (c *exec.Cmd, end func() error) {
 
 // A replica is killed again and again while the others are written to, and has in the end what they have. It ends with its parent.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	chance := rand.New(rand.NewPCG(seedOfTest(t), 2))
 	g := newGroup(t, 4, Options{Rules: cellRules, IdleBlock: time.Second})
 	g.start(0, 1, 2)

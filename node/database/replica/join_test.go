@@ -20,6 +20,7 @@ import (
 
 // A replica that comes late takes a checkpoint and the log behind it, and one that is emptied does so again.
 func TestJoins(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 1000}, IdleBlock: 200 * time.Millisecond, JoinBlocks: 5, JoinPoll: 50 * time.Millisecond})
 	g.start(0, 1, 2)
 	u, other := g.user("anna"), g.user("bert")
@@ -82,6 +83,7 @@ func TestJoins(t *testing.T) {
 
 // A log is kept only so far; a replica that was away for longer finds out, and joins again.
 func TestOvertaken(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 4, Options{Rules: Rules{CheckpointMs: 200}, IdleBlock: 100 * time.Millisecond, JoinBlocks: 25, JoinPoll: 50 * time.Millisecond, Overtaken: 100 * time.Millisecond})
 	g.start(0, 1, 2, 3)
 	u := g.user("anna")

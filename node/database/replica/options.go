@@ -46,7 +46,7 @@ type Options struct {
 	Pending      int
 	PendingBytes int
 	// IdleBlock is how long an idle cell waits for its next block, so that its clock goes on, and that a transaction which only one
-	// replica has is not forgotten. Default 10 s.
+	// replica has is not forgotten. Default 10 s, or half the time between checkpoints where that is less.
 	IdleBlock time.Duration
 	// Stale is how old a block's time may be that this replica proposes transactions with. Default 2 s.
 	Stale time.Duration
@@ -114,7 +114,7 @@ func (o Options) withDefaults() Options {
 	o.Overtaken = cmp.Or(o.Overtaken, 30*time.Second)
 	o.Pending = cmp.Or(o.Pending, 1024)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 4<<20)
-	o.IdleBlock = cmp.Or(o.IdleBlock, 10*time.Second)
+	o.IdleBlock = cmp.Or(o.IdleBlock, min(10*time.Second, max(250*time.Millisecond, time.Duration(r.CheckpointMs)*time.Millisecond/2)))
 	o.Stale = cmp.Or(o.Stale, 2*time.Second)
 	if o.reached == nil {
 		o.reached = func(string) {}

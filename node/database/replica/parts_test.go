@@ -222,6 +222,7 @@ func TestPartsExport(t *testing.T) {
 // A large program reaches a cell whose replicas come and go, while a neighbour writes; a large question is read of those alone whom the
 // cell knows.
 func TestPartsInACell(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 4, Options{IdleBlock: 300 * time.Millisecond})
 	g.start(0, 1, 2, 3)
 	u, other := g.user("anna"), g.user("bert")
