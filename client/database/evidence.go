@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -117,6 +119,7 @@ func (d *DB) sample(q *wirepb.DatabaseQuery, question [32]byte) {
 		d.sampling = false
 		d.mu.Unlock()
 	}
+	q = proto.CloneOf(q) // whoever asked has the answer, and may change what the question was made of
 	err := d.session.Background(func(ctx context.Context) error {
 		defer over()
 		ctx, cancel := context.WithTimeout(ctx, sampleTime)

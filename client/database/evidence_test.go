@@ -67,6 +67,28 @@ func TestFastLieIsHandedIn(t *testing.T) {
 	}
 }
 
+// What is asked again later is the question as it was, whatever becomes of what it was made of.
+func TestSampleIsOfItsOwn(t *testing.T) {
+	c := newFakeCell(t, 4)
+	var later func(context.Context) error
+	db := c.open(2, Options{Sample: 1})
+	db.session.Background = func(f func(context.Context) error) error { later = f; return nil }
+	c.write(db)
+	c.with(func() { c.replicas[2].lies = true })
+	db.first = 2
+	r := Request{Statements: []*wirepb.Statement{{Sql: "SELECT count(*)"}}, View: NewView()}
+	if _, _, err := db.Ask(t.Context(), Fast, r); err != nil {
+		t.Fatal(err)
+	}
+	r.View.Results, r.Statements[0].Sql = append(r.View.Results, make([]byte, 32)), "SELECT 2"
+	if err := later(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := db.Evidence(); len(all) != 1 {
+		t.Errorf("the lie is not found: %+v", all)
+	}
+}
+
 // A report that hangs is waited for as long as the caller says, and ends with its owner.
 func TestReported(t *testing.T) {
 	c := newFakeCell(t, 4)
