@@ -40,7 +40,7 @@ test-chain:
 
 # Real processes; one package after the other, so that networks do not compete.
 test-network: build
-	$(GO) test -p 1 -timeout 20m ./devnet/... ./sim/...
+	$(GO) test -p 1 -parallel 4 -timeout 20m ./devnet/... ./sim/...
 
 # Every outside client, and the suite inside versitygw's module. Installs what is missing.
 TOOLS := awscli rclone restic s3cmd python3-boto3 curl postgresql python3-psycopg2 python3-sqlalchemy

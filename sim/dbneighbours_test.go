@@ -17,6 +17,7 @@ import (
 // Two owners share a cell. One runs what would take everything; what the other's programs give, and what they cost, is what it is
 // without him. Neither sees the other's database.
 func TestDatabaseNeighbours(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	mustCLI(t, "wallet", "send", "bob", "2stos")
 	mustCLI(t, "prepay", "--for", "bob", "1stos")
 	for _, name := range []string{"sim-loud", "sim-loud-lite"} {

@@ -174,6 +174,7 @@ func TestFeed(t *testing.T) {
 
 // LISTEN and NOTIFY through a gateway, as PostgreSQL's clients have them.
 func TestListen(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	const name = "sim-listen"
 	mustCLI(t, "db", "create", name)
 	url := strings.TrimSpace(mustCLI(t, "keys", "create", "listen-app", "--database", name, "--format", "url"))

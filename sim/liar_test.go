@@ -34,6 +34,7 @@ const (
 // Authorities whose only source of the value layer lies to them: a forged header and a forged value are refused, a withheld
 // record is noticed, and nothing of it is believed. When the source is honest again they go on.
 func TestLyingValueLayer(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	n := devnet.Default()
 	n.BasePort, n.Nodes = 0, 0
 	dir := filepath.Join(t.TempDir(), "home")

@@ -40,7 +40,7 @@ func run(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	n := devnet.Default()
-	n.BasePort, n.Epoch = 0, devnet.Duration(10*time.Second)
+	n.BasePort, n.Epoch = 0, devnet.Duration(6*time.Second)
 	if shared, err = start(filepath.Join(dir, "home"), n); err != nil {
 		return 1, err
 	}
