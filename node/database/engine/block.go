@@ -234,14 +234,14 @@ func (b *Block) Commit() error {
 	b.ended = true
 	defer func() { b.db.turn <- struct{}{} }()
 	c := b.db.writer
-	for _, f := range []func() error{b.seal, func() error { return c.exec("COMMIT") }} {
+	for _, f := range []func() error{b.seal, b.db.unpin, func() error { return c.exec("COMMIT") }} {
 		if err := f(); err != nil {
 			c.flush()
 			return b.db.fail(err)
 		}
 	}
 	b.db.mu.Lock()
-	b.db.at = b.at
+	b.db.at, b.db.committing = b.at, false
 	b.db.mu.Unlock()
 	return nil
 }

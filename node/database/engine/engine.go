@@ -45,9 +45,11 @@ type DB struct {
 	yield  func() // ends the view that has the turn; nil: there is none
 	at     state
 	broken error
-	idle   []*conn // readers
+	idle   []*conn // readers; those that are pinned are so at the newest height
 	open   int     // snapshots
 	closed bool
+	// committing: a block is about to be the newest height; no reader is kept where it is.
+	committing bool
 }
 
 // state is what a height left.

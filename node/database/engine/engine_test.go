@@ -189,6 +189,34 @@ func TestSnapshot(t *testing.T) {
 }
 
 // Gas is what a program needs, to the last unit, and does not depend on what ran before.
+// Readers that are kept where they are see each block, and do not keep the file's log from being used again.
+func TestReadersAreKept(t *testing.T) {
+	r := newRig(t, Options{})
+	r.must("CREATE TABLE t(v)")
+	for i := range int64(40) {
+		var open []*Snapshot
+		for range 3 {
+			s := r.snapshot()
+			open = append(open, s)
+			if o, err := s.Query(t.Context(), r.program("SELECT count(*) FROM t")); err != nil || o.Results[0].Rows[0].Values[0].GetInteger() != i {
+				t.Fatalf("after %d rows: %v, %v", i, o, err)
+			}
+		}
+		for _, s := range open {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at := r.db.idle[0].pinned; at == nil || at.height != r.db.Height() {
+			t.Fatalf("a reader is kept at %+v", at)
+		}
+		r.must("INSERT INTO t VALUES(randomblob(900000))")
+	}
+	if log, err := os.Stat(r.path + "-wal"); err != nil || log.Size() > 8<<20 {
+		t.Errorf("the log: %v, %v", log, err)
+	}
+}
+
 func TestGas(t *testing.T) {
 	r := newRig(t, Options{Limits: Limits{MinGas: 1}})
 	r.must(ground...)

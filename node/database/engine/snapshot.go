@@ -10,7 +10,7 @@ import (
 )
 
 // A Snapshot is the database at one height, whatever is committed later. It keeps the file from being tidied up: close
-// it soon. It may be used by many goroutines, one after the other.
+// it soon. Its connection is kept at that height for the next snapshot, until a block is committed. It may be used by many goroutines, one after the other.
 type Snapshot struct {
 	db *DB
 	at state
@@ -29,9 +29,14 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 		return nil, err
 	}
 	s := &Snapshot{db: db, conn: c}
-	if s.at, err = pin(c); err != nil {
-		return nil, errors.Join(err, c.close())
+	if c.pinned == nil {
+		at, err := pin(c)
+		if err != nil {
+			return nil, errors.Join(err, c.close())
+		}
+		c.pinned = &at
 	}
+	s.at = *c.pinned
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
@@ -68,6 +73,7 @@ func pin(c *conn) (state, error) {
 	return at, nil
 }
 
+// reader returns a connection for one snapshot; it may be pinned at the newest height.
 func (db *DB) reader() (*conn, error) {
 	db.mu.Lock()
 	if n := len(db.idle); n > 0 {
@@ -89,6 +95,27 @@ func (db *DB) reader() (*conn, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// unpin ends the transactions of readers that wait, and keeps them from being kept from now on, so that a commit can tidy up the log
+// of the file.
+func (db *DB) unpin() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.committing = true
+	var errs []error
+	for _, c := range db.idle {
+		errs = append(errs, c.unpin())
+	}
+	return errors.Join(errs...)
+}
+
+func (c *conn) unpin() error {
+	if c.pinned == nil {
+		return nil
+	}
+	c.pinned = nil
+	return c.exec("ROLLBACK")
 }
 
 // Height is that of the snapshot.
@@ -167,10 +194,13 @@ func (s *Snapshot) Close() error {
 		return nil
 	}
 	s.conn = nil
-	err := c.exec("ROLLBACK")
 	s.db.mu.Lock()
 	defer s.db.mu.Unlock()
 	s.db.open--
+	var err error
+	if s.db.committing || s.at.height != s.db.at.height || c.outside() { // else the next snapshot is the same
+		err = c.unpin()
+	}
 	if err == nil && !s.db.closed && len(s.db.idle) < s.db.opts.Readers {
 		s.db.idle = append(s.db.idle, c)
 		return nil
