@@ -61,7 +61,7 @@ func throughCell(n *network, p *home.Profile, open func() (*client.Client, error
 	if err := dbs[0].Ready(ctx, nil); err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second) // what a replica needs when it is idle
+	time.Sleep(65 * time.Second) // what a replica needs when nobody asks for a minute
 	replicas, err := n.replicas(ctx)
 	if err != nil {
 		return err

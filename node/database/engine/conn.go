@@ -63,6 +63,7 @@ type conn struct {
 	schema  *schema // nil: to be read again
 	version int64   // of the schema, on a reader
 	pinned  *state  // what a reader sees, while it has a transaction
+	used    bool    // since CloseUnused
 	handles []cgo.Handle
 	dialect Dialect // nil: SQLite's
 	// What the dialect made of statements, by translationKey.

@@ -150,6 +150,7 @@ func (db *DB) Close() error {
 	for _, c := range db.idle {
 		errs = append(errs, c.close())
 	}
+	db.idle = nil
 	return errors.Join(append(errs, db.writer.close())...)
 }
 

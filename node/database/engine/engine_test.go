@@ -212,6 +212,14 @@ func TestReadersAreKept(t *testing.T) {
 		}
 		r.must("INSERT INTO t VALUES(randomblob(900000))")
 	}
+	for _, want := range []int{3, 1, 0} { // one of them is used between
+		if err := r.db.CloseUnused(); err != nil || len(r.db.idle) != want {
+			t.Fatalf("%d readers are kept, want %d; %v", len(r.db.idle), want, err)
+		}
+		if want == 3 {
+			r.snapshot().Close()
+		}
+	}
 	if log, err := os.Stat(r.path + "-wal"); err != nil || log.Size() > 8<<20 {
 		t.Errorf("the log: %v, %v", log, err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -95,6 +96,25 @@ func (db *DB) reader() (*conn, error) {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
+}
+
+// CloseUnused closes the readers that no snapshot had since it was called before: each has a cache of its own.
+func (db *DB) CloseUnused() error {
+	var unused []*conn
+	db.mu.Lock()
+	db.idle = slices.DeleteFunc(db.idle, func(c *conn) bool {
+		was := c.used
+		if c.used = false; !was {
+			unused = append(unused, c)
+		}
+		return !was
+	})
+	db.mu.Unlock()
+	var errs []error
+	for _, c := range unused {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(errs...)
 }
 
 // unpin ends the transactions of readers that wait, and keeps them from being kept from now on, so that a commit can tidy up the log
@@ -202,6 +222,7 @@ func (s *Snapshot) Close() error {
 		err = c.unpin()
 	}
 	if err == nil && !s.db.closed && len(s.db.idle) < s.db.opts.Readers {
+		c.used = true
 		s.db.idle = append(s.db.idle, c)
 		return nil
 	}

@@ -86,6 +86,19 @@ func (f *files) done(id mesh.DatabaseID) error {
 	return nil
 }
 
+// closeUnused closes readers that nobody used for a time; see engine.DB.CloseUnused.
+func (f *files) closeUnused() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for id, db := range f.open {
+		if err := db.CloseUnused(); err != nil {
+			errs = append(errs, fmt.Errorf("database %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // drop removes a database's file, as soon as nobody uses it.
 func (f *files) drop(id mesh.DatabaseID) error {
 	f.mu.Lock()

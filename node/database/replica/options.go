@@ -41,6 +41,9 @@ type Options struct {
 	// Overtaken is how often a replica asks whether the others have still what it lacks. Default 30 s.
 	Overtaken time.Duration
 
+	// Unused is for how long nobody asks before a database's readers are closed, with their caches: so long, up to twice. Default 30 s.
+	Unused time.Duration
+
 	// Pending bounds how many envelopes of one database wait for their block, and sessions and revocations of one account,
 	// PendingBytes how large they are together, so that nobody can fill the mempool. Defaults 1,024 and 4 MiB.
 	Pending      int
@@ -112,6 +115,7 @@ func (o Options) withDefaults() Options {
 	o.JoinTime = cmp.Or(o.JoinTime, 30*time.Minute)
 	o.JoinPoll = cmp.Or(o.JoinPoll, 5*time.Second)
 	o.Overtaken = cmp.Or(o.Overtaken, 30*time.Second)
+	o.Unused = cmp.Or(o.Unused, 30*time.Second)
 	o.Pending = cmp.Or(o.Pending, 1024)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 4<<20)
 	o.IdleBlock = cmp.Or(o.IdleBlock, min(10*time.Second, max(250*time.Millisecond, time.Duration(r.CheckpointMs)*time.Millisecond/2)))
@@ -139,7 +143,7 @@ func (o Options) validate() error {
 		return mesh.Errorf(mesh.Invalid, "room for %d bytes of a database's envelopes, want at least %d", o.PendingBytes, database.MaxTx)
 	}
 	for _, n := range []int64{int64(o.Connections), int64(o.Submits), int64(o.Queries), int64(o.LargeQueries), int64(o.Waits), int64(o.Copies), int64(o.Pending), int64(o.QueryTime), int64(o.HeightWait), int64(o.SubmitWait),
-		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll), int64(o.Overtaken),
+		int64(o.ExportKeep), int64(o.ExportTime), o.JoinBlocks, int64(o.JoinTime), int64(o.JoinPoll), int64(o.Overtaken), int64(o.Unused),
 		int64(o.IdleBlock), int64(o.Stale)} {
 		if n < 0 {
 			return mesh.Errorf(mesh.Invalid, "a limit of the replica is below zero")

@@ -170,6 +170,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		g.Go(func(ctx context.Context) error { return r.app.checkpoints(ctx, r.seal, r.submitOwn) }),
 		g.Go(func(ctx context.Context) error { return r.follow(ctx, ended) }),
 		g.Go(r.overtaken),
+		g.Go(r.closeUnused),
 		g.Go(r.stop),
 		g.Go(r.parent),
 	)
@@ -177,6 +178,22 @@ func (r *Replica) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// closeUnused closes what nobody needs for a while.
+func (r *Replica) closeUnused(ctx context.Context) error {
+	tick := time.NewTicker(r.opts.Unused)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := r.files.closeUnused(); err != nil {
+			r.log.Warn("readers were not closed", "err", err)
+		}
+	}
 }
 
 // errParent ends Run and is no failure.
