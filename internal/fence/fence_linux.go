@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -54,7 +55,7 @@ func Cut(pid int) (mend func() error, err error) {
 		if e := join(filepath.Join(root, was), pid); e != nil && !errors.Is(e, syscall.ESRCH) { // it may have ended
 			err = errors.Join(err, e)
 		}
-		return errors.Join(err, os.Remove(dir))
+		return errors.Join(err, remove(dir))
 	}
 	if err := join(dir, pid); err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
@@ -96,6 +97,17 @@ func drop(c *nftables.Conn, table *nftables.Table, dir string, ports []uint16) e
 			&expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID})
 	}
 	return c.Flush()
+}
+
+// remove removes a cgroup. A process that is about to end stays in it until it has.
+func remove(dir string) (err error) {
+	for range 1000 {
+		if err = os.Remove(dir); !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // mounted is where the one hierarchy of cgroup v2 is.
