@@ -10,8 +10,9 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// A Snapshot is the database at one height, whatever is committed later. It keeps the file from being tidied up: close
-// it soon. Its connection is kept at that height for the next snapshot, until a block is committed. It may be used by many goroutines, one after the other.
+// A Snapshot is the database at one height, whatever is committed later. It keeps the file from being tidied up: close it soon. Its
+// connection stays at that height for the next snapshot, until a block is committed. It may be used by many goroutines, one after the
+// other.
 type Snapshot struct {
 	db *DB
 	at state

@@ -79,8 +79,8 @@ func processor(b *testing.B) int64 {
 	return (u.Utime.Nano() + u.Stime.Nano()) / 1000
 }
 
-// BenchmarkReads is point reads of one replica, in PostgreSQL's dialect, over 16 connections; cpu-us/op is of it and the clients.
-func BenchmarkReads(b *testing.B) {
+// postgresCell is a cell with a user's database in PostgreSQL's dialect, and a table in it.
+func postgresCell(b *testing.B) (*group, *user) {
 	g := newGroup(b, 4, Options{})
 	g.start(0, 1, 2, 3)
 	u := g.user("anna")
@@ -88,6 +88,12 @@ func BenchmarkReads(b *testing.B) {
 	g.equal(g.mustSubmit(u, 0, u.opened()).Height)
 	g.equal(g.mustSubmit(u, 0, u.session(u.link())).Height)
 	g.equal(g.write(u, 0, "CREATE TABLE t(id bigint PRIMARY KEY, v text)").Height)
+	return g, u
+}
+
+// BenchmarkReads is point reads of one replica, in PostgreSQL's dialect, over 16 connections; cpu-us/op is of it and the clients.
+func BenchmarkReads(b *testing.B) {
+	g, u := postgresCell(b)
 	g.equal(g.write(u, 0, "INSERT INTO t SELECT x, 'a text as it may stand in a row' FROM generate_series(1, 1000) AS s(x)").Height)
 	cert, err := tlsid.Certificate(u.key)
 	if err != nil {
@@ -119,13 +125,7 @@ func BenchmarkReads(b *testing.B) {
 // clients. cpu-us/op is of a row.
 func BenchmarkBatches(b *testing.B) {
 	const rows = 100
-	g := newGroup(b, 4, Options{})
-	g.start(0, 1, 2, 3)
-	u := g.user("anna")
-	u.dialect = database.Postgres
-	g.equal(g.mustSubmit(u, 0, u.opened()).Height)
-	g.equal(g.mustSubmit(u, 0, u.session(u.link())).Height)
-	g.equal(g.write(u, 0, "CREATE TABLE t(id bigint PRIMARY KEY, v text)").Height)
+	g, u := postgresCell(b)
 	var sql strings.Builder
 	for i := range rows {
 		fmt.Fprintf(&sql, ",($%d,$%d)", 2*i+1, 2*i+2)

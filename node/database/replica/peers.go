@@ -78,19 +78,13 @@ func (r *Replica) overtaken(ctx context.Context) error {
 		return err
 	}
 	defer others.close()
-	tick := time.NewTicker(r.opts.Overtaken)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return every(ctx, r.opts.Overtaken, func() error {
 		tip, _ := r.app.at()
 		next := tip.Height + 1
 		if n := others.count(ctx, func(s *wirepb.CellStatus) bool { return s.Base > next }); database.Believed(n, len(r.config.Members)) {
 			return mesh.WithHint(mesh.Errorf(mesh.Corrupt, "the others have no block %d any more, with which this replica would go on", next),
 				"begin again with an empty home but for its keys")
 		}
-	}
+		return nil
+	})
 }

@@ -180,9 +180,9 @@ func (r *Replica) Run(ctx context.Context) error {
 	return err
 }
 
-// closeUnused closes what nobody needs for a while.
-func (r *Replica) closeUnused(ctx context.Context) error {
-	tick := time.NewTicker(r.opts.Unused)
+// every calls f so often until ctx ends or f fails.
+func every(ctx context.Context, d time.Duration, f func() error) error {
+	tick := time.NewTicker(d)
 	defer tick.Stop()
 	for {
 		select {
@@ -190,10 +190,20 @@ func (r *Replica) closeUnused(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
+// closeUnused closes what nobody needs for a while.
+func (r *Replica) closeUnused(ctx context.Context) error {
+	return every(ctx, r.opts.Unused, func() error {
 		if err := r.files.closeUnused(); err != nil {
 			r.log.Warn("readers were not closed", "err", err)
 		}
-	}
+		return nil
+	})
 }
 
 // errParent ends Run and is no failure.
