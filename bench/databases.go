@@ -69,6 +69,7 @@ func throughCell(n *network, p *home.Profile, open func() (*client.Client, error
 	d := f.Databases
 	for _, pid := range replicas {
 		d["idle_replica_mib"] = max(d["idle_replica_mib"], float64(status(pid, "VmRSS"))/1024)
+		d["idle_replica_own_mib"] = max(d["idle_replica_own_mib"], float64(status(pid, "RssAnon"))/1024) // without the program, which all share
 	}
 	if _, err := dbs[0].Exec(ctx, database.Program{Statements: []database.Statement{database.SQL("CREATE TABLE t(id bigint PRIMARY KEY, v text)"), database.SQL("CREATE TABLE g(k int, v int)")}}); err != nil {
 		return err

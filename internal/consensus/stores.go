@@ -8,6 +8,7 @@ import (
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/node"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/stratosmesh/stratos/mesh"
@@ -20,9 +21,16 @@ type Stores struct {
 	all []*guarded
 }
 
+// Of a log's three stores each keeps what was written last in a buffer that is there from the beginning, of 4 MiB unless told
+// otherwise. Many logs share a machine, most of them idle.
+const (
+	storeBuffer = 1 << 20
+	storeCache  = 2 << 20
+)
+
 // Open is a config.DBProvider.
 func (s *Stores) Open(ctx *config.DBContext) (dbm.DB, error) {
-	db, err := config.DefaultDBProvider(ctx)
+	db, err := dbm.NewGoLevelDBWithOpts(ctx.ID, ctx.Config.DBDir(), &opt.Options{WriteBuffer: storeBuffer, BlockCacheCapacity: storeCache})
 	if err != nil {
 		return nil, err
 	}
