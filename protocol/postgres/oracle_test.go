@@ -1,30 +1,23 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	pgoracle "github.com/stratosmesh/stratos/internal/oracle"
 	"github.com/stratosmesh/stratos/protocol/postgres"
 	"github.com/stratosmesh/stratos/protocol/postgres/datetime"
 )
-
-const binaries = "/usr/lib/postgresql/15/bin"
 
 var (
 	oracleSeed  = flag.Uint64("oracle.seed", 0, "seed of the expressions; 0 takes one from the clock")
@@ -44,65 +37,7 @@ type oracle struct {
 
 func startOracle(t *testing.T) *oracle {
 	t.Helper()
-	if os.Getenv("STRATOS_TOOLS") == "" {
-		t.Skip("set STRATOS_TOOLS=1 to compare with PostgreSQL 15")
-	}
-	dir, err := os.MkdirTemp("", "oracle")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() == 0 { // which PostgreSQL refuses to run as
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			t.Fatal(err)
-		}
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	run := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(binaries, name), args...)
-		cmd.SysProcAttr, cmd.Dir = attr, dir
-		cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
-		return cmd
-	}
-	data := filepath.Join(dir, "data")
-	if out, err := run("initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres", "-N").CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
-	server := run("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=UTC", "-c", "jit=off", "-c", "logging_collector=off")
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Stderr = log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		server.Process.Signal(syscall.SIGINT)
-		server.Wait()
-		log.Close()
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	var conn *pgconn.PgConn
-	for {
-		if conn, err = pgconn.Connect(ctx, "host="+dir+" user=postgres dbname=postgres sslmode=disable"); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-time.After(50 * time.Millisecond): // nothing tells when the socket is there
-		}
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
+	conn := pgoracle.Start(t)
 	seed := *oracleSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano()) % 1000000

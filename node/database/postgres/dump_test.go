@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	pgoracle "github.com/stratosmesh/stratos/internal/oracle"
 	"github.com/stratosmesh/stratos/node/database/dump"
 	"github.com/stratosmesh/stratos/node/database/engine"
 	dialect "github.com/stratosmesh/stratos/node/database/postgres"
@@ -133,7 +134,7 @@ func TestDumpInPostgreSQL(t *testing.T) {
 	if err := os.WriteFile(file, []byte(from.script(t)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	psql := exec.Command(filepath.Join(binaries, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", filepath.Dir(oracle.conn.Conn().RemoteAddr().String()), "-U", "postgres", "-d", "postgres", "-f", file)
+	psql := exec.Command(filepath.Join(pgoracle.Binaries, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", filepath.Dir(oracle.conn.Conn().RemoteAddr().String()), "-U", "postgres", "-d", "postgres", "-f", file)
 	psql.Env = []string{"PGCLIENTENCODING=UTF8", "LC_ALL=C.UTF-8"}
 	if out, err := psql.CombinedOutput(); err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
