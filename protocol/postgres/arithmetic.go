@@ -275,9 +275,9 @@ func numericUnary(f func(x numeric.Number) (numeric.Number, error)) do {
 func numericPower(c *Call, a []any) (any, error) {
 	x, y := num(a[0]), num(a[1])
 	d := x.Digits() + x.Scale() + y.Digits() + y.Scale() + functionDigits
-	// A whole power has up to so many digits, at most what the format holds.
-	if n, ok := y.Int64(); ok && n > 1 && x.Finite() {
-		d = int(min(float64(d)*float64(n), numeric.MaxWhole*2))
+	// A whole power has so many times the digits before the point, at most what the format holds, and no more behind it.
+	if n, ok := y.Int64(); ok && x.Finite() {
+		d += int(min(float64(max(x.Digits()-x.Scale(), 0)+1)*math.Abs(float64(n)), numeric.MaxWhole*2))
 	}
 	if err := c.numericWork(100, d, d); err != nil {
 		return nil, err
@@ -476,7 +476,10 @@ func arithmeticFunctions() []Routine {
 	add("sqrt(numeric) numeric", numericUnary(numeric.Number.Sqrt))
 	add("exp(numeric) numeric", func(c *Call, a []any) (any, error) {
 		x := num(a[0])
-		d := x.Digits() + x.Scale() + 3000
+		d := x.Digits() + x.Scale() + functionDigits
+		if f, _ := x.Float(); f > 0 {
+			d += int(min(f, 2*numeric.MaxWhole)) / 2 // before the point; ln 10 is above 2
+		}
 		if err := c.numericWork(400, d, d); err != nil {
 			return nil, err
 		}

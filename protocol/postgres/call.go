@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"errors"
+
 	"github.com/stratosmesh/stratos/protocol/postgres/datetime"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 )
@@ -18,6 +20,9 @@ type Call struct {
 }
 
 var exhausted = sqlstate.New(sqlstate.Exhausted, "no gas left")
+
+// Exhausted tells whether a call ended because Call.Charge refused it gas.
+func Exhausted(err error) bool { return errors.Is(err, exhausted) }
 
 // gasUnit is how many simple operations one gas buys.
 const gasUnit = 32

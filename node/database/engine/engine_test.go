@@ -538,3 +538,17 @@ func TestRandomOfStatements(t *testing.T) {
 		t.Errorf("by itself %v, in its transaction %v, %v", alone, both, err)
 	}
 }
+
+// A foreign key that is checked at the end is not checked at the end of a part of the transaction.
+func TestDeferredInParts(t *testing.T) {
+	r := newRig(t, Options{})
+	r.must("CREATE TABLE parent(id INTEGER PRIMARY KEY)", "CREATE TABLE child(p INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+	p := r.program("INSERT INTO child VALUES(1)")
+	if o, _, err := r.db.View(t.Context(), p); err != nil || o.Code != "" {
+		t.Errorf("a part: %v, %v", o, err)
+	}
+	if o := r.block(p)[0]; o.Code != codeForeignKey {
+		t.Errorf("as a whole: %v", o)
+	}
+	r.must("INSERT INTO child VALUES(1)", "INSERT INTO parent VALUES(1)")
+}

@@ -103,6 +103,8 @@ type plan struct {
 	code   string
 	text   string
 	failed int
+
+	tentative bool // all is undone, and more may come before the end
 }
 
 func (p *plan) refuse(i int, code, text string) {
@@ -244,8 +246,8 @@ func (a *attempt) run(cancelled func() bool, readOnly bool) error {
 			return err
 		}
 	}
-	if c.deferred() {
-		a.fail(len(a.plan.p.Statements)-1, codeForeignKey, "a foreign key that is checked at the end is violated")
+	if !a.plan.tentative && c.deferred() {
+		a.fail(len(a.plan.p.Statements)-1, codeForeignKey, "a foreign key that is checked at the end of the transaction is violated")
 	}
 	if a.code == "" && a.before != nil {
 		code, text, err := c.checkSchema(a.before)

@@ -77,7 +77,7 @@ func viewed(ctx context.Context, c *conn, at state, l Limits, p *Program) (o *wi
 	stop := watch(ctx, c)
 	defer stop()
 	pl := planned(p, &l, at.timeMs, deriveSeed(at.digest[:], at.height, 0, p.Digest()))
-	pl.height = at.height + 1
+	pl.height, pl.tentative = at.height+1, true
 	o, a, err := execute(c, pl, func() bool { return ctx.Err() != nil }, func() error { return nil })
 	return o, a != nil && a.before != nil, err
 }

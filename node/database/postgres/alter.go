@@ -78,7 +78,7 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 		}
 		switch cmd.Subtype {
 		case pg.AlterTableType_AT_AddColumn:
-			err = c.alterAdd(e, r, cmd)
+			err = c.keepViews(e, r, func() error { return c.alterAdd(e, r, cmd) }, nil, c.inView("adding a column to \""+r.Name+"\""))
 			reguard = true
 		case pg.AlterTableType_AT_ColumnDefault:
 			if col.Identity != "" {
@@ -108,7 +108,12 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 			col.NotNull = false
 			reguard = true
 		case pg.AlterTableType_AT_DropColumn:
-			err = c.alterDrop(e, r, col, cmd.Behavior == pg.DropBehavior_DROP_CASCADE)
+			what, cascade := "column "+col.Name+" of table "+r.Name, cmd.Behavior == pg.DropBehavior_DROP_CASCADE
+			refused := func(*relation) error { return dependent(what) }
+			if cascade {
+				refused = c.inView("dropping " + what)
+			}
+			err = c.keepViews(e, r, func() error { return c.alterDrop(e, r, col, cascade) }, nil, refused)
 			reguard = true
 		case pg.AlterTableType_AT_AddConstraint:
 			err = c.added(e, r, pending{k: cmd.Def.GetConstraint()})
@@ -117,7 +122,8 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 			err = c.alterDropConstraint(e, r, cmd)
 			reguard = true
 		case pg.AlterTableType_AT_AlterColumnType:
-			err = c.alterType(e, r, col, cmd.Def.GetColumnDef())
+			err = c.keepViews(e, r, func() error { return c.alterType(e, r, col, cmd.Def.GetColumnDef()) }, nil,
+				func(*relation) error { return fail("0A000", "cannot alter type of a column used by a view or rule") })
 			reguard = true
 		case pg.AlterTableType_AT_EnableRowSecurity, pg.AlterTableType_AT_DisableRowSecurity:
 			r.RowSecurity = cmd.Subtype == pg.AlterTableType_AT_EnableRowSecurity
@@ -137,14 +143,6 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 	return tag, err
 }
 
-// noViews refuses a change that a view's text would not follow.
-func (c *compiler) noViews(e *edit, r *relation) error {
-	if list := e.users(r.OID); len(list) > 0 {
-		return c.refuse(-1, "changing the columns of \"%s\", which view \"%s\" uses,", r.Name, list[0].Name)
-	}
-	return nil
-}
-
 func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 	d := cmd.Def.GetColumnDef()
 	if r.columnNamed(d.Colname) != nil {
@@ -152,9 +150,6 @@ func (c *compiler) alterAdd(e *edit, r *relation, cmd *pg.AlterTableCmd) error {
 			return nil
 		}
 		return fail("42701", "column \"%s\" of relation \"%s\" already exists", d.Colname, r.Name)
-	}
-	if err := c.noViews(e, r); err != nil {
-		return err
 	}
 	list, err := c.addColumn(e, r, d)
 	if err != nil {
@@ -301,9 +296,6 @@ func (c *compiler) alterDrop(e *edit, r *relation, col *column, cascade bool) er
 	if len(r.live()) == 1 {
 		return c.refuse(-1, "a table without columns")
 	}
-	if err := c.noViews(e, r); err != nil {
-		return err
-	}
 	if tables, _ := e.reading(r.OID); len(tables) > 0 {
 		return c.refuse(-1, "dropping a column of \"%s\", which a policy of \"%s\" reads,", r.Name, tables[0].Name)
 	}
@@ -367,16 +359,55 @@ func mentionsColumn(text, name string) bool {
 	return found
 }
 
+// sequenceType lets a serial or identity column have another type. The sequence of an identity column has it, too.
+func (c *compiler) sequenceType(e *edit, col *column, typ oid) error {
+	q := e.byOID[col.Sequence]
+	if typ != postgres.Int2 && typ != postgres.Int4 && typ != postgres.Int8 || q == nil {
+		return c.refuse(-1, "such a type for a serial or identity column")
+	}
+	if col.Identity == "" {
+		return nil
+	}
+	q = e.change(q)
+	least, most := integerRange(q.Sequence.Type)
+	newLeast, newMost := integerRange(typ)
+	if newMost < most {
+		return c.refuse(-1, "a smaller type for an identity column")
+	}
+	if q.Sequence.Max == most {
+		q.Sequence.Max = newMost
+	}
+	if q.Sequence.Min == least {
+		q.Sequence.Min = newLeast
+	}
+	q.Sequence.Type = typ
+	return nil
+}
+
+// defaultCast keeps a default for a column whose type was another. What it is written as is assigned to the new one; a quoted text was
+// a value of the old one.
+func (c *compiler) defaultCast(r *relation, col *column, was oid) error {
+	return c.within(col.Default, func() error {
+		n, err := c.parseExpression(col.Default)
+		if err == nil && n.GetAConst().GetSval() != nil {
+			n, err = c.parseExpression("CAST(" + col.Default + " AS " + typeName(was) + ")")
+		}
+		if err != nil {
+			return err
+		}
+		if err = c.setDefault(r, col, n); err != nil {
+			if e := toError(err); e.Code == "42804" {
+				return fail(e.Code, "default for column \"%s\" cannot be cast automatically to type %s", col.Name, typeName(col.Type))
+			}
+		}
+		return err
+	})
+}
+
 // alterType makes another column of SQLite's where the order of values changes.
 func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef) error {
-	if err := c.noViews(e, r); err != nil {
-		return err
-	}
 	if tables, _ := e.reading(r.OID); len(tables) > 0 || r.policyOn(col.Number) != nil {
 		return fail("0A000", "cannot alter type of a column used in a policy definition")
-	}
-	if col.Sequence != 0 || col.Default != "" {
-		return c.refuse(-1, "another type for a column that has a default")
 	}
 	for _, k := range r.Constraints {
 		if k.Kind != "p" && k.Kind != "u" && slices.Contains(k.Columns, col.Number) {
@@ -394,6 +425,12 @@ func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef)
 	if err != nil {
 		return err
 	}
+	if col.Sequence != 0 {
+		if err := c.sequenceType(e, col, typ); err != nil {
+			return err
+		}
+	}
+	was := col.Type
 	sc := tableScope(r, "", "transform expressions")
 	var x *expr
 	if d.RawDefault != nil {
@@ -451,6 +488,11 @@ func (c *compiler) alterType(e *edit, r *relation, col *column, d *pg.ColumnDef)
 	} else {
 		col.Type, col.Typmod = typ, mod
 		e.steps = append(e.steps, c.stepWithArgs("UPDATE "+r.table()+" SET "+col.stored()+"="+x.sql))
+	}
+	if col.Default != "" {
+		if err := c.defaultCast(r, col, was); err != nil {
+			return err
+		}
 	}
 	for _, i := range again {
 		if err := c.makeIndex(e, r, i); err != nil {

@@ -44,11 +44,12 @@ type compiler struct {
 
 	unidentified error // a change whose row who follows could not tell
 
-	sequences bool // it may use one
-	notifies  bool // it may notify
-	upsert    bool // it looks whether rows come twice
-	depth     int
-	late      error // what the statement fails with when all else is right
+	sequences bool   // it may use one
+	notifies  bool   // it may notify
+	upsert    bool   // it looks whether rows come twice
+	folded    uint64 // gas of constants that were computed
+	meant     *meant // what is compiled is a view's, of which this is to be known
+	late      error  // what the statement fails with when all else is right
 }
 
 func compile(s *session, f engine.File, sql string, types []uint32) (t *engine.Translation, err error) {

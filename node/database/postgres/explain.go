@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,10 +84,18 @@ func (x *explainer) index(text string) *relation {
 	return nil
 }
 
-// foreignError names the constraint if there is one only: SQLite does not say which it was.
+// foreignError names the constraint, or all that it may be: SQLite does not say which it was.
 func (x *explainer) foreignError() *engine.Error {
 	if len(x.foreign) != 1 {
-		return fail("23503", "a row that a foreign key needs is not there, or is still referenced")
+		var list []string
+		for _, f := range x.foreign {
+			list = append(list, fmt.Sprintf("\"%s\" on table \"%s\"", f.k.Name, f.table.Name))
+		}
+		e := fail("23503", "a row that a foreign key needs is not there, or is still referenced")
+		if len(list) > 0 {
+			e.Detail = "The key is one of " + strings.Join(list, ", ") + "."
+		}
+		return e
 	}
 	f := x.foreign[0]
 	e := fail("23503", "insert or update on table \"%s\" violates foreign key constraint \"%s\"", f.table.Name, f.k.Name)

@@ -66,6 +66,20 @@ func (c *compiler) createView(e *edit, s *pg.ViewStmt) error {
 	if r.Query, err = deparse(s.Query); err != nil {
 		return err
 	}
+	spent := c.words
+	was, err := c.meaning(c.cat, r.Query)
+	if err != nil {
+		return err
+	}
+	if len(was.stars) > 0 {
+		unstar(was)
+		if text, err := deparse(was.tree); err == nil {
+			if is, err := c.meaning(c.cat, text); err == nil && is.compiled == was.compiled {
+				r.Query = text
+			}
+		}
+	}
+	c.words = spent
 	// Once more as what is stored, which may depend on less.
 	if err := c.within(r.Query, func() error {
 		n, err := c.parse(r.Query)
@@ -101,8 +115,8 @@ func (c *compiler) createView(e *edit, s *pg.ViewStmt) error {
 				return fail("42P16", "cannot change data type of view column \"%s\" from %s to %s", col.Name, postgres.FormatType(col.Type, col.Typmod), postgres.FormatType(n.Type, n.Typmod))
 			}
 		}
-		if err := c.noViews(e, old); err != nil {
-			return err
+		if list := e.users(old.OID); len(list) > 0 {
+			return c.inView("replacing \"" + old.Name + "\"")(list[0])
 		}
 		r.OID = old.OID
 		e.drop(old)

@@ -372,7 +372,9 @@ func (c *compiler) routine(at int32, k *candidate, args []*expr) (*expr, error) 
 			}
 			return c.constant(at, result, -1, v).without(list...), nil
 		}
-		list[0] = list[0].failing(err)
+		if !postgres.Exhausted(err) { // else it is computed when it runs, for gas
+			list[0] = list[0].failing(err)
+		}
 	}
 	if !r.Lax { // a NULL in gives a NULL out
 		for _, e := range list {
@@ -413,11 +415,11 @@ const maxFolding = 200_000
 // budget charges what is computed while compiling.
 func (c *compiler) budget() func(uint64) bool {
 	return func(gas uint64) bool {
-		if gas > maxFolding || c.depth > maxFolding {
+		if gas > maxFolding-c.folded {
 			return false
 		}
-		c.depth += int(gas)
-		return c.depth <= maxFolding
+		c.folded += gas
+		return true
 	}
 }
 

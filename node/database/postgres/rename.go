@@ -22,9 +22,6 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		if e.relations[relationKey(r.Schema, s.Newname)] != nil {
 			return "", fail("42P07", "relation \"%s\" already exists", s.Newname)
 		}
-		if err := c.noViews(e, r); err != nil {
-			return "", err
-		}
 		if tables, _ := e.reading(r.OID); len(tables) > 0 {
 			return "", c.refuse(-1, "renaming what a policy of \"%s\" reads", tables[0].Name)
 		}
@@ -48,8 +45,7 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 				}
 			}
 		}
-		e.rename(r, s.Newname)
-		return tag, nil
+		return tag, c.keepViews(e, r, func() error { e.rename(r, s.Newname); return nil }, renameTable(r, s.Newname), c.inView("renaming \""+r.Name+"\""))
 	case pg.ObjectType_OBJECT_COLUMN:
 		r, err := c.findFor(e, s.Relation, s.MissingOk)
 		if err != nil || r == nil {
@@ -65,9 +61,6 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 		}
 		if r.columnNamed(s.Newname) != nil {
 			return "", fail("42701", "column \"%s\" of relation \"%s\" already exists", s.Newname, r.Name)
-		}
-		if err := c.noViews(e, r); err != nil {
-			return "", err
 		}
 		if err := c.renamedIn(e, r, s.Subname, s.Newname); err != nil {
 			return "", err
@@ -94,8 +87,8 @@ func (c *compiler) rename(e *edit, s *pg.RenameStmt) (string, error) {
 				}
 			}
 		}
-		col.Name = s.Newname
-		return "ALTER TABLE", nil
+		return "ALTER TABLE", c.keepViews(e, r, func() error { col.Name = s.Newname; return nil }, c.renameColumn(place{r.OID, col.Number}, s.Subname, s.Newname),
+			c.inView("renaming a column of \""+r.Name+"\""))
 	case pg.ObjectType_OBJECT_POLICY:
 		r, err := c.findFor(e, s.Relation, s.MissingOk)
 		if err != nil || r == nil {

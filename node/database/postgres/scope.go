@@ -105,13 +105,20 @@ func (c *compiler) columnRef(r *pg.ColumnRef, s *scope) (*expr, error) {
 		}
 	}
 	parts := names(r.Fields)
+	var e *expr
+	var err error
 	switch len(parts) {
 	case 1:
-		return c.bareColumn(parts[0], r.Location, s)
+		e, err = c.bareColumn(parts[0], r.Location, s)
 	case 2, 3:
-		return c.qualified(parts, r.Location, s)
+		e, err = c.qualified(parts, r.Location, s)
+	default:
+		err = c.refuse(r.Location, "a name of %d parts", len(parts))
 	}
-	return nil, c.refuse(r.Location, "a name of %d parts", len(parts))
+	if err == nil && c.meant != nil {
+		c.meant.columns[r] = place{e.table, e.number}
+	}
+	return e, err
 }
 
 func (c *compiler) use(f *field, s *scope, at int32, name string) *expr {
@@ -225,6 +232,12 @@ func (c *compiler) item(parts []string, at int32, s *scope) (*item, *scope, erro
 
 // star are the columns that * stands for, or table.*.
 func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
+	var columns [][]string
+	defer func() {
+		if c.meant != nil {
+			c.meant.stars[r] = columns
+		}
+	}()
 	add := func(it *item) {
 		if it.partial {
 			err = c.refuse(r.Location, "all columns of %s", it.name)
@@ -236,6 +249,7 @@ func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
 				full = it.name + "." + name
 			}
 			out = append(out, output{name: name, e: c.use(f, s, r.Location, full)})
+			columns = append(columns, s.qualified(f))
 		}
 	}
 	if len(r.Fields) > 1 {
@@ -258,6 +272,16 @@ func (c *compiler) star(r *pg.ColumnRef, s *scope) (out []output, err error) {
 		return nil, c.fail(r.Location, "42601", "SELECT * with no tables specified is not valid")
 	}
 	return out, err
+}
+
+// qualified is a column's name with that of its table, if the table has it by itself: merged columns have none.
+func (s *scope) qualified(f *field) []string {
+	for _, it := range s.items {
+		if it.named && it.name != "" && slices.ContainsFunc(it.columns, func(o *field) bool { return o.name == f.name && o.sql == f.sql }) {
+			return []string{it.name, f.name}
+		}
+	}
+	return []string{f.name}
 }
 
 // from adds what a node of FROM names to a scope, and returns SQLite's text of it.
