@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,8 +51,15 @@ func TestDatabaseBackup(t *testing.T) {
 			}
 			mustCLI(t, "db", "create", name, "--dialect", dialect)
 			mustCLI(t, "db", "sql", name, "--file", sql)
+			kept := filepath.Join(dir, dialect+".kept")
+			if err := errors.Join(os.WriteFile(kept, nil, 0o640), os.Symlink(kept, file)); err != nil {
+				t.Fatal(err)
+			}
 			if out := mustCLI(t, "db", "backup", name, file); !strings.Contains(out, "backed up "+name) {
 				t.Errorf("backup: %s", out)
+			}
+			if info, err := os.Lstat(kept); err != nil || info.Size() == 0 || info.Mode() != 0o640 {
+				t.Errorf("the link led to a file that is now %v: %v", info, err)
 			}
 			var v struct {
 				Name, Dialect   string
