@@ -124,13 +124,18 @@ func (e *env) fetchBackup(ctx context.Context, db *database.DB, dir string, f fu
 	return f(opened, path)
 }
 
+// backup looks at what can be known of the target before it has the cell copy the database, which is paid for.
 func (e *env) backup(ctx context.Context, c *client.Client, name, to string, script bool) error {
 	if to == "-" && !script {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a backup goes into a file or an object"), "SQL goes to standard output: --sql")
 	}
 	parent := ""
 	if mesh.IsPath(to) {
-		if _, err := objectPath(to); err != nil {
+		p, err := objectPath(to)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Bucket(ctx, p.Bucket); err != nil && mesh.KindOf(err) == mesh.NotFound { // other errors may be of a grant that may write all the same
 			return err
 		}
 	} else if to != "-" {
