@@ -198,6 +198,7 @@ func TestWrongInput(t *testing.T) {
 	if out := mustCLI(t, "cp", "stratos://wrong-input/x", "-"); out != "hello" {
 		t.Errorf("afterwards the object is %q", out)
 	}
+	writesTo(t, "hello", "cp", "stratos://wrong-input/x")
 }
 
 // A grant that was shared reads what it covers and nothing else; revoked, it reads nothing within an epoch.

@@ -2,11 +2,13 @@ package sim_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
 )
@@ -50,8 +52,22 @@ func TestDatabaseBackup(t *testing.T) {
 			}
 			mustCLI(t, "db", "create", name, "--dialect", dialect)
 			mustCLI(t, "db", "sql", name, "--file", sql)
+			began := time.Now()
+			refused(mesh.Invalid, "no such file or directory", "db", "backup", name, filepath.Join(dir, "nowhere", "x"))
+			refused(mesh.Invalid, "is a directory", "db", "backup", name, dir)
+			refused(mesh.NotFound, "sim-no-bucket", "db", "backup", name, "stratos://sim-no-bucket/x")
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("what cannot be written to was found after %v", took)
+			}
+			kept := filepath.Join(dir, dialect+".kept")
+			if err := errors.Join(os.WriteFile(kept, nil, 0o640), os.Symlink(kept, file)); err != nil {
+				t.Fatal(err)
+			}
 			if out := mustCLI(t, "db", "backup", name, file); !strings.Contains(out, "backed up "+name) {
 				t.Errorf("backup: %s", out)
+			}
+			if info, err := os.Lstat(kept); err != nil || info.Size() == 0 || info.Mode() != 0o640 {
+				t.Errorf("the link led to a file that is now %v: %v", info, err)
 			}
 			var v struct {
 				Name, Dialect   string

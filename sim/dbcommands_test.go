@@ -64,6 +64,7 @@ func TestDatabaseCommands(t *testing.T) {
 			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id, name FROM items WHERE id > 6000 ORDER BY id, name"); got != "id,name\n6001,a\tb\\c\n6002,\n6002,\n" {
 				t.Errorf("imported JSON: %q", got)
 			}
+			writesTo(t, "name\n\"item, number 1\"\n", "db", "export", name, "--query", "SELECT name FROM items WHERE id = 1", "-o")
 			refused(mesh.NotFound, "no such file", "db", "import", name, "items", filepath.Join(dir, "nothing"))
 			refused(mesh.Invalid, "has fewer than 9 rows", "db", "import", name, "items", objects, "--skip", "9")
 			refused(mesh.Invalid, "either a table or --query", "db", "export", name)

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 )
 
@@ -321,8 +322,19 @@ func (c *copyCommand) download(ctx context.Context, cl *client.Client, f *transf
 }
 
 // downloadFile writes beside the file and renames at the end, so that a file of that name is always a whole one. What an
-// interrupted download of the same version left is kept and continued.
+// interrupted download of the same version left is kept and continued. What is no file is written to as it is.
 func (c *copyCommand) downloadFile(ctx context.Context, cl *client.Client, o *client.Object, name string, offset, length uint64, progress func(int)) (err error) {
+	file, err := atomicfile.Resolve(name)
+	if err != nil {
+		return writing(name, err)
+	}
+	if to, err := file.Open(); to != nil || err != nil {
+		if err == nil {
+			err = errors.Join(copyOut(ctx, cl, o, to, offset, length, progress), to.Close())
+		}
+		return writing(name, err)
+	}
+	name = file.Path()
 	part := fmt.Sprintf("%s.%s-%d-%d.part", name, o.Version.String()[:16], offset, length)
 	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
@@ -348,15 +360,12 @@ func (c *copyCommand) downloadFile(ctx context.Context, cl *client.Client, o *cl
 		}
 		return err
 	}
-	if o.Mode != 0 {
+	if _, there := file.Mode(); o.Mode != 0 && !there {
 		if err := out.Chmod(fs.FileMode(o.Mode) & fs.ModePerm); err != nil {
 			return mesh.Errorf(mesh.Invalid, "writing %s: %w", name, err)
 		}
 	}
-	if err := errors.Join(out.Sync(), closeOnce(out), os.Rename(part, name)); err != nil {
-		return mesh.Errorf(mesh.Invalid, "writing %s: %w", name, err)
-	}
-	return nil
+	return writing(name, errors.Join(closeOnce(out), file.Take(part)))
 }
 
 func closeOnce(f *os.File) error {

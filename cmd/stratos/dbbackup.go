@@ -14,6 +14,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/database"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/database/backup"
 )
@@ -74,15 +75,11 @@ func (v backupView) write(w io.Writer) {
 	fmt.Fprintf(w, "as of     %s, height %d of the log, %d of the database\nholds     %s in %s\n", v.Time, v.LogHeight, v.Height, count(v.Rows, "row"), count(uint64(v.Tables), "table"))
 }
 
-// inFolder calls f with a folder of its own, beside a file if that is one, because it takes as much room.
-func inFolder(beside string, f func(dir string) error) (err error) {
-	parent := ""
-	if beside != "" && beside != "-" && !mesh.IsPath(beside) {
-		parent = filepath.Dir(beside)
-	}
+// inFolder calls f with a folder of its own in another, because it takes as much room as what lies there; "" is one for what passes.
+func inFolder(parent string, f func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp(parent, ".stratos-backup-*")
 	if err != nil {
-		return mesh.Errorf(mesh.Invalid, "a folder to work in: %w", err)
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "there can be no folder to work in: %w", err), "name a file in a folder that is there and may be written to")
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	return f(dir)
@@ -127,20 +124,34 @@ func (e *env) fetchBackup(ctx context.Context, db *database.DB, dir string, f fu
 	return f(opened, path)
 }
 
+// backup looks at what can be known of the target before it has the cell copy the database, which is paid for.
 func (e *env) backup(ctx context.Context, c *client.Client, name, to string, script bool) error {
 	if to == "-" && !script {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a backup goes into a file or an object"), "SQL goes to standard output: --sql")
 	}
+	parent := ""
 	if mesh.IsPath(to) {
-		if _, err := objectPath(to); err != nil {
+		p, err := objectPath(to)
+		if err != nil {
 			return err
+		}
+		if _, err := c.Bucket(ctx, p.Bucket); err != nil && mesh.KindOf(err) == mesh.NotFound { // other errors may be of a grant that may write all the same
+			return err
+		}
+	} else if to != "-" {
+		file, err := atomicfile.Resolve(to)
+		if err != nil {
+			return writing(to, err)
+		}
+		if !file.Streams() {
+			parent = filepath.Dir(file.Path())
 		}
 	}
 	db, err := c.OpenDatabase(ctx, name, database.Options{})
 	if err != nil {
 		return err
 	}
-	return inFolder(to, func(dir string) error {
+	return inFolder(parent, func(dir string) error {
 		return e.fetchBackup(ctx, db, dir, func(b *backup.File, path string) error {
 			v, err := viewBackup(ctx, b)
 			if err != nil {
@@ -171,13 +182,14 @@ func (e *env) backup(ctx context.Context, c *client.Client, name, to string, scr
 	})
 }
 
-// keepFile puts a file where it belongs: under another name in the same file system, or into an object.
+// keepFile puts a file where it belongs: under another name in the same file system, into a device, or into an object.
 func keepFile(ctx context.Context, c *client.Client, path, to string) error {
 	if !mesh.IsPath(to) {
-		if err := os.Rename(path, to); err != nil {
-			return mesh.Errorf(mesh.Invalid, "writing %s: %w", to, err)
+		file, err := atomicfile.Resolve(to)
+		if err == nil {
+			err = file.Take(path)
 		}
-		return nil
+		return writing(to, err)
 	}
 	p, err := objectPath(to)
 	if err != nil {
@@ -239,6 +251,7 @@ without, a file that somebody has made with members of his own shows only by oth
 func (e *env) openBackup(ctx context.Context, c *client.Client, from string, f func(*backup.File) error) error {
 	var in io.ReadCloser
 	var size uint64
+	parent := ""
 	if mesh.IsPath(from) {
 		p, err := objectPath(from)
 		if err != nil {
@@ -258,12 +271,12 @@ func (e *env) openBackup(ctx context.Context, c *client.Client, from string, f f
 			return mesh.Errorf(mesh.NotFound, "the backup: %w", err)
 		}
 		in = file
-		if s, err := file.Stat(); err == nil {
-			size = uint64(s.Size())
+		if s, err := file.Stat(); err == nil && s.Mode().IsRegular() {
+			size, parent = uint64(s.Size()), filepath.Dir(from)
 		}
 	}
 	defer in.Close() // it is only read
-	return inFolder(from, func(dir string) (err error) {
+	return inFolder(parent, func(dir string) (err error) {
 		p := newTransferProgress(e, []transferFile{{size: int64(size)}})
 		b, err := backup.Open(ctx, dir, io.TeeReader(in, counting(p.add)))
 		if p.close(); err != nil {

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/client/database"
+	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 )
@@ -83,27 +86,24 @@ import" reads the same rows; json is an array of objects, jsonl an object a line
 	return cmd
 }
 
-// intoFile writes a file that is there only when it is whole.
-func intoFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return mesh.Errorf(mesh.Invalid, "the file to write: %w", err)
+// intoFile writes what a person wants to have at a path: a file that is there only when it is whole, or a device.
+func intoFile(path string, write func(io.Writer) error) error {
+	return writing(path, atomicfile.Output(path, 0o666, write))
+}
+
+// writing makes of what a system says of a path what a person is told; other errors it leaves as they are.
+func writing(path string, err error) error {
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "there is no room for %s: %w", path, err), "make room, or write elsewhere")
+	case errors.As(err, &file), errors.As(err, &link):
+		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "writing %s: %w", path, err), "name a file in a folder that is there and may be written to")
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
-		return mesh.Errorf(mesh.Internal, "writing %s: %w", path, err)
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return mesh.Errorf(mesh.Invalid, "writing %s: %w", path, err)
-	}
-	return f.Close()
+	return err
 }
 
 // An exporter writes a result.

@@ -1,7 +1,8 @@
-// Package atomicfile writes small files so that after a crash a reader finds the old content or the new, whole, and so
+// Package atomicfile writes files so that after a crash a reader finds the old content or the new, whole, and so
 // that what was written is on the disk when the call returns.
 //
-// It is not for logs or large data. Whatever keeps configuration, keys and records of state calls it.
+// Write and Create are for small files of a program's own: configuration, keys and records of state. Output is for what a person has
+// a program write, of any size, to a path that need be no regular file.
 package atomicfile
 
 import (
@@ -11,9 +12,17 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the file at path with data, creating it if needed.
+// Write replaces the file at path, or the one to which a link there leads, with data, creating it if needed. It fails where something is
+// that is no regular file.
 func Write(path string, data []byte, perm os.FileMode) error {
-	return write(path, data, perm, os.Rename)
+	t, err := Resolve(path)
+	if err == nil && t.Streams() {
+		err = errors.New("it is no regular file")
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return write(t.path, data, perm, os.Rename)
 }
 
 // Create writes data to a new file; when path is taken it changes nothing and the error is os.ErrExist.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stratosmesh/stratos/internal/atomicfile"
@@ -30,6 +31,24 @@ func TestWriteReplacesAndCreateRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("three")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Write(link, []byte("four"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("four")
+	if to, err := os.Readlink(link); err != nil || to != path {
+		t.Fatalf("the link leads to %q: %v", to, err)
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Write(fifo, []byte("x"), 0o600); err == nil {
+		t.Fatal("replaced a FIFO")
+	}
 	if names, _ := os.ReadDir(filepath.Dir(path)); len(names) != 1 {
 		t.Fatalf("left behind: %v", names)
 	}
