@@ -64,6 +64,21 @@ func TestDatabaseCommands(t *testing.T) {
 			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id, name FROM items WHERE id > 6000 ORDER BY id, name"); got != "id,name\n6001,a\tb\\c\n6002,\n6002,\n" {
 				t.Errorf("imported JSON: %q", got)
 			}
+			array := filepath.Join(dir, dialect+".json")
+			if err := os.WriteFile(array, []byte("[{\"id\": 1},\n{\"id\": 2}]"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			mustCLI(t, "db", "import", name, "made", array, "--create")
+			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id FROM made ORDER BY id"); got != "id\n1\n2\n" {
+				t.Errorf("a table made of an array: %q", got)
+			}
+			wrong := filepath.Join(dir, dialect+"-wrong.csv")
+			if err := os.WriteFile(wrong, []byte("n\n"+strings.Repeat("1\n", 1100)+"x\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the first leaves nothing behind
+				refused(mesh.Invalid, map[string]string{"postgres": "row 1101, line 1102: invalid input syntax", "sqlite": "rows 1 to 1101, lines 2 to 1102"}[dialect], "db", "import", name, "unmade", wrong, "--create")
+			}
 			writesTo(t, "name\n\"item, number 1\"\n", "db", "export", name, "--query", "SELECT name FROM items WHERE id = 1", "-o")
 			refused(mesh.NotFound, "no such file", "db", "import", name, "items", filepath.Join(dir, "nothing"))
 			refused(mesh.Invalid, "has fewer than 9 rows", "db", "import", name, "items", objects, "--skip", "9")

@@ -21,6 +21,8 @@ type rowReader interface {
 	// columns are those that every row has, in their order.
 	columns() []string
 	next() ([]*string, error)
+	// line is the one of the file, from 1, in which the row begins that next read last, or which it could not read.
+	line() int
 }
 
 // A csvReader reads comma-separated values as PostgreSQL does: a field that is empty and not in quotes is NULL.
@@ -30,6 +32,8 @@ type csvReader struct {
 	null      string
 	head      []string
 	record    []byte
+	began     int // line of the record
+	lines     int // that were read
 }
 
 func newCSVReader(in *bufio.Reader, delimiter byte, null string, columns []string, header bool) (*csvReader, error) {
@@ -59,6 +63,7 @@ func newCSVReader(in *bufio.Reader, delimiter byte, null string, columns []strin
 }
 
 func (r *csvReader) columns() []string { return r.head }
+func (r *csvReader) line() int         { return r.began }
 
 func (r *csvReader) next() ([]*string, error) {
 	fields, err := r.fields()
@@ -70,9 +75,10 @@ func (r *csvReader) next() ([]*string, error) {
 
 // fields reads a record, which goes over several lines where a quote is open.
 func (r *csvReader) fields() (all []*string, err error) {
-	r.record = r.record[:0]
+	r.record, r.began = r.record[:0], r.lines+1
 	for open := false; ; {
 		part, err := r.in.ReadSlice('\n')
+		r.lines += bytes.Count(part, []byte{'\n'})
 		r.record = append(r.record, part...)
 		open = open != (bytes.Count(part, []byte{'"'})%2 == 1)
 		switch {
@@ -123,22 +129,55 @@ func (r *csvReader) fields() (all []*string, err error) {
 // A jsonReader reads objects, one after the other or in one array. Its columns are those of the first; what later ones lack is NULL.
 type jsonReader struct {
 	in    *json.Decoder
+	lines newlines
 	array bool
+	ended bool
 	head  []string
 	first []*string // is still to be handed out
+	began int       // line of the object
+}
+
+// newlines tells at which line what lies at an offset of what was read through it.
+type newlines struct {
+	in   io.Reader
+	read int64
+	at   []int64 // offsets of newlines that were not passed yet
+	line int
+}
+
+func (l *newlines) Read(b []byte) (int, error) {
+	n, err := l.in.Read(b)
+	for i, c := range b[:n] {
+		if c == '\n' {
+			l.at = append(l.at, l.read+int64(i))
+		}
+	}
+	l.read += int64(n)
+	return n, err
+}
+
+// lineAt passes all before an offset, which does not go back.
+func (l *newlines) lineAt(offset int64) int {
+	for len(l.at) > 0 && l.at[0] < offset {
+		l.at, l.line = l.at[1:], l.line+1
+	}
+	return l.line
 }
 
 func newJSONReader(in *bufio.Reader, columns []string) (*jsonReader, error) {
-	r := &jsonReader{head: columns}
+	r := &jsonReader{head: columns, lines: newlines{in: in, line: 1}}
 	for {
 		b, err := in.Peek(1)
 		if err != nil || !bytes.ContainsAny(b, " \t\r\n") {
 			r.array = err == nil && b[0] == '['
 			break
 		}
+		if b[0] == '\n' {
+			r.lines.line++
+		}
 		in.Discard(1)
 	}
-	r.in = json.NewDecoder(in)
+	r.in = json.NewDecoder(&r.lines)
 	r.in.UseNumber()
 	if r.array {
 		if _, err := r.in.Token(); err != nil {
@@ -157,6 +196,7 @@ func newJSONReader(in *bufio.Reader, columns []string) (*jsonReader, error) {
 }
 
 func (r *jsonReader) columns() []string { return r.head }
+func (r *jsonReader) line() int         { return r.began }
 
 func (r *jsonReader) next() ([]*string, error) {
 	if first := r.first; first != nil {
@@ -180,20 +220,34 @@ func (r *jsonReader) next() ([]*string, error) {
 
 // object reads the next object, its keys in the order in which they stand there.
 func (r *jsonReader) object() (names []string, values []*string, err error) {
+	if r.ended {
+		return nil, nil, io.EOF
+	}
 	if !r.in.More() {
+		r.began = r.lines.lineAt(r.in.InputOffset())
 		if r.array {
 			if _, err := r.in.Token(); err != nil {
 				return nil, nil, mesh.Errorf(mesh.Invalid, "the JSON ends within its array")
 			}
+			if r.in.More() {
+				return nil, nil, mesh.Errorf(mesh.Invalid, "the JSON has something behind its array")
+			}
 		}
+		r.ended = true
 		return nil, nil, io.EOF
 	}
 	from := r.in.InputOffset()
+	defer func() {
+		if err != nil && !errors.Is(err, io.EOF) {
+			r.began = r.lines.lineAt(r.in.InputOffset())
+		}
+	}()
 	bad := func(err error) error { return mesh.Errorf(mesh.Invalid, "the JSON, behind byte %d: %v", from, err) } // its end is not the end of rows
 	t, err := r.in.Token()
 	if err != nil {
 		return nil, nil, bad(err)
 	}
+	r.began = r.lines.lineAt(r.in.InputOffset())
 	if t != json.Delim('{') {
 		return nil, nil, mesh.Errorf(mesh.Invalid, "the JSON has %v behind byte %d, where an object should be", t, from)
 	}

@@ -31,12 +31,34 @@ func readRows(r rowReader) (all [][]*string, err error) {
 	for {
 		row, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return all, nil
+			_, err = r.next() // it stays at its end
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return all, err
 		}
 		if err != nil {
 			return all, err
 		}
 		all = append(all, row)
+	}
+}
+
+func TestRowsHaveLines(t *testing.T) {
+	csv, err := newCSVReader(bufio.NewReader(strings.NewReader("a,b\n1,2\n\"x\ny\",3\n4,5\n6\n")), ',', "", nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := newJSONReader(bufio.NewReader(strings.NewReader("\n[{\"a\":1},\n\n{\n\"a\":2},{\"a\":\n3},\n{\"b\":1}]")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[rowReader][]int{csv: {2, 3, 5, 6}, objects: {2, 4, 5, 7}} {
+		for i, line := range want {
+			if _, err := r.next(); r.line() != line || (err != nil) != (i == 3) {
+				t.Errorf("%T, row %d: line %d, want %d; %v", r, i+1, r.line(), line, err)
+			}
+		}
 	}
 }
 
@@ -93,6 +115,7 @@ func TestJSONReader(t *testing.T) {
 		{"other key", `{"a":1,"b":2}{"c":1}`, texts([]any{"1", "2"}), `a key "c", which is no column of the import: a, b`},
 		{"twice", `{"a":1,"b":2}{"a":1,"a":2}`, texts([]any{"1", "2"}), "twice"},
 		{"no object", `{"a":1,"b":2} 3`, texts([]any{"1", "2"}), "where an object should be"},
+		{"behind the array", `[{"a":1,"b":2}] {}`, texts([]any{"1", "2"}), "behind its array"},
 		{"broken off", `[{"a":1,"b":2}`, texts([]any{"1", "2"}), "ends within its array"},
 		{"half an object", `{"a":1,"b":2}{"a":1,`, texts([]any{"1", "2"}), "the JSON, behind byte 13"},
 		{"broken", `{"a":1,"b":2}{"a":}`, texts([]any{"1", "2"}), "the JSON, behind byte 13"},
@@ -153,9 +176,9 @@ func TestTypeOf(t *testing.T) {
 		{[]any{nil}, "text", "text"},
 		{nil, "text", "text"},
 	} {
-		var sample [][]*string
+		var sample []record
 		for _, v := range c.values {
-			sample = append(sample, texts([]any{v})...)
+			sample = append(sample, record{fields: texts([]any{v})[0]})
 		}
 		if p, s := typeOf(wiredatabase.Postgres, sample, 0), typeOf(wiredatabase.SQLite, sample, 0); p != c.postgres || s != c.sqlite {
 			t.Errorf("%q: %s, %s", c.values, p, s)

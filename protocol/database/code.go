@@ -17,6 +17,8 @@ func KindOfCode(code string) mesh.Kind {
 		return mesh.Denied
 	case "57014":
 		return mesh.Exhausted
+	case "08006", "08007": // a cell that does not answer, or does not tell what became of a program
+		return mesh.Unavailable
 	}
 	if len(code) != 5 {
 		return mesh.Internal
