@@ -3,8 +3,10 @@ package databases
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/stratosmesh/stratos/client/document"
@@ -100,11 +102,20 @@ func strictly(body []byte, m any) error {
 			err = mesh.Errorf(mesh.Invalid, "something follows it")
 		}
 	}
-	if err != nil {
+	var typ *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &typ) && typ.Field == "":
+		return mesh.Errorf(mesh.Invalid, "the request is a JSON %s, and must be an object", typ.Value)
+	case errors.As(err, &typ):
+		return mesh.Errorf(mesh.Invalid, "the request's field %q is a JSON %s, and must be %s", typ.Field, typ.Value, kinds[typ.Type.Kind()])
+	case err != nil:
 		return mesh.Errorf(mesh.Invalid, "the request: %w", err)
 	}
 	return nil
 }
+
+// kinds of JSON's values, by what reads them.
+var kinds = map[reflect.Kind]string{reflect.Slice: "a list", reflect.String: "a text", reflect.Int: "a whole number", reflect.Bool: "true or false", reflect.Struct: "an object"}
 
 // document answers what a collection is asked.
 func (s *Server) document(r *request, w http.ResponseWriter) error {

@@ -271,12 +271,12 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, user *string) err
 	switch {
 	case endpoint == changesPath:
 		if r.Method != http.MethodGet {
-			return mesh.Errorf(mesh.Invalid, "%s is asked with GET", r.URL.Path)
+			return asked(r, http.MethodGet)
 		}
 	case !ok:
 		return mesh.WithHint(mesh.Errorf(mesh.NotFound, "there is nothing at %.100q", r.URL.Path), "a client's URL ends with the name of the database and a slash")
 	case r.Method != http.MethodPost:
-		return mesh.Errorf(mesh.Invalid, "%s is asked with POST", r.URL.Path)
+		return asked(r, http.MethodPost)
 	}
 	key, err := s.authenticate(r)
 	if err != nil {
@@ -339,7 +339,8 @@ var endpoints = map[string]func(*Server, *request, http.ResponseWriter) error{
 
 // authenticate finds the key whose name and secret a request bears, divided by a point.
 func (s *Server) authenticate(r *http.Request) (*Key, error) {
-	denied := mesh.WithHint(mesh.Errorf(mesh.Denied, "the request bears no token that this gateway knows"), "make one: stratos keys create app --database NAME --format url")
+	denied := &refusal{mesh.WithHint(mesh.Errorf(mesh.Denied, "the request bears no token that this gateway knows"), "make one: stratos keys create app --database NAME --format url"),
+		http.StatusUnauthorized, "WWW-Authenticate", "Bearer"}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	name, secret, ok := strings.Cut(token, ".")
 	if !strings.EqualFold(scheme, "Bearer") || !ok {
@@ -379,10 +380,28 @@ func (s *Server) leave(key string) {
 	}
 }
 
+// A refusal is an error with a status of HTTP's own, and the header that belongs to it.
+type refusal struct {
+	error
+	status        int
+	header, value string
+}
+
+func (r *refusal) Unwrap() error { return r.error }
+
+func asked(r *http.Request, method string) error {
+	return &refusal{mesh.Errorf(mesh.Invalid, "%s is asked with %s", r.URL.Path, method), http.StatusMethodNotAllowed, "Allow", method}
+}
+
 // refuse answers an error. Nothing was answered before.
 func refuse(w http.ResponseWriter, err error) {
+	status := mesh.KindOf(err).HTTPStatus()
+	if own := new(refusal); errors.As(err, &own) {
+		status = own.status
+		w.Header().Set(own.header, own.value)
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(mesh.KindOf(err).HTTPStatus())
+	w.WriteHeader(status)
 	b, _ := json.Marshal(errorOf(err)) // texts
 	w.Write(append(b, '\n'))
 }

@@ -587,7 +587,7 @@ func TestSettings(t *testing.T) {
 	do("SET search_path = public, pg_catalog", "")
 	do("SET search_path = other", "0A000")
 	do("SET statement_timeout = '1min'", "")
-	show("statement_timeout", "60000")
+	show("statement_timeout", "1min")
 	do("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", "")
 	do("BEGIN", "")
 	show("transaction_isolation", "serializable")

@@ -48,16 +48,30 @@ func on(s string) (string, bool) {
 	return v, ok && v == "on"
 }
 
+// duration is a length of time as PostgreSQL shows it: in the largest unit of which it is a whole number.
+func duration(s string) (string, bool) {
+	ms, ok := milliseconds(s)
+	for _, u := range []struct {
+		name string
+		ms   int64
+	}{{"d", 86_400_000}, {"h", 3_600_000}, {"min", 60_000}, {"s", 1000}, {"ms", 1}} {
+		if ms > 0 && ms%u.ms == 0 {
+			return strconv.FormatInt(ms/u.ms, 10) + u.name, ok
+		}
+	}
+	return "0", ok
+}
+
 // milliseconds reads a length of time as PostgreSQL does, without a unit in milliseconds.
-func milliseconds(s string) (string, bool) {
+func milliseconds(s string) (int64, bool) {
 	s = strings.TrimSpace(s)
 	n := strings.TrimRight(s, "usminhd ")
 	unit, ok := map[string]time.Duration{"": time.Millisecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[strings.TrimSpace(s[len(n):])]
 	v, err := strconv.ParseFloat(n, 64)
 	if !ok || err != nil || v < 0 || v*float64(unit) > float64(1<<31*time.Millisecond) {
-		return "", false
+		return 0, false
 	}
-	return strconv.FormatInt(int64(v*float64(unit)/float64(time.Millisecond)), 10), true
+	return int64(v * float64(unit) / float64(time.Millisecond)), true
 }
 
 func zone(s string) (string, bool) {
@@ -98,7 +112,7 @@ var variables = func() map[string]*variable {
 		{name: "default_transaction_isolation", value: "read committed", check: isolation},
 		{name: "default_transaction_read_only", value: "off", report: true, check: boolean},
 		{name: "extra_float_digits", value: "1", note: oneMeaning, check: func(s string) (string, bool) { return s, s == "1" || s == "2" || s == "3" }},
-		{name: "idle_in_transaction_session_timeout", value: "0", check: milliseconds},
+		{name: "idle_in_transaction_session_timeout", value: "0", check: duration},
 		{name: "in_hot_standby", value: "off", fixed: true, report: true},
 		{name: "integer_datetimes", value: "on", fixed: true, report: true},
 		{name: "IntervalStyle", value: "postgres", report: true, check: oneOf("postgres"), note: oneMeaning},
@@ -106,7 +120,7 @@ var variables = func() map[string]*variable {
 		{name: "lc_collate", value: "C", fixed: true},
 		{name: "lc_ctype", value: "C", fixed: true},
 		{name: "lc_messages", value: "C", check: oneOf("c", "en_us.utf-8", "en_us.utf8")},
-		{name: "lock_timeout", value: "0", check: milliseconds},
+		{name: "lock_timeout", value: "0", check: duration},
 		{name: "max_identifier_length", value: "63", fixed: true},
 		{name: "row_security", value: "on", check: boolean},
 		{name: "search_path", value: `"$user", public`, note: "there is the schema public", check: func(s string) (string, bool) {
@@ -122,7 +136,7 @@ var variables = func() map[string]*variable {
 		{name: "server_version_num", value: "150000", fixed: true},
 		{name: "session_authorization", fixed: true, report: true},
 		{name: "standard_conforming_strings", value: "on", report: true, check: on, note: oneMeaning},
-		{name: "statement_timeout", value: "0", check: milliseconds},
+		{name: "statement_timeout", value: "0", check: duration},
 		{name: "stratos.level", value: string(Default), check: oneOf(string(Fast), string(Default), string(Ordered)), note: "fast, default or ordered"},
 		{name: "synchronous_commit", value: "on", check: on, note: "what is committed is on the disks of most replicas"},
 		{name: "TimeZone", value: "UTC", report: true, check: zone},
@@ -336,7 +350,7 @@ func (s *settings) level() Level { return Level(s.get("stratos.level")) }
 
 // timeout is a length of time that a variable has; 0: none.
 func (s *settings) timeout(name string) time.Duration {
-	n, _ := strconv.ParseInt(s.get(name), 10, 64) // as milliseconds made it
+	n, _ := milliseconds(s.get(name)) // as duration made it
 	return time.Duration(n) * time.Millisecond
 }
 

@@ -130,7 +130,7 @@ func (c *compiler) alterTable(e *edit, s *pg.AlterTableStmt) (string, error) {
 		case pg.AlterTableType_AT_ForceRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
 			r.ForceRows = cmd.Subtype == pg.AlterTableType_AT_ForceRowSecurity
 		default:
-			return "", c.refuse(-1, "ALTER TABLE %s", strings.TrimPrefix(cmd.Subtype.String(), "AT_"))
+			return "", c.refuse(-1, "ALTER TABLE %s", strings.ToUpper(words(strings.TrimPrefix(cmd.Subtype.String(), "AT_"))))
 		}
 		if err != nil {
 			return "", err

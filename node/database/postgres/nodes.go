@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -110,13 +111,30 @@ func (c *compiler) node(n *pg.Node, s *scope) (*expr, error) {
 }
 
 // kindOf names what a node of the tree is.
+// kindOf names what a node is, as the parser does: CREATE FUNCTION, or table like clause.
 func kindOf(n *pg.Node) string {
 	m := n.ProtoReflect()
 	f := m.WhichOneof(m.Descriptor().Oneofs().ByName("node"))
 	if f == nil {
 		return "nothing"
 	}
-	return string(f.Message().Name())
+	name, statement := strings.CutSuffix(string(f.Message().Name()), "Stmt")
+	if name = words(name); statement {
+		return strings.ToUpper(strings.Replace(name, "trig", "trigger", 1))
+	}
+	return name
+}
+
+// words divides a name that is written inCamelCase.
+func words(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return strings.ReplaceAll(b.String(), "_ ", " ")
 }
 
 func (c *compiler) literal(a *pg.A_Const) (*expr, error) {

@@ -79,8 +79,15 @@ func (c *compiler) createTable(e *edit, s *pg.CreateStmt) error {
 // createAs makes a table of a query's rows.
 func (c *compiler) createAs(e *edit, s *pg.CreateTableAsStmt) error {
 	into := s.Into
-	if s.Objtype != pg.ObjectType_OBJECT_TABLE || s.IsSelectInto || into.AccessMethod != "" || len(into.Options) > 0 || into.TableSpaceName != "" {
-		return c.refuse(-1, "a materialized view, SELECT INTO and options")
+	switch {
+	case s.Objtype != pg.ObjectType_OBJECT_TABLE:
+		return c.refuse(-1, "a materialized view")
+	case s.IsSelectInto:
+		e := c.refuse(-1, "SELECT INTO")
+		e.Hint = "Write CREATE TABLE ... AS SELECT."
+		return e
+	case into.AccessMethod != "" || len(into.Options) > 0 || into.TableSpaceName != "":
+		return c.refuse(-1, "CREATE TABLE AS with options")
 	}
 	schema, err := c.schemaFor(into.Rel)
 	if err != nil {
