@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -168,6 +170,14 @@ func TestDocuments(t *testing.T) {
 	refused("people/unindex", `{"path":"age"}`, 404, "no such index")
 	must("people/drop", `{}`, `{}`)
 	must("people/find", `{}`, `{"documents":[]}`)
+	page, err := os.ReadFile("../docs/documents.md")
+	examples := regexp.MustCompile("(?m)^```\n(people/\\w+)\n(.*)\n(.*)\n```$").FindAllStringSubmatch(string(page), -1)
+	if err != nil || len(examples) < 8 {
+		t.Fatalf("%d examples in docs/documents.md, %v", len(examples), err)
+	}
+	for _, e := range examples {
+		must(e[1], e[2], e[3])
+	}
 	var many []string
 	for i := range 2000 {
 		many = append(many, fmt.Sprintf(`{"n":%d}`, i))
