@@ -156,11 +156,11 @@ func (c *compiler) systemRelation(r *pg.RangeVar, it *item) (sql string, ok bool
 }
 
 // lackColumns are relations of pg_catalog of which some columns are not here.
-var lackColumns = strings.Fields("pg_class pg_attribute pg_attrdef pg_type pg_index pg_constraint pg_sequences pg_am pg_partitioned_table pg_proc pg_range pg_subscription pg_trigger")
+var lackColumns = strings.Fields("pg_class pg_attribute pg_attrdef pg_type pg_index pg_constraint pg_sequences pg_am pg_partitioned_table pg_proc pg_range pg_subscription pg_trigger pg_database")
 
 // systemNames are relations of pg_catalog that are not here.
 var systemNames = strings.Fields(`pg_user pg_settings pg_stat_activity pg_opclass pg_operator pg_cast pg_rewrite pg_tablespace pg_authid pg_language pg_aggregate
-	pg_stat_user_tables pg_statistic pg_stats pg_locks pg_constraint_trigger pg_shdescription pg_timezone_names pg_timezone_abbrevs pg_database pg_rules pg_group pg_shadow
+	pg_stat_user_tables pg_statistic pg_stats pg_locks pg_constraint_trigger pg_shdescription pg_timezone_names pg_timezone_abbrevs pg_rules pg_group pg_shadow
 	pg_opfamily pg_amop pg_amproc pg_conversion pg_default_acl pg_file_settings pg_hba_file_rules pg_init_privs pg_largeobject pg_prepared_statements pg_prepared_xacts
 	pg_replication_slots pg_seclabel pg_shdepend pg_statio_user_tables pg_stat_all_tables pg_stat_database pg_transform pg_ts_config pg_ts_dict pg_user_mapping
 	pg_available_extensions pg_cursors pg_stat_user_indexes pg_statio_user_indexes pg_db_role_setting`)

@@ -307,6 +307,9 @@ func catalogTables() map[string]systemTable {
 		"pg_catalog.pg_collation": {"oid:oid collname:name collnamespace:oid=11 collowner:oid=10 collprovider:text collisdeterministic:bool=t collencoding:int4=-1 collcollate:text collctype:text colliculocale:text=NULL collversion:text=NULL", func(*compiler) [][]any {
 			return [][]any{{int64(100), "default", "d", nil, nil}, {int64(950), "C", "c", "C", "C"}, {int64(951), "POSIX", "c", "POSIX", "POSIX"}}
 		}},
+		"pg_catalog.pg_database": {"oid:oid datname:name=@ datdba:oid=10 encoding:int4=6 datlocprovider:text=c datistemplate:bool=f datallowconn:bool=t datcollate:text=C datctype:text=C daticulocale:text=NULL datconnlimit:int4=-1 datacl:_text=NULL", func(c *compiler) (rows [][]any) {
+			return [][]any{{int64(5)}} // the one that is asked
+		}},
 		"pg_catalog.pg_roles": {"rolname:name rolsuper:bool rolinherit:bool=t rolcreaterole:bool rolcreatedb:bool rolcanlogin:bool rolreplication:bool rolconnlimit:int4=-1 rolpassword:text=******** rolvaliduntil:timestamptz=NULL rolbypassrls:bool rolconfig:_text=NULL oid:oid", func(c *compiler) (rows [][]any) {
 			for _, o := range []int64{typeOwner, databaseOwner} {
 				all := boolean(o == typeOwner)
