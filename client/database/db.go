@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -162,10 +163,19 @@ func (d *DB) call(ctx context.Context, i int, path string, req, resp proto.Messa
 		return err
 	}
 	if err := rpc.Call(ctx, hc, "https://"+m.Address+path, wiredatabase.MaxReply, req, resp); err != nil {
-		return mesh.Errorf(mesh.KindOf(err), "replica %s: %w", m.Node, err)
+		return &ofMember{m.Node, err}
 	}
 	return nil
 }
+
+// ofMember is what one member says is wrong.
+type ofMember struct {
+	node mesh.NodeID
+	err  error
+}
+
+func (e *ofMember) Error() string { return fmt.Sprintf("replica %s: %v", e.node, e.err) }
+func (e *ofMember) Unwrap() error { return e.err }
 
 // showAgain is after which time a replica that refuses is shown the session once more: it may have lost it, or never had it.
 const showAgain = time.Minute

@@ -3,6 +3,7 @@ package database
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -166,6 +167,10 @@ func (p *poll) hear(r reply) ([]*answer, error) {
 			}
 		}
 		if same >= p.enough {
+			var one *ofMember
+			if errors.As(r.err, &one) {
+				return nil, one.err // it is the cell that says so
+			}
 			return nil, r.err
 		}
 		p.want = max(p.want, p.enough)
