@@ -64,6 +64,9 @@ func TestDatabaseCommands(t *testing.T) {
 			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id, name FROM items WHERE id > 6000 ORDER BY id, name"); got != "id,name\n6001,a\tb\\c\n6002,\n6002,\n" {
 				t.Errorf("imported JSON: %q", got)
 			}
+			largeTable(t, name, dialect)
+			refused(mesh.Invalid, "nothing was done", "db", "export", name, "--query", "DELETE FROM items RETURNING id")
+			refused(mesh.Invalid, "nothing was done", "db", "export", name, "--query", "DELETE FROM items RETURNING id", "--level", "ordered")
 			array := filepath.Join(dir, dialect+".json")
 			if err := os.WriteFile(array, []byte("[{\"id\": 1},\n{\"id\": 2}]"), 0o600); err != nil {
 				t.Fatal(err)
@@ -104,6 +107,33 @@ func TestDatabaseCommands(t *testing.T) {
 			}
 			mustCLI(t, "db", "drop", name, "--yes")
 		})
+	}
+}
+
+// largeTable exports tables with more rows than a result may have: with a key, without one, and with one of several columns.
+func largeTable(t *testing.T, name, dialect string) {
+	t.Helper()
+	const rows = 101_000
+	series := fmt.Sprintf("SELECT i FROM generate_series(1, %d) AS i", rows)
+	if dialect == "sqlite" {
+		series = fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) SELECT i FROM n", rows)
+	}
+	mustCLI(t, "db", "sql", name, "CREATE TABLE large(i int)")
+	mustCLI(t, "db", "sql", name, "INSERT INTO large "+series)
+	without := map[string]string{"sqlite": " WITHOUT ROWID"}[dialect]
+	mustCLI(t, "db", "sql", name, "CREATE TABLE keyed(a int, b int, PRIMARY KEY(b, a))"+without)
+	mustCLI(t, "db", "sql", name, "INSERT INTO keyed SELECT i, i / 70000 FROM large")
+	var one, two strings.Builder
+	one.WriteString("i\n")
+	two.WriteString("a,b\n")
+	for i := 1; i <= rows; i++ {
+		fmt.Fprintln(&one, i)
+		fmt.Fprintf(&two, "%d,%d\n", i, i/70000)
+	}
+	for table, want := range map[string]string{"large": one.String(), "keyed": two.String()} {
+		if got := mustCLI(t, "db", "export", name, table); got != want {
+			t.Errorf("table %s: %d bytes, want %d", table, len(got), len(want))
+		}
 	}
 }
 

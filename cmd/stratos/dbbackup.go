@@ -75,6 +75,19 @@ func (v backupView) write(w io.Writer) {
 	fmt.Fprintf(w, "as of     %s, height %d of the log, %d of the database\nholds     %s in %s\n", v.Time, v.LogHeight, v.Height, count(v.Rows, "row"), count(uint64(v.Tables), "table"))
 }
 
+// workFolder is where a file is made that is to be at a path; "" for one that is to go elsewhere: to standard output, which is "-" or
+// nothing, into an object or a device.
+func workFolder(to string) (string, error) {
+	if to == "" || to == "-" || mesh.IsPath(to) {
+		return "", nil
+	}
+	file, err := atomicfile.Resolve(to)
+	if err != nil || file.Streams() {
+		return "", writing(to, err)
+	}
+	return filepath.Dir(file.Path()), nil
+}
+
 // inFolder calls f with a folder of its own in another, because it takes as much room as what lies there; "" is one for what passes.
 func inFolder(parent string, f func(dir string) error) (err error) {
 	dir, err := os.MkdirTemp(parent, ".stratos-backup-*")
@@ -129,7 +142,10 @@ func (e *env) backup(ctx context.Context, c *client.Client, name, to string, scr
 	if to == "-" && !script {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a backup goes into a file or an object"), "SQL goes to standard output: --sql")
 	}
-	parent := ""
+	parent, err := workFolder(to)
+	if err != nil {
+		return err
+	}
 	if mesh.IsPath(to) {
 		p, err := objectPath(to)
 		if err != nil {
@@ -137,14 +153,6 @@ func (e *env) backup(ctx context.Context, c *client.Client, name, to string, scr
 		}
 		if _, err := c.Bucket(ctx, p.Bucket); err != nil && mesh.KindOf(err) == mesh.NotFound { // other errors may be of a grant that may write all the same
 			return err
-		}
-	} else if to != "-" {
-		file, err := atomicfile.Resolve(to)
-		if err != nil {
-			return writing(to, err)
-		}
-		if !file.Streams() {
-			parent = filepath.Dir(file.Path())
 		}
 	}
 	db, err := c.OpenDatabase(ctx, name, database.Options{})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/atomicfile"
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
+	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 )
 
 func newDatabaseExportCommand(e *env) *cobra.Command {
@@ -27,7 +30,10 @@ func newDatabaseExportCommand(e *env) *cobra.Command {
 		Use:   "export NAME [TABLE]",
 		Short: "Write the rows of a table, or of a query, as CSV or JSON",
 		Long: `Writes rows to standard output, or to a file that is there when it is whole. CSV is as PostgreSQL writes it, so that "stratos db
-import" reads the same rows; json is an array of objects, jsonl an object a line.`,
+import" reads the same rows; json is an array of objects, jsonl an object a line.
+
+A table may have any number of rows: it is read in parts, all of the same state of the database, so that one that is written to all
+the time is for "stratos db backup". A query only reads, and its result has at most 100,000 rows.`,
 		Example: `  stratos db export shop items > items.csv
   stratos db export shop --query 'SELECT name, sum(price) FROM items GROUP BY name' --format jsonl -o sums.jsonl`,
 		Args: cobra.RangeArgs(1, 2),
@@ -39,8 +45,6 @@ import" reads the same rows; json is an array of objects, jsonl an object a line
 			switch {
 			case (len(args) == 2) == (query != ""):
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "either a table or --query says what to write"), "see: stratos db export --help")
-			case query == "":
-				query = "SELECT * FROM " + relation(args[1])
 			}
 			if format == "" {
 				format = "csv"
@@ -51,31 +55,54 @@ import" reads the same rows; json is an array of objects, jsonl an object a line
 			if format != "csv" && format != "json" && format != "jsonl" {
 				return mesh.Errorf(mesh.Invalid, "--format is %q, want csv, json or jsonl", format)
 			}
+			parent, err := workFolder(output)
+			if err != nil {
+				return err
+			}
 			return e.withClient(cmd.Context(), func(c *client.Client) error {
 				db, err := c.OpenDatabase(cmd.Context(), args[0], database.Options{})
 				if err != nil {
 					return err
 				}
-				all := database.Split(db.Dialect(), query)
-				if len(all) != 1 {
-					return mesh.Errorf(mesh.Invalid, "--query has %d statements, want one", len(all))
-				}
-				o, err := db.Do(cmd.Context(), l, database.Program{Statements: []database.Statement{database.SQL(all[0])}})
-				if e.sayEvidence(cmd.Context(), db, 0); err != nil {
+				var n int
+				read := func(w io.Writer) (err error) {
+					defer func() { e.sayEvidence(cmd.Context(), db, 0) }()
+					p := newTransferProgress(e, []transferFile{{}})
+					defer p.close()
+					x := &exporter{w: bufio.NewWriter(io.MultiWriter(w, counting(p.add))), format: format, postgres: db.Dialect() == wiredatabase.Postgres}
+					if query != "" {
+						err = exportQuery(cmd.Context(), db, l, query, x)
+					} else {
+						err = exportTable(cmd.Context(), db, l, args[1], x)
+					}
+					n = x.rows
+					if err == nil {
+						err = x.end()
+					}
 					return err
 				}
-				r := o.Results[0]
-				if len(r.Columns) == 0 {
-					return mesh.Errorf(mesh.Invalid, "the query gives no rows: it did %s", done(r))
-				}
-				x := exporter{r, db.Dialect() == wiredatabase.Postgres}
-				if output == "" || output == "-" {
-					return x.write(e.stdout, format)
-				}
-				if err := intoFile(output, func(w io.Writer) error { return x.write(w, format) }); err != nil {
+				err = inFolder(parent, func(dir string) error {
+					path := filepath.Join(dir, "rows")
+					err := intoFile(path, read)
+					for tries := 1; errors.Is(err, errMoved); tries++ {
+						if tries == exportTries {
+							return mesh.WithHint(fmt.Errorf("table %s was begun %d times: %w", args[1], tries, err), "take the database as it is at one moment: stratos db backup %s FILE", args[0])
+						}
+						e.say("the database was written to; beginning again")
+						err = intoFile(path, read)
+					}
+					if err != nil {
+						return err
+					}
+					if output == "" || output == "-" {
+						return copyFile(e.stdout, path)
+					}
+					return keepFile(cmd.Context(), c, path, output)
+				})
+				if err != nil || output == "" || output == "-" {
 					return err
 				}
-				return e.print(map[string]any{"file": output, "rows": len(r.Rows)}, func(w io.Writer) { fmt.Fprintf(w, "exported %s to %s\n", count(len(r.Rows), "row"), output) })
+				return e.print(map[string]any{"file": output, "rows": n}, func(w io.Writer) { fmt.Fprintf(w, "exported %s to %s\n", count(n, "row"), output) })
 			})
 		},
 	}
@@ -84,6 +111,51 @@ import" reads the same rows; json is an array of objects, jsonl an object a line
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write; default standard output")
 	cmd.Flags().StringVar(&level, "level", "default", "how many replicas must agree: fast, default or ordered")
 	return cmd
+}
+
+// exportQuery writes what one statement gives that only reads.
+func exportQuery(ctx context.Context, db *database.DB, l database.Level, query string, x *exporter) error {
+	all := database.Split(db.Dialect(), query)
+	if len(all) != 1 {
+		return mesh.Errorf(mesh.Invalid, "--query has %d statements, want one", len(all))
+	}
+	l, err := lately(ctx, db, l)
+	if err != nil {
+		return err
+	}
+	o, err := db.Query(ctx, l, database.SQL(all[0]))
+	var failed *database.Error
+	switch {
+	case errors.As(err, &failed) && failed.Code == wiredatabase.CodeReadOnly:
+		return mesh.WithHint(fmt.Errorf("--query only reads, and nothing was done: %w", err), "what writes is for: stratos db sql")
+	case errors.As(err, &failed) && failed.Code == sqlstate.LimitExceeded:
+		return mesh.WithHint(err, "narrow the query, or export the whole table: stratos db export %s TABLE", db.Name())
+	case err != nil:
+		return err
+	case len(o.Results[0].Columns) == 0:
+		return mesh.Errorf(mesh.Invalid, "the query gives no rows")
+	}
+	return x.add(o.Results[0])
+}
+
+// lately makes questions see all that was acknowledged to anybody before, if the level is Ordered, and returns one for questions: what
+// takes its turn on the log could write.
+func lately(ctx context.Context, db *database.DB, l database.Level) (database.Level, error) {
+	if l != database.Ordered {
+		return l, nil
+	}
+	_, err := db.Query(ctx, database.Ordered, database.SQL("SELECT 1"))
+	return database.Default, err
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return mesh.Errorf(mesh.Internal, "what was written: %w", err)
+	}
+	defer f.Close() // it was only read
+	_, err = io.Copy(w, f)
+	return err
 }
 
 // intoFile writes what a person wants to have at a path: a file that is there only when it is whole, or a device.
@@ -106,65 +178,78 @@ func writing(path string, err error) error {
 	return err
 }
 
-// An exporter writes a result.
+// An exporter writes rows that come in one result or in several, with the same columns.
 type exporter struct {
-	result   database.Result
+	w        *bufio.Writer
+	format   string // csv, json or jsonl
 	postgres bool
+
+	columns []database.Column
+	begun   bool
+	rows    int
 }
 
-func (x exporter) write(to io.Writer, format string) error {
-	w := bufio.NewWriter(to)
-	if format == "csv" {
-		x.csv(w)
-		return w.Flush()
-	}
-	before, between, after := "", "\n", "\n"
-	if format == "json" {
-		before, between, after = "[\n", ",\n", "\n]\n"
-	}
-	if len(x.result.Rows) == 0 && format == "jsonl" {
-		return nil
-	}
-	w.WriteString(before)
-	for i, row := range x.result.Rows {
-		if i > 0 {
-			w.WriteString(between)
-		}
-		if err := x.object(w, row); err != nil {
-			return err
+func (x *exporter) add(r database.Result) error {
+	if !x.begun {
+		x.begun, x.columns = true, r.Columns
+		switch x.format {
+		case "csv":
+			for i, c := range x.columns {
+				x.field(i, c.Name, true)
+			}
+			x.w.WriteByte('\n')
+		case "json":
+			x.w.WriteString("[\n")
 		}
 	}
-	w.WriteString(after)
-	return w.Flush()
+	if !slices.Equal(x.columns, r.Columns) {
+		return mesh.Errorf(mesh.Corrupt, "the columns of two parts of a table differ")
+	}
+	for _, row := range r.Rows {
+		if x.format == "csv" {
+			for i, v := range row {
+				x.field(i, cellText(v), v != nil)
+			}
+			x.w.WriteByte('\n')
+		} else {
+			if x.rows > 0 {
+				x.w.WriteString(map[string]string{"json": ",\n", "jsonl": "\n"}[x.format])
+			}
+			if err := x.object(row); err != nil {
+				return err
+			}
+		}
+		x.rows++
+	}
+	return nil
 }
 
-func (x exporter) csv(w *bufio.Writer) {
-	field := func(i int, s string, text bool) {
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		if text && (s == "" || s == `\.` || strings.ContainsAny(s, ",\"\r\n")) {
-			s = `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-		}
-		w.WriteString(s)
+func (x *exporter) end() error {
+	switch {
+	case x.format == "json":
+		x.w.WriteString("\n]\n")
+	case x.format == "jsonl" && x.rows > 0:
+		x.w.WriteByte('\n')
 	}
-	for i, c := range x.result.Columns {
-		field(i, c.Name, true)
+	return x.w.Flush()
+}
+
+func (x *exporter) field(i int, s string, text bool) {
+	if i > 0 {
+		x.w.WriteByte(',')
 	}
-	w.WriteByte('\n')
-	for _, row := range x.result.Rows {
-		for i, v := range row {
-			field(i, cellText(v), v != nil)
-		}
-		w.WriteByte('\n')
+	if text && (s == "" || s == `\.` || strings.ContainsAny(s, ",\"\r\n")) {
+		s = `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
+	x.w.WriteString(s)
 }
 
 // object writes a row with its columns in order.
-func (x exporter) object(w *bufio.Writer, row []any) error {
+func (x *exporter) object(row []any) error {
+	w := x.w
 	for i, v := range row {
 		w.WriteByte("{,"[min(i, 1)])
-		name, err := json.Marshal(x.result.Columns[i].Name)
+		name, err := json.Marshal(x.columns[i].Name)
 		if err != nil {
 			return mesh.Errorf(mesh.Internal, "the name of a column: %w", err)
 		}
@@ -181,10 +266,10 @@ func (x exporter) object(w *bufio.Writer, row []any) error {
 }
 
 // jsonValue is a value as JSON has it: numbers and JSON are themselves, what JSON has no word for is the text that SQL writes.
-func (x exporter) jsonValue(column int, v any) any {
+func (x *exporter) jsonValue(column int, v any) any {
 	switch v := v.(type) {
 	case string:
-		if t := x.result.Columns[column].Type; x.postgres && (t == "json" || t == "jsonb" || t == "numeric" || strings.HasPrefix(t, "numeric(")) && json.Valid([]byte(v)) {
+		if t := x.columns[column].Type; x.postgres && (t == "json" || t == "jsonb" || t == "numeric" || strings.HasPrefix(t, "numeric(")) && json.Valid([]byte(v)) {
 			return json.RawMessage(v)
 		}
 		return v
