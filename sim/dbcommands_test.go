@@ -64,6 +64,14 @@ func TestDatabaseCommands(t *testing.T) {
 			if got := mustCLI(t, "db", "export", name, "--query", "SELECT id, name FROM items WHERE id > 6000 ORDER BY id, name"); got != "id,name\n6001,a\tb\\c\n6002,\n6002,\n" {
 				t.Errorf("imported JSON: %q", got)
 			}
+			id := strings.Repeat("5a", 16)
+			for range 2 { // it is run once
+				mustCLI(t, "db", "sql", name, "CREATE TABLE once(a int)", "--id", id)
+			}
+			refused(mesh.Conflict, "another program was applied under this id", "db", "sql", name, "DROP TABLE once", "--id", id)
+			if got := mustCLI(t, "db", "export", name, "once"); got != "a\n" {
+				t.Errorf("the table: %q", got)
+			}
 			largeTable(t, name, dialect)
 			refused(mesh.Invalid, "nothing was done", "db", "export", name, "--query", "DELETE FROM items RETURNING id")
 			refused(mesh.Invalid, "nothing was done", "db", "export", name, "--query", "DELETE FROM items RETURNING id", "--level", "ordered")

@@ -16,6 +16,7 @@ import (
 type Program struct {
 	Statements []Statement
 	// ID names it: it is applied once, however often it is sent under one session within ten minutes, after which the cell forgets it.
+	// Another program with the ID is refused as a Conflict.
 	// Zero: one is drawn.
 	ID ID
 	// Gas is the most that it may take, which it takes of its block whether it needs it or not. Default: a little, and ten times as

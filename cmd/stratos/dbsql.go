@@ -91,7 +91,7 @@ x'0aff' a blob, and all else, or what stands in single quotes, a text, which may
 	cmd.Flags().StringVar(&level, "level", "default", "of statements that only read: fast, default or ordered")
 	cmd.Flags().StringVar(&file, "file", "", "file with the statements")
 	cmd.Flags().StringArrayVar(&params, "param", nil, "parameter of the statement, in order; may be given more than once")
-	cmd.Flags().StringVar(&id, "id", "", "of a program that was sent less than ten minutes ago and of which nobody knows what became: it is run once")
+	cmd.Flags().StringVar(&id, "id", "", "of a program that was sent less than ten minutes ago and of which nobody knows what became: it is run once; another one under it is refused")
 	return cmd
 }
 

@@ -223,6 +223,14 @@ func Question(s *wirepb.Signed) [32]byte {
 	return sha256.Sum256(append(append([]byte{}, s.GetKey()...), s.GetBody()...))
 }
 
+// SentDigest is to what the id of an envelope is bound, for as long as it is on record: BLAKE3 over "stratos envelope sent/1", a zero, and
+// the encoding of an envelope that has only its statements, or its parts and how many bytes these are of, its settings and its view. Who
+// sends it again may give it more time or gas.
+func SentDigest(e *wirepb.Envelope) [32]byte {
+	b := wire.Encode(&wirepb.Envelope{Statements: e.GetStatements(), Parts: e.GetParts(), ProgramBytes: e.GetProgramBytes(), Settings: e.GetSettings(), View: e.GetView()})
+	return blake3.Sum256(append([]byte("stratos envelope sent/1\x00"), b...))
+}
+
 // QueryQuestion is what an answer names a query by: SHA-256 of its encoding without the height that it waits for, then, of who asks in
 // a role, the length of its name in one byte, the name, and the caller. What a role is shown depends on both, and a session may be
 // shown with another grant while the database stays at its height.

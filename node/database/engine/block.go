@@ -73,8 +73,9 @@ func (b *Block) open() error {
 	return c.exec("BEGIN IMMEDIATE")
 }
 
-// Run runs a program, and returns what became of it. A program that ran before has the outcome that it had then. An error
-// is of the file: the database has stopped, and the block is to be discarded. The outcome is not to be changed.
+// Run runs a program, and returns what became of it. A program that ran before has the outcome that it had then. ErrTaken: another
+// program has its id, and nothing has happened. Any other error is of the file: the database has stopped, and the block is to be
+// discarded. The outcome is not to be changed.
 func (b *Block) Run(p *Program) (*wirepb.Outcome, error) {
 	if err := b.usable(); err != nil {
 		return nil, err
@@ -83,6 +84,9 @@ func (b *Block) Run(p *Program) (*wirepb.Outcome, error) {
 		return nil, mesh.Errorf(mesh.Internal, "the block is sealed")
 	}
 	e, err := b.run(p)
+	if errors.Is(err, ErrTaken) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, b.db.fail(err)
 	}
@@ -102,15 +106,21 @@ func (b *Block) run(p *Program) (*entry, error) {
 	pl.digest, pl.height = digest, b.header.Height
 	e := &entry{plan: pl}
 	if i, ok := b.byID[p.ID]; ok {
+		if b.entries[i].plan.p.Sent != p.Sent {
+			return nil, ErrTaken
+		}
 		e.outcome, e.again, e.ofHeight, e.ofIndex = b.entries[i].outcome, true, b.header.Height, uint64(i)
 		return e, nil
 	}
-	o, height, at, ok, err := recorded(b.db.writer, p.ID)
+	first, err := recorded(b.db.writer, p.ID)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		e.outcome, e.again, e.ofHeight, e.ofIndex = o, true, height, at
+	if first != nil {
+		if !first.is(p.Sent) {
+			return nil, ErrTaken
+		}
+		e.outcome, e.again, e.ofHeight, e.ofIndex = first.outcome, true, first.height, first.index
 		return e, nil
 	}
 	var last *attempt
@@ -124,19 +134,22 @@ func (b *Block) run(p *Program) (*entry, error) {
 	return e, nil
 }
 
-// Known tells whether a program came before, in this block or as long ago as there is a record. An error is as Run's.
-func (b *Block) Known(id [16]byte) (bool, error) {
+// ErrTaken is of an id under which another program is on record.
+var ErrTaken = mesh.WithHint(mesh.Errorf(mesh.Conflict, "another program was applied under this id"), "give each program an id of its own, or none")
+
+// Known tells whether a program came before, in this block or as long ago as there is a record. An error is of the file, as Run's.
+func (b *Block) Known(id [16]byte, sent [32]byte) (bool, error) {
 	if err := b.usable(); err != nil {
 		return false, err
 	}
-	if _, ok := b.byID[id]; ok {
-		return true, nil
+	if i, ok := b.byID[id]; ok {
+		return b.entries[i].plan.p.Sent == sent, nil
 	}
-	_, _, _, ok, err := recorded(b.db.writer, id)
+	first, err := recorded(b.db.writer, id)
 	if err != nil {
 		return false, b.db.fail(err)
 	}
-	return ok, nil
+	return first != nil && first.is(sent), nil
 }
 
 // redo makes the block's transaction again as it was, after SQLite gave it up.

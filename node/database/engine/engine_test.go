@@ -56,10 +56,10 @@ func TestOnceOnly(t *testing.T) {
 	}
 	s := r.snapshot()
 	defer s.Close()
-	if o, h, err := s.Program(large.ID); err != nil || h != 4 || o.Code != codeNotKept {
+	if o, h, err := s.Program(large.ID, large.Sent); err != nil || h != 4 || o.Code != codeNotKept {
 		t.Errorf("the large one: %v of height %d, %v", o, h, err)
 	}
-	if _, _, err := s.Program([16]byte{1}); mesh.KindOf(err) != mesh.NotFound {
+	if _, _, err := s.Program([16]byte{1}, [32]byte{}); mesh.KindOf(err) != mesh.NotFound {
 		t.Errorf("a program that never came: %v", err)
 	}
 	if o := r.block(large)[0]; o.Code != codeNotKept {

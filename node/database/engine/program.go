@@ -20,7 +20,8 @@ import (
 
 // A Program is statements that happen all or not at all. The engine keeps what it points to only until Commit.
 type Program struct {
-	ID         [16]byte // a second program with it has the outcome of the first
+	ID         [16]byte // what comes a second time with it has the outcome of the first
+	Sent       [32]byte // digest of what its author sent, to which the id is bound
 	Statements []*wirepb.Statement
 	GasLimit   uint64
 	// View has the time and the seed of an interactive transaction, and the digests of the results that its author saw, from

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -12,8 +13,9 @@ import (
 )
 
 // The engine's own tables. _stratos_state has one row; _stratos_block a row for each height of the last ten minutes of
-// block time, and the newest; _stratos_outcome a row for each program of those. A program that came again has of_height
-// and of_idx of its first coming, and no outcome of its own.
+// block time, and the newest; _stratos_outcome a row for each program of those. Its id is the program's, 16 bytes, and the
+// digest of what was sent under it, 32 bytes; the digest is missing in files of old, and anything is taken for that program then.
+// A program that came again has of_height and of_idx of its first coming, and no outcome of its own.
 var ownTables = []string{
 	"CREATE TABLE _stratos_state(id INTEGER PRIMARY KEY CHECK(id=1), height INTEGER NOT NULL, time_ms INTEGER NOT NULL, digest BLOB NOT NULL, kept INTEGER NOT NULL)",
 	"INSERT INTO _stratos_state VALUES(1, 0, 0, zeroblob(32), 0)",
@@ -39,6 +41,7 @@ type Record struct {
 // A Recorded is one program of a block on record.
 type Recorded struct {
 	ID      [16]byte
+	Sent    [32]byte        // Program.Sent
 	Digest  [32]byte        // OutcomeDigest
 	Outcome *wirepb.Outcome // nil when there was no room to keep it; in the newest block only of what came again
 	Again   bool            // it came before; this is what became of it then
@@ -77,24 +80,49 @@ func decodeOutcome(b []byte, digest [32]byte) (*wirepb.Outcome, error) {
 	return o, nil
 }
 
-// recorded looks for the first coming of a program.
-func recorded(c *conn, id [16]byte) (o *wirepb.Outcome, height, index uint64, ok bool, err error) {
-	rows, err := c.query("SELECT height, idx, digest, outcome FROM main._stratos_outcome WHERE id=? AND of_height IS NULL", id[:])
+// A first is the first coming of a program.
+type first struct {
+	outcome       *wirepb.Outcome
+	height, index uint64
+	sent          []byte // empty: not on record
+}
+
+// is tells whether this is what was sent.
+func (f *first) is(sent [32]byte) bool { return len(f.sent) == 0 || string(f.sent) == string(sent[:]) }
+
+// splitID divides what is on record of a program's id.
+func splitID(v any) (id [16]byte, sent []byte, ok bool) {
+	b, ok := v.([]byte)
+	if !ok || len(b) != len(id) && len(b) != len(id)+32 {
+		return id, nil, false
+	}
+	return [16]byte(b), b[len(id):], true
+}
+
+// recorded looks for the first coming of a program; nil: there is none.
+func recorded(c *conn, id [16]byte) (*first, error) {
+	most := append(id[:len(id):len(id)], bytes.Repeat([]byte{0xff}, 33)...) // is above all that begin with the id
+	rows, err := c.query("SELECT height, idx, digest, outcome, id FROM main._stratos_outcome WHERE id>=? AND id<=? AND of_height IS NULL", id[:], most)
 	if err != nil || len(rows) == 0 {
-		return nil, 0, 0, false, err
+		return nil, err
 	}
 	h, ok0 := rows[0][0].(int64)
 	i, ok1 := rows[0][1].(int64)
 	d, ok2 := rows[0][2].([]byte)
-	if !ok0 || !ok1 || !ok2 || len(d) != 32 {
-		return nil, 0, 0, false, corrupt("a program that cannot be")
+	_, sent, ok3 := splitID(rows[0][4])
+	if !ok0 || !ok1 || !ok2 || !ok3 || len(d) != 32 {
+		return nil, corrupt("a program that cannot be")
 	}
+	f := &first{height: uint64(h), index: uint64(i), sent: sent}
 	if b, kept := rows[0][3].([]byte); kept {
-		o, err = decodeOutcome(b, [32]byte(d))
+		f.outcome, err = decodeOutcome(b, [32]byte(d))
 	} else {
-		o = database.NotKept()
+		f.outcome = database.NotKept()
 	}
-	return o, uint64(h), uint64(i), err == nil, err
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Recorded returns what a block of the last ten minutes did, or the newest block. NotFound: it is not on record.
@@ -125,12 +153,13 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 		return nil, err
 	}
 	for _, row := range rows {
-		id, ok0 := row[0].([]byte)
+		id, sent, ok0 := splitID(row[0])
 		d, ok1 := row[1].([]byte)
-		if !ok0 || !ok1 || len(id) != 16 || len(d) != 32 {
+		if !ok0 || !ok1 || len(d) != 32 {
 			return nil, corrupt("a program that cannot be")
 		}
-		e := Recorded{ID: [16]byte(id), Digest: [32]byte(d), Again: row[3] == int64(1)}
+		e := Recorded{ID: id, Digest: [32]byte(d), Again: row[3] == int64(1)}
+		copy(e.Sent[:], sent)
 		if b, kept := row[2].([]byte); kept {
 			if e.Outcome, err = decodeOutcome(b, e.Digest); err != nil {
 				return nil, err
@@ -144,18 +173,23 @@ func (s *Snapshot) Recorded(height uint64) (*Record, error) {
 }
 
 // Program returns what became of the first coming of a program of the last ten minutes, and the height of its block. NotFound: it
-// is not on record. Where there was no room to keep the outcome, it is one of code 55000.
-func (s *Snapshot) Program(id [16]byte) (*wirepb.Outcome, uint64, error) {
+// is not on record. ErrTaken: under its id another one is. Where there was no room to keep the outcome, it is one of code 55000.
+func (s *Snapshot) Program(id [16]byte, sent [32]byte) (*wirepb.Outcome, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(); err != nil {
 		return nil, 0, err
 	}
-	o, height, _, ok, err := recorded(s.conn, id)
-	if err == nil && !ok {
-		err = mesh.Errorf(mesh.NotFound, "the program is not on record")
+	f, err := recorded(s.conn, id)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case f == nil:
+		return nil, 0, mesh.Errorf(mesh.NotFound, "the program is not on record")
+	case !f.is(sent):
+		return nil, 0, ErrTaken
 	}
-	return o, height, err
+	return f.outcome, f.height, nil
 }
 
 // Recorded is what Snapshot.Recorded says of the newest state.
@@ -180,7 +214,7 @@ func (b *Block) write() error {
 			s.kept += int64(len(w))
 			outcome = w
 		}
-		if _, err := c.query("INSERT INTO main._stratos_outcome VALUES(?,?,?,?,?,?,?)", int64(s.height), int64(i), e.plan.p.ID[:], e.digest[:], ofHeight, ofIndex, outcome); err != nil {
+		if _, err := c.query("INSERT INTO main._stratos_outcome VALUES(?,?,?,?,?,?,?)", int64(s.height), int64(i), append(e.plan.p.ID[:len(e.plan.p.ID):len(e.plan.p.ID)], e.plan.p.Sent[:]...), e.digest[:], ofHeight, ofIndex, outcome); err != nil {
 			return err
 		}
 	}

@@ -143,6 +143,22 @@ func TestOnce(t *testing.T) {
 	if theirs := r.must(mate.send(e))[0]; string(theirs.Data) == string(first[0].Data) || theirs.GasUsed == 0 {
 		t.Errorf("another session's of the same id: %v", theirs)
 	}
+	// Another program under an id that is taken is refused, in the block of the first and in later ones; more gas makes no other one.
+	other, fresh := u.envelope(r.next(), "DELETE FROM t"), u.envelope(r.next(), "SELECT 1")
+	other.Id = e.Id
+	rival := u.envelope(r.next(), "DELETE FROM t")
+	rival.Id = fresh.Id
+	refused := r.run(u.send(other), u.send(fresh), u.send(rival))
+	for _, i := range []int{0, 2} {
+		if x := refused[i]; x.Code != uint32(mesh.Conflict)+1 || x.GasUsed != 0 || len(x.Data) > 0 {
+			t.Errorf("another program under the same id: %v", x)
+		}
+	}
+	more := u.envelope(r.next(), "INSERT INTO t VALUES(random()) RETURNING v")
+	more.Id, more.GasLimit = e.Id, 2*e.GasLimit
+	if x := r.must(u.send(more))[0]; string(x.Data) != string(first[0].Data) || x.GasUsed != 0 {
+		t.Errorf("with more gas: %v", x)
+	}
 	count := u.envelope(r.next(), "SELECT count(*) FROM t")
 	r.must(u.send(count))
 	if got := r.outcome(u, count).Results[0].Rows[0].Values[0].GetInteger(); got != 2 {

@@ -142,49 +142,59 @@ func (b *block) spent(id []byte) uint64 {
 	return 0
 }
 
-// run runs an envelope that may, or looks up what it did. It is refused when parts of it are missing; err is of the disk.
+// run runs an envelope that may, or looks up what it did. It is refused when parts of it are missing, or when another program was
+// applied under its id; err is of the disk.
 func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, role grant.Role, r *told) (refused, err error) {
 	t, err := b.touch(mesh.DatabaseID(e.Database))
 	if err != nil {
 		return nil, err
 	}
-	id := programID(by, e.Id)
+	id, sent := programID(by, e.Id), database.SentDigest(e)
 	statements := e.Statements
+	pay := func(read uint64) { // of parts that were read for nothing
+		t.state.Usage.BytesIn += read
+		t.noz = database.SumNoz(t.noz, database.Price(t.state.Prices, &wirepb.Usage{BytesIn: read}))
+	}
 	if len(e.Parts) > 0 {
 		if statements, refused = b.step.statements(e); refused != nil {
-			known, err := t.known(id)
+			known, err := t.known(id, sent)
 			if err != nil || b.step.fault != nil {
 				return refused, err
 			}
 			if !known { // else it took its parts when it came before, and has its outcome
-				if mesh.KindOf(refused) != mesh.NotFound { // they were read for nothing
-					read := b.step.forgetParts(t.state.Owner, e)
-					t.state.Usage.BytesIn += read
-					t.noz = database.SumNoz(t.noz, database.Price(t.state.Prices, &wirepb.Usage{BytesIn: read}))
+				if mesh.KindOf(refused) != mesh.NotFound {
+					pay(b.step.forgetParts(t.state.Owner, e))
 				}
 				return refused, nil
 			}
 		}
-		b.step.forgetParts(t.state.Owner, e)
 	}
+	read := b.step.forgetParts(t.state.Owner, e)
 	index := t.n
-	t.n++
 	var o *wirepb.Outcome
 	again := false
 	if t.block != nil {
-		if o, err = t.block.Run(&engine.Program{ID: id, Statements: statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings, Role: role, Database: t.state.Name}); err != nil {
+		o, err = t.block.Run(&engine.Program{ID: id, Sent: sent, Statements: statements, GasLimit: e.GasLimit, View: e.View, Settings: e.Settings, Role: role, Database: t.state.Name})
+		if errors.Is(err, engine.ErrTaken) {
+			pay(read)
+			return err, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		r.digest, again = engine.OutcomeDigest(o), t.block.Again(index)
 	} else {
-		if index >= len(t.record.Outcomes) || t.record.Outcomes[index].ID != id {
-			return nil, mesh.Errorf(mesh.Corrupt, "database %s has block %d, and another than the log", t.id, b.step.height)
+		// What is not the next program on record was refused; at its end the block must have had all of them.
+		if index >= len(t.record.Outcomes) || t.record.Outcomes[index].ID != id || t.record.Outcomes[index].Sent != sent {
+			pay(read)
+			return engine.ErrTaken, nil
 		}
 		was := t.record.Outcomes[index]
 		if o, again, r.digest = was.Outcome, was.Again, was.Digest; o == nil && !again {
 			return nil, mesh.Errorf(mesh.Corrupt, "database %s does not know what envelope %d of block %d did", t.id, index, b.step.height)
 		}
 	}
+	t.n++
 	if !again && proto.Size(o) <= keepOutcome {
 		r.outcome, r.height = o, b.step.height
 	}
@@ -200,11 +210,15 @@ func (b *block) run(e *wirepb.Envelope, by mesh.PublicKey, role grant.Role, r *t
 }
 
 // known tells whether a program came before.
-func (t *touched) known(id [16]byte) (bool, error) {
+func (t *touched) known(id [16]byte, sent [32]byte) (bool, error) {
 	if t.block != nil {
-		return t.block.Known(id)
+		return t.block.Known(id, sent)
 	}
-	return t.n < len(t.record.Outcomes) && t.record.Outcomes[t.n].ID == id && t.record.Outcomes[t.n].Again, nil
+	if t.n >= len(t.record.Outcomes) {
+		return false, nil
+	}
+	next := &t.record.Outcomes[t.n]
+	return next.ID == id && next.Sent == sent && next.Again, nil
 }
 
 // touch begins the block on a database's file, if the file does not have it.
@@ -242,6 +256,9 @@ func (b *block) touch(id mesh.DatabaseID) (*touched, error) {
 // end completes the block's batch, after all of its transactions.
 func (b *block) end() error {
 	for _, t := range b.touched {
+		if t.block == nil && t.n != len(t.record.Outcomes) {
+			return mesh.Errorf(mesh.Corrupt, "database %s has block %d, and another than the log", t.id, b.step.height)
+		}
 		// A notice of this same block may have changed it.
 		d := b.step.database(t.id[:])
 		if b.step.fault != nil {

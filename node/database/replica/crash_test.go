@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A plan is the same blocks each time: three databases, of which each block touches some, with envelopes that come again, that fail,
@@ -22,6 +24,7 @@ func planOf(w *world) (blocks [][][]byte) {
 	}
 	blocks = append(blocks, first)
 	var before [][]byte
+	var taken *wirepb.Envelope
 	for h := int64(2); h <= 9; h++ {
 		var txs [][]byte
 		for i, u := range users {
@@ -41,6 +44,22 @@ func planOf(w *world) (blocks [][][]byte) {
 			txs = append(txs, users[0].part(timeOf(h), parts[h%2]), users[0].send(e), users[0].part(timeOf(h), parts[1-h%2]))
 			if h%2 == 0 {
 				txs = append(txs, users[0].send(e), users[0].send(e), users[0].part(timeOf(h), []byte{byte(h)}))
+			}
+		}
+		if h > 3 { // other programs under an id that is taken, in this block or before, with parts and without
+			if h%2 == 0 {
+				taken = users[0].envelope(timeOf(h), "INSERT INTO t(v) VALUES(3)")
+				txs = append(txs, users[0].send(taken))
+			}
+			other := users[0].envelope(timeOf(h), "INSERT INTO t(v) VALUES(4)")
+			divided, parts := users[0].divided(timeOf(h), append(large(1), "INSERT INTO t(v) VALUES(5)")...)
+			other.Id, divided.Id = taken.Id, taken.Id
+			txs = append(txs, users[0].send(other), users[0].send(divided), users[0].send(taken))
+			if h%3 == 0 {
+				for _, p := range parts {
+					txs = append(txs, users[0].part(timeOf(h), p))
+				}
+				txs = append(txs, users[0].send(divided))
 			}
 		}
 		txs = append(txs, before...)

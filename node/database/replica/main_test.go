@@ -319,7 +319,7 @@ func (r *rig) outcome(u *user, e *wirepb.Envelope) *wirepb.Outcome {
 	if err != nil {
 		r.w.t.Fatal(err)
 	}
-	o, _, err := s.Program(programID(mesh.PublicKeyOf(u.key), e.Id))
+	o, _, err := s.Program(programID(mesh.PublicKeyOf(u.key), e.Id), database.SentDigest(e))
 	if err != nil {
 		r.w.t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func (r *Replica) recorded(t *transaction, by mesh.PublicKey) (reply *wirepb.Dat
 		return nil, err
 	}
 	defer done(&err)
-	o, height, err := s.Program(programID(by, t.envelope.Id))
+	o, height, err := s.Program(programID(by, t.envelope.Id), database.SentDigest(t.envelope))
 	if err != nil {
 		return nil, r.intact(err)
 	}
