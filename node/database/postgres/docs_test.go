@@ -111,7 +111,7 @@ func docs() string {
 		{"statements of a transaction", number(l.Statements), "54000"},
 		{"a statement, in bytes, words and parameters", number(l.SQLBytes) + ", " + number(l.Tokens) + ", " + number(l.Parameters), "54000"},
 		{"a value, in bytes", number(postgres.MaxSize), "54000"},
-		{"a result, in rows", number(l.Rows), "54000; ask for less at once"},
+		{"a result, in rows", number(l.Rows), "54000; ask for less at once; `stratos db export` reads a table in parts"},
 		{"the results of a transaction, in bytes", number(l.ResultBytes), "54000"},
 		{"columns of a table; tables, indexes, views and triggers of a database", number(l.Columns) + "; " + number(l.Objects), "54000"},
 		{"a database, in pages of 4 KiB", number(l.Pages), "53100"},
