@@ -279,6 +279,9 @@ func (e *env) openBackup(ctx context.Context, c *client.Client, from string, f f
 			return mesh.Errorf(mesh.NotFound, "the backup: %w", err)
 		}
 		in = file
+		if s, err := file.Stat(); err == nil && s.IsDir() {
+			return errors.Join(mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a folder", from), "name the file of a backup in it"), file.Close())
+		}
 		if s, err := file.Stat(); err == nil && s.Mode().IsRegular() {
 			size, parent = uint64(s.Size()), filepath.Dir(from)
 		}

@@ -37,7 +37,7 @@ Ctrl-C gives up the line, or the statement that runs; Ctrl-D ends. What comes fr
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := database.ParseLevel(level)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			if e.json {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a shell is for people"), "run: stratos db sql %s 'SQL' --json", args[0])
