@@ -31,7 +31,9 @@ func TestDatabaseCommands(t *testing.T) {
 	for _, dialect := range []string{"postgres", "sqlite"} {
 		t.Run(dialect, func(t *testing.T) {
 			name := "sim-cli-" + dialect
-			mustCLI(t, "db", "create", name, "--dialect", dialect)
+			if made := mustCLI(t, "db", "create", name, "--dialect", dialect); !strings.Contains(made, map[string]string{"postgres": "id serial PRIMARY", "sqlite": "id INTEGER PRIMARY"}[dialect]) {
+				t.Errorf("create: %s", made)
+			}
 			refused := func(kind mesh.Kind, want string, args ...string) {
 				t.Helper()
 				if _, errs, code := runCLI(t, args...); code != kind.ExitCode() || !strings.Contains(errs, want) {
@@ -93,8 +95,25 @@ func TestDatabaseCommands(t *testing.T) {
 			writesTo(t, "name\n\"item, number 1\"\n", "db", "export", name, "--query", "SELECT name FROM items WHERE id = 1", "-o")
 			refused(mesh.NotFound, "no such file", "db", "import", name, "items", filepath.Join(dir, "nothing"))
 			refused(mesh.Invalid, "has fewer than 9 rows", "db", "import", name, "items", objects, "--skip", "9")
-			refused(mesh.Invalid, "either a table or --query", "db", "export", name)
-			refused(mesh.Invalid, "--format", "db", "export", name, "items", "--format", "xml")
+			for want, args := range map[string][]string{"either a table or --query": {"db", "export", name}, "--format": {"db", "export", name, "items", "--format", "xml"}, "no level": {"db", "sql", name, "SELECT 1", "--level", "foo"},
+				`{"error":`: {"db", "sql", name, "--bad", "--json"}} {
+				if _, errs, code := runCLI(t, args...); code != 2 || !strings.Contains(errs, want) {
+					t.Errorf("%v: exit code %d: %s", args, code, errs)
+				}
+			}
+			refused(mesh.Invalid, "is a folder", "db", "verify", dir)
+			keys := []string{"keys", "create", name + "-role", "--database", name, "--role", "nobody-yet"}
+			if dialect == "sqlite" {
+				refused(mesh.Invalid, "has no roles", keys...)
+			} else {
+				if _, errs, code := runCLI(t, keys...); code != 0 || !strings.Contains(errs, "has no role nobody-yet yet") {
+					t.Errorf("a key for a role: exit code %d: %s", code, errs)
+				}
+				if _, errs, code := runCLI(t, "db", "grant", name+"-no", name+"-none"); code != 0 || !strings.Contains(errs, "there is no database "+name+"-no yet") {
+					t.Errorf("a key for no database: exit code %d: %s", code, errs)
+				}
+				refused(mesh.Invalid, "listening at", "db", "proxy", name, "--listen", "127.0.0.1:99999")
+			}
 
 			shell := stratos(t.Context(), "db", "shell", name)
 			shell.Stdin = strings.NewReader("CREATE TABLE s(a int, b text);\nINSERT INTO s VALUES (1, 'x;y'),\n(2, NULL);\n\\d s\n\\dt s\n\\x\nSELECT * FROM s WHERE a = 1;\n\\d nothing\n")

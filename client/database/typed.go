@@ -2,12 +2,14 @@ package database
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/postgres"
+	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -108,6 +110,10 @@ func bind(w *wirepb.Statement, parameters []any) error {
 	}
 	for j, p := range parameters {
 		v, err := toCell(postgres.OID(w.ParameterTypes[j]), p)
+		var state *sqlstate.Error
+		if errors.As(err, &state) { // as a server says it of a text that is no value of the type
+			return &Error{Code: state.Code, Text: fmt.Sprintf("parameter %d: %s", j+1, state.Text), Hint: state.Hint, SQL: w.Sql}
+		}
 		if err != nil {
 			return mesh.Errorf(mesh.Invalid, "parameter %d: %w", j+1, err)
 		}

@@ -87,8 +87,8 @@ seconds. Whoever interrupts the waiting has the database all the same; "stratos 
 					return err
 				}
 				return e.print(viewDatabase(d), func(w io.Writer) {
-					fmt.Fprintf(w, "created database %s on %s\nnext: stratos db sql %s 'CREATE TABLE t(id serial PRIMARY KEY, name text)'\n",
-						d.Name, count(wiredatabase.Replicas(uint32(d.Faults)), "replica"), d.Name)
+					fmt.Fprintf(w, "created database %s on %s\nnext: stratos db sql %s 'CREATE TABLE t(id %s PRIMARY KEY, name text)'\n",
+						d.Name, count(wiredatabase.Replicas(uint32(d.Faults)), "replica"), d.Name, serialOf(d.Dialect))
 				})
 			})
 		},
@@ -96,6 +96,14 @@ seconds. Whoever interrupts the waiting has the database all the same; "stratos 
 	cmd.Flags().IntVar(&o.Faults, "faults", 1, "how many machines may lie or fail, 1 to 4: it has three times as many, and one")
 	cmd.Flags().StringVar(&o.Dialect, "dialect", client.Dialects()[0], "of its SQL, for good: "+strings.Join(client.Dialects(), ", "))
 	return cmd
+}
+
+// serialOf is the type of a column that numbers rows, in a dialect.
+func serialOf(dialect string) string {
+	if dialect == wiredatabase.SQLite {
+		return "INTEGER"
+	}
+	return "serial"
 }
 
 // awaitDatabase waits until a new database answers, and tells a person what it waits for.
@@ -258,6 +266,35 @@ func used(stats []database.MemberStatus) mesh.Noz {
 	return all[len(all)-enough]
 }
 
+// verdict says of a cell's replicas whether those that answer agree, and what works with them.
+func verdict(views []replicaView, agree bool) string {
+	answer, faults := 0, (len(views)-1)/3
+	for _, v := range views {
+		if v.State == "open" || v.State == "read-only" {
+			answer++
+		}
+	}
+	if !agree {
+		return "They DISAGREE: a replica is damaged, or lies."
+	}
+	if answer == len(views) {
+		return "They agree."
+	}
+	s := fmt.Sprintf("%d of %d answer. ", answer, len(views))
+	if answer > 1 {
+		s = fmt.Sprintf("%d of %d answer, and agree. ", answer, len(views))
+	}
+	switch {
+	case answer > 2*faults:
+		return s + "Reading and writing work."
+	case answer > faults:
+		return s + fmt.Sprintf("Reading works at the levels fast and default; writing, and reading at level ordered, wait until %d answer.", 2*faults+1)
+	case answer > 0:
+		return s + fmt.Sprintf("Only reading at level fast works; the level default needs %d, writing %d.", faults+1, 2*faults+1)
+	}
+	return s + fmt.Sprintf("Nothing works until %d answer, and writing until %d do.", faults+1, 2*faults+1)
+}
+
 func newDatabaseStatsCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stats NAME",
@@ -292,11 +329,7 @@ what the database may use before it becomes read-only, the network's log says.`,
 						fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.12s\t%d\t%d\t%s\t%s\n", v.Node, v.State, v.Height, v.DatabaseHeight, v.Digest, v.Usage.Rows, v.Usage.Gas, v.Noz, v.Why)
 					}
 					t.Flush() // into memory
-					if agree {
-						fmt.Fprintln(w, "\nThey agree.")
-					} else {
-						fmt.Fprintln(w, "\nThey DISAGREE: a replica is damaged, or lies.")
-					}
+					fmt.Fprintln(w, "\n"+verdict(views, agree))
 				})
 			})
 		},

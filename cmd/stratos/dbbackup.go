@@ -54,7 +54,7 @@ type backupView struct {
 	LogHeight int64           `json:"log_height"` // of the checkpoint
 	Time      string          `json:"time"`
 	Height    int64           `json:"height"` // of the newest block that touched the database
-	Tables    int             `json:"tables"` // with rows
+	Tables    int             `json:"tables"`
 	Rows      uint64          `json:"rows"`
 	Online    bool            `json:"online,omitempty"` // the network's log was asked, too
 	To        string          `json:"to,omitempty"`
@@ -67,7 +67,7 @@ func viewBackup(ctx context.Context, f *backup.File) (v backupView, err error) {
 	}
 	return backupView{Name: f.Head.Name, Database: mesh.DatabaseID(f.Head.Database), Owner: mesh.Account(f.Head.Owner), Dialect: f.Head.Dialect, Cell: mesh.CellID(f.Head.Cell), Version: f.Head.Version,
 		Signed: len(f.Head.Certificate.Checkpoints), Members: len(f.Head.Members), LogHeight: f.Checkpoint.Height, Time: time.UnixMilli(f.Checkpoint.TimeMs).UTC().Format(time.RFC3339),
-		Height: f.Database.Height, Tables: len(s.Tables), Rows: s.Rows()}, nil
+		Height: f.Database.Height, Tables: s.Made, Rows: s.Rows()}, nil
 }
 
 func (v backupView) write(w io.Writer) {
@@ -279,6 +279,9 @@ func (e *env) openBackup(ctx context.Context, c *client.Client, from string, f f
 			return mesh.Errorf(mesh.NotFound, "the backup: %w", err)
 		}
 		in = file
+		if s, err := file.Stat(); err == nil && s.IsDir() {
+			return errors.Join(mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s is a folder", from), "name the file of a backup in it"), file.Close())
+		}
 		if s, err := file.Stat(); err == nil && s.Mode().IsRegular() {
 			size, parent = uint64(s.Size()), filepath.Dir(from)
 		}

@@ -40,11 +40,11 @@ the time is for "stratos db backup". A query only reads, and its result has at m
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := database.ParseLevel(level)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			switch {
 			case (len(args) == 2) == (query != ""):
-				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "either a table or --query says what to write"), "see: stratos db export --help")
+				return &usageError{mesh.Errorf(mesh.Invalid, "either a table or --query says what to write")}
 			}
 			if format == "" {
 				format = "csv"
@@ -53,7 +53,7 @@ the time is for "stratos db backup". A query only reads, and its result has at m
 				}
 			}
 			if format != "csv" && format != "json" && format != "jsonl" {
-				return mesh.Errorf(mesh.Invalid, "--format is %q, want csv, json or jsonl", format)
+				return &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want csv, json or jsonl", format)}
 			}
 			parent, err := workFolder(output)
 			if err != nil {

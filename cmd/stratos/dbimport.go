@@ -215,7 +215,7 @@ func (o *importing) open(in io.Reader) (rowReader, error) {
 	case format == "json":
 		return newJSONReader(bufio.NewReader(in), o.columns)
 	case format != "csv":
-		return nil, mesh.Errorf(mesh.Invalid, "--format is %q, want csv or json", format)
+		return nil, &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want csv or json", format)}
 	case o.noHeader && o.columns == nil:
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "nothing says which columns the fields are"), "name them with --columns")
 	}

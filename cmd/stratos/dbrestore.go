@@ -88,9 +88,9 @@ func (e *env) restore(ctx context.Context, c *client.Client, name string, f *bac
 			return err
 		}
 	}
-	v := map[string]any{"name": name, "rows": sums.Rows(), "tables": len(sums.Tables), "compared": compare, "notes": append([]string{}, notes...)}
+	v := map[string]any{"name": name, "rows": sums.Rows(), "tables": sums.Made, "compared": compare, "notes": append([]string{}, notes...)}
 	return e.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "restored %s in %s to database %s", count(sums.Rows(), "row"), count(uint64(len(sums.Tables)), "table"), name)
+		fmt.Fprintf(w, "restored %s in %s to database %s", count(sums.Rows(), "row"), count(sums.Made, "table"), name)
 		if compare {
 			fmt.Fprint(w, ", which holds what the backup does")
 		}

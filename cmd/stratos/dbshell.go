@@ -37,7 +37,7 @@ Ctrl-C gives up the line, or the statement that runs; Ctrl-D ends. What comes fr
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := database.ParseLevel(level)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			if e.json {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "a shell is for people"), "run: stratos db sql %s 'SQL' --json", args[0])
@@ -154,7 +154,8 @@ func (s *shell) converse() (err error) {
 	}
 }
 
-// prompt reads a line. A signal that is no interrupt ends the shell; the reading itself cannot be broken off.
+// prompt reads a line. An interrupt discards what was typed: a terminal that can be moved about in makes a key of it; from others, as
+// from anybody else, it is a signal, and a new prompt waits for the same reading, which cannot be broken off. Other signals end the shell.
 func (s *shell) prompt(text string) (string, error) {
 	type typed struct {
 		line string
@@ -173,6 +174,8 @@ func (s *shell) prompt(text string) (string, error) {
 			if sig != os.Interrupt {
 				return "", errQuit
 			}
+			s.text.Reset()
+			fmt.Fprintf(s.env.stdout, "\n%s=%s> ", s.db.Name(), s.session.mark())
 		}
 	}
 }
@@ -280,7 +283,7 @@ func (s *shell) ask(sql string) ([]answer, error) {
 		select {
 		case r := <-replied:
 			if ctx.Err() != nil && r.err != nil {
-				return nil, mesh.Errorf(mesh.Unavailable, "the statement was given up; whether it was applied is to be looked at")
+				return nil, s.givenUp(r.err)
 			}
 			return r.all, r.err
 		case sig := <-s.signals:
@@ -291,6 +294,23 @@ func (s *shell) ask(sql string) ([]answer, error) {
 			}
 		}
 	}
+}
+
+// givenUp is what a person is told of a statement that was interrupted and failed.
+func (s *shell) givenUp(err error) error {
+	text, hint := "the statement was given up, and nothing of it happened", ""
+	if unknown(err) {
+		text, hint = "the statement was given up; whether it was applied is not known yet", "look whether it was, in two minutes at most"
+	}
+	if s.session.mark() == "!" {
+		text += "; the transaction is aborted"
+		hint = "end it with ROLLBACK"
+	}
+	err = mesh.Errorf(mesh.Unavailable, "%s", text)
+	if hint != "" {
+		err = mesh.WithHint(err, "%s", hint)
+	}
+	return err
 }
 
 func (s *shell) show(a answer) {

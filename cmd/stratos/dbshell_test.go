@@ -2,17 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stratosmesh/stratos/client/database"
+	gateway "github.com/stratosmesh/stratos/gateway/postgres"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/postgres/sqlstate"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // A recordedSession notes what it is asked. FAIL fails, WAIT waits until it is given up.
@@ -148,6 +154,75 @@ func TestShellCompletes(t *testing.T) {
 	} {
 		if head, got, _ := s.complete(c.line, len([]rune(c.line))); head != c.head || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, %q", c.line, head, got)
+		}
+	}
+}
+
+// A slowDatabase answers questions when they are given up.
+type slowDatabase struct{ gateway.Database }
+
+func (slowDatabase) Close() error { return nil }
+
+func (slowDatabase) Query(ctx context.Context, _ gateway.Level, p gateway.Program) (*wirepb.Outcome, error) {
+	if strings.Contains(p.Statements[0].Sql, "slow") {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	return &wirepb.Outcome{Results: []*wirepb.Result{{Tag: "SELECT 0"}}}, nil
+}
+
+func (d slowDatabase) Key(context.Context, string) (*gateway.Key, error) {
+	return &gateway.Key{Name: "k", Secret: "s"}, nil
+}
+
+func (d slowDatabase) Open(context.Context, *gateway.Key, string) (gateway.Database, error) {
+	return d, nil
+}
+
+// A session outlives a statement that is given up.
+func TestSessionOutlivesAnInterrupt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := gateway.New(l, slowDatabase{}, slowDatabase{}, slog.New(slog.DiscardHandler), gateway.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- s.Run(context.Background()) }()
+	conn, err := connectSession(t.Context(), "postgresql://k:s@"+l.Addr().String()+"/shop?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := &postgresSession{conn: conn}
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, interrupt)
+	var failed *database.Error
+	if _, err := session.run(ctx, "SELECT slow", nil); !errors.As(err, &failed) || failed.Code != "57014" {
+		t.Errorf("given up: %v", err)
+	}
+	if all, err := session.run(t.Context(), "SELECT 1", nil); err != nil || len(all) != 1 || all[0].tag != "SELECT 0" {
+		t.Errorf("afterwards: %v, %v", all, err)
+	}
+	if err := errors.Join(conn.Close(t.Context()), s.Close(), <-ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// What is told of a statement that was given up, by what became of it.
+func TestShellGivesUp(t *testing.T) {
+	s, _, _ := newTestShell(t)
+	for _, c := range []struct {
+		err        error
+		text, hint string
+	}{
+		{&database.Error{Code: "57014", Text: "canceling statement due to user request"}, "nothing of it happened", ""},
+		{&database.Error{Code: "08007"}, "not known yet", "look whether"},
+		{&database.UnknownError{Err: context.Canceled}, "not known yet", "look whether"},
+	} {
+		if err := s.givenUp(c.err); !strings.Contains(err.Error(), c.text) || !strings.HasPrefix(mesh.HintOf(err), c.hint) || c.hint == "" && mesh.HintOf(err) != "" {
+			t.Errorf("%v: %v, next %q", c.err, err, mesh.HintOf(err))
 		}
 	}
 }

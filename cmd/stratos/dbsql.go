@@ -46,7 +46,7 @@ x'0aff' a blob, and all else, or what stands in single quotes, a text, which may
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := database.ParseLevel(level)
 			if err != nil {
-				return err
+				return &usageError{err}
 			}
 			text, err := e.sqlText(args[1:], file)
 			if err != nil {

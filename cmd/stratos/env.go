@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,16 +62,27 @@ func (e *env) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return 0
 	case !e.usable:
+		e.json = e.json || slices.Contains(args, "--json") // which may stand behind what could not be read
 		e.fail(devnet.Failure{Kind: usageKind, Code: exitUsage, Text: err.Error(), Hint: "see: " + cmd.CommandPath() + " --help"})
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		e.fail(devnet.Failure{Kind: interruptedKind, Code: exitInterrupted, Text: "interrupted", Hint: e.interrupted})
 		return exitInterrupted
 	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		e.fail(devnet.Failure{Kind: usageKind, Code: exitUsage, Text: err.Error(), Hint: cmp.Or(mesh.HintOf(err), "see: "+cmd.CommandPath()+" --help")})
+		return exitUsage
+	}
 	f := failureOf(err)
 	e.fail(f)
 	return f.Code
 }
+
+// A usageError is of a command line that makes no sense, which only the command could tell.
+type usageError struct{ error }
+
+func (u *usageError) Unwrap() error { return u.error }
 
 func failureOf(err error) devnet.Failure {
 	f := devnet.FailureOf(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/client/home"
 	"github.com/stratosmesh/stratos/mesh"
 	wiredatabase "github.com/stratosmesh/stratos/protocol/database"
@@ -128,11 +129,55 @@ func (e *env) createKey(cmd *cobra.Command, name string, g grantTerms) error {
 	if !slices.Contains(formats, g.format) {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "there is no format %q for this key: %s", g.format, strings.Join(formats, ", ")), "url is for --database, rclone for objects")
 	}
+	if g.database != "" {
+		if err := e.checkCovered(cmd.Context(), g); err != nil {
+			return err
+		}
+	}
 	m, err := e.makeGrant(cmd, name, g, operations)
 	if err != nil {
 		return err
 	}
 	e.sayCovered(cmd.Context(), m)
+	return nil
+}
+
+// checkCovered refuses a key for a role in a database that can have none, and tells when the database, or the role in it, is not there
+// yet. That one cannot look is no reason not to make the key.
+func (e *env) checkCovered(ctx context.Context, g grantTerms) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	refused := error(nil)
+	err := e.withClient(ctx, func(c *client.Client) error {
+		d, err := c.Database(ctx, g.database)
+		if err != nil {
+			return err
+		}
+		if g.role.Name == "" {
+			return nil
+		}
+		if d.Dialect != wiredatabase.Postgres {
+			refused = mesh.WithHint(mesh.Errorf(mesh.Invalid, "database %s is of dialect %s, which has no roles", g.database, d.Dialect), "leave --role away, or make a database of dialect %s", wiredatabase.Postgres)
+			return nil
+		}
+		db, err := c.OpenDatabase(ctx, g.database, database.Options{})
+		if err != nil {
+			return err
+		}
+		o, err := db.Query(ctx, database.Default, database.SQL("SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = "+literal(g.role.Name)))
+		if err == nil && o.Results[0].Rows[0][0] == int64(0) {
+			e.say("note: database %s has no role %s yet", g.database, g.role.Name)
+		}
+		return err
+	})
+	switch {
+	case refused != nil:
+		return refused
+	case err != nil && mesh.KindOf(err) == mesh.NotFound:
+		e.say("note: there is no database %s yet", g.database)
+	case err != nil && mesh.KindOf(err) != mesh.Denied:
+		e.say("note: nobody could tell whether database %s is there: %v", g.database, err)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
@@ -45,6 +46,9 @@ func openSession(ctx context.Context, db *database.DB) (sqlSession, error) {
 	return openPostgres(ctx, db)
 }
 
+// giveUpTime bounds how long a session waits for a statement to end that was cancelled; after it the connection is of no use any more.
+const giveUpTime = 2 * time.Minute
+
 // A postgresSession speaks PostgreSQL's protocol with this process.
 type postgresSession struct {
 	proxy *sqlproxy.Proxy
@@ -56,19 +60,24 @@ func openPostgres(ctx context.Context, db *database.DB) (*postgresSession, error
 	if err != nil {
 		return nil, err
 	}
-	config, err := pgconn.ParseConfig(p.URL())
+	conn, err := connectSession(ctx, p.URL())
 	if err != nil {
-		return nil, errors.Join(mesh.Errorf(mesh.Internal, "the address of a proxy: %w", err), p.Close())
+		return nil, errors.Join(err, p.Close())
+	}
+	return &postgresSession{p, conn}, nil
+}
+
+func connectSession(ctx context.Context, url string) (*pgconn.PgConn, error) {
+	config, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return nil, mesh.Errorf(mesh.Internal, "the address of a proxy: %w", err)
 	}
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler { // who breaks a statement off keeps the session
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c}
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: giveUpTime}
 	}
 	config.RuntimeParams["application_name"] = "stratos"
 	conn, err := pgconn.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, errors.Join(sqlError(err), p.Close())
-	}
-	return &postgresSession{p, conn}, nil
+	return conn, sqlError(err)
 }
 
 func (s *postgresSession) Close() error {

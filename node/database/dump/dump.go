@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"strings"
 
 	"lukechampine.com/blake3"
 )
@@ -58,7 +59,8 @@ func (s *Sum) add(b []byte) {
 // Sums is a Sink that compares: two databases with the same sums hold the same.
 type Sums struct {
 	Statements Sum
-	Tables     map[string]*Sum // rows by the table's name
+	Tables     map[string]*Sum // rows by the table's name; those that have any
+	Made       int             // tables that statements make, with rows and without
 }
 
 // NewSums returns sums of nothing.
@@ -67,6 +69,9 @@ func NewSums() *Sums { return &Sums{Tables: map[string]*Sum{}} }
 // Statement adds a statement.
 func (s *Sums) Statement(_ context.Context, sql string) error {
 	s.Statements.add([]byte(sql))
+	if strings.HasPrefix(sql, "CREATE TABLE ") { // as dumps and SQLite's schema write it
+		s.Made++
+	}
 	return nil
 }
 

@@ -230,3 +230,16 @@ func TestWhatCannotBeLoaded(t *testing.T) {
 		t.Errorf("%v, %v", notes, err)
 	}
 }
+
+// Tables without rows count, too.
+func TestSumsCountTables(t *testing.T) {
+	s := dump.NewSums()
+	for _, sql := range []string{"CREATE TABLE public.a (\n    v integer\n)", `CREATE TABLE "b"(v)`, "CREATE VIEW v AS SELECT 1", "CREATE INDEX i ON a (v)"} {
+		if err := s.Statement(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Row(t.Context(), &dump.Table{Name: "public.a"}, []any{int64(1)}); err != nil || s.Made != 2 || len(s.Tables) != 1 {
+		t.Errorf("%d tables, %d with rows: %v", s.Made, len(s.Tables), err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"syscall"
 
 	"github.com/stratosmesh/stratos/client/database"
 	"github.com/stratosmesh/stratos/gateway/postgres"
@@ -32,6 +33,9 @@ type Proxy struct {
 // Start serves a database at an address, host:port, of this machine only. It does not own the database. Close it.
 func Start(db *database.DB, address string, log *slog.Logger, o postgres.Options) (*Proxy, error) {
 	l, err := net.Listen("tcp", address)
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "listening at %s: %w", address, err), "write an address of this machine, like 127.0.0.1:5432; port 0 takes one that is free")
+	}
 	if err != nil {
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Conflict, "listening at %s: %w", address, err), "choose another address; port 0 takes one that is free")
 	}
