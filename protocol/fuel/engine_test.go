@@ -25,7 +25,7 @@ var engines = []struct {
 // an instance is a metered module in an engine.
 type instance struct {
 	api.Module
-	fuel, stack api.MutableGlobal
+	fuel.Globals
 }
 
 // plenty is fuel for whatever ends by itself.
@@ -34,15 +34,14 @@ const plenty = int64(1) << 50
 // metered gives the globals of an instance of a metered module.
 func metered(t testing.TB, m api.Module) instance {
 	t.Helper()
-	f, ok := m.ExportedGlobal(fuel.FuelExport).(api.MutableGlobal)
-	if !ok {
-		t.Fatal("the instance exports no fuel")
+	var g [3]fuel.Global
+	for i, name := range []string{fuel.FuelExport, fuel.StackExport, fuel.StopExport} {
+		var ok bool
+		if g[i], ok = m.ExportedGlobal(name).(api.MutableGlobal); !ok {
+			t.Fatalf("the instance exports no %s", name)
+		}
 	}
-	s, ok := m.ExportedGlobal(fuel.StackExport).(api.MutableGlobal)
-	if !ok {
-		t.Fatal("the instance exports no stack")
-	}
-	return instance{m, f, s}
+	return instance{m, fuel.Globals{Fuel: g[0], Stack: g[1], Stop: g[2]}}
 }
 
 // instantiate meters a binary and starts it with the fuel.
@@ -57,7 +56,7 @@ func instantiate(t testing.TB, r wazero.Runtime, binary []byte, o fuel.Options, 
 		t.Fatal(err)
 	}
 	i := metered(t, m)
-	i.fuel.Set(uint64(give))
+	i.Fuel.Set(uint64(give))
 	if got.Start {
 		if _, err := m.ExportedFunction(fuel.StartExport).Call(context.Background()); err != nil {
 			t.Fatal(err)
@@ -65,8 +64,6 @@ func instantiate(t testing.TB, r wazero.Runtime, binary []byte, o fuel.Options, 
 	}
 	return i
 }
-
-func (i instance) outcome() fuel.Outcome { return fuel.OutcomeOf(i.fuel, i.stack) }
 
 // wazeroSource is where the source of the wazero that we link lies, or "" where modules are vendored or pruned.
 func wazeroSource(t testing.TB) string {

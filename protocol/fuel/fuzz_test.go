@@ -116,9 +116,9 @@ func judge(t testing.TB, p *program, args []word) (ended bool) {
 		if d := got.differ(want); d != "" {
 			t.Errorf("%s, metered: %s", e.name, d)
 		}
-		spent := fuel.Used(plenty, m.fuel)
-		if m.outcome() != fuel.Within || spent < o.spent || want.trap == "" && spent != o.spent {
-			t.Errorf("%s: %d fuel spent, %d by the oracle, outcome %d, trap %q", e.name, spent, o.spent, m.outcome(), want.trap)
+		spent := m.Used(plenty)
+		if m.Outcome() != fuel.Within || spent < o.spent || want.trap == "" && spent != o.spent {
+			t.Errorf("%s: %d fuel spent, %d by the oracle, outcome %d, trap %q", e.name, spent, o.spent, m.Outcome(), want.trap)
 		}
 		plain, err := r.InstantiateWithConfig(ctx, binary, wazero.NewModuleConfig().WithName(""))
 		if err != nil {

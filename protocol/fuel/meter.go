@@ -13,6 +13,10 @@ const (
 	// StackExport is a mutable i32 global: the bytes of stack that are left, as estimated from each function's locals and
 	// code. The host only reads it.
 	StackExport = Prefix + "stack"
+	// StopExport is a mutable i64 global, 0 at first: when the host sets it to Stop while a task runs, the task traps at its
+	// next check. It is none of the fuel, because the code reads and writes that all the time, and in a tight loop would
+	// overwrite nearly all that another thread writes there.
+	StopExport = Prefix + "stop"
 	// StartExport is the function that the module's start section named, if it had one. The host calls it first, once fuel
 	// is set: instantiation runs no code any more.
 	StartExport = Prefix + "start"
@@ -56,7 +60,7 @@ func Meter(binary []byte, o Options) (Metered, error) {
 	if err := m.bound(o); err != nil {
 		return Metered{}, err
 	}
-	w := &writer{m: m, fuel: uint32(len(m.globals)), stack: uint32(len(m.globals)) + 1}
+	w := &writer{m: m, fuel: uint32(len(m.globals)), stack: uint32(len(m.globals)) + 1, stop: uint32(len(m.globals)) + 2}
 	code, err := w.bodies()
 	if err != nil {
 		return Metered{}, err

@@ -31,8 +31,12 @@ type signal struct {
 // run calls function i. It gives the trap, or "".
 func (o *oracle) run(i int, args []word) (result word, trap string) {
 	defer func() {
-		if t, ok := recover().(trapped); ok {
-			trap = string(t)
+		switch e := recover().(type) {
+		case nil:
+		case trapped:
+			trap = string(e)
+		default:
+			panic(e)
 		}
 	}()
 	return o.call(i, args), ""
@@ -162,6 +166,7 @@ func (o *oracle) statement(n *node, locals []word) signal {
 		o.spend(fuel.ClassBulk)
 		o.spent += int64(uint32(v[2][0]) / fuel.BytesPerFuel)
 		size := uint64(uint32(v[2][0]))
+		o.steps += int(size >> 6) // it takes time here, too
 		to := o.slice(v[0][0], size)
 		if n.kind == copyNode {
 			copy(to, o.slice(v[1][0], size))

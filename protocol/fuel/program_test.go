@@ -373,7 +373,7 @@ func (m *maker) statement() *node {
 	case 0, 1, 2:
 		t := m.typ()
 		if i := m.local(t); i >= 0 {
-			return &node{kind: setNode, index: i, args: []*node{m.value(t)}}
+			return &node{kind: setNode, index: i, args: []*node{m.assigned(t, i)}}
 		}
 	case 3:
 		t := m.typ()
@@ -469,7 +469,7 @@ func (m *maker) value(t byte) *node {
 		}
 	case 4:
 		if i := m.local(t); i >= 0 {
-			return &node{kind: teeNode, index: i, args: []*node{m.value(t)}}
+			return &node{kind: teeNode, index: i, args: []*node{m.assigned(t, i)}}
 		}
 	case 5:
 		return &node{kind: globalGetNode, index: index(allTypes, t)}
@@ -497,6 +497,26 @@ func (m *maker) value(t byte) *node {
 	}
 	if (o.class == fuel.ClassDivide || o.class == fuel.ClassLongDivide) && m.roll(20) > 0 {
 		n.args[1] = &node{kind: constNode, typ: o.pops[1], bits: word{7}}
+	}
+	return n
+}
+
+// assigned makes a value for a local. Half of those of floating point are given nothing but results of arithmetic, of one
+// shape each, as accumulators are.
+func (m *maker) assigned(t byte, local int) *node {
+	if t == 'i' || t == 'I' || local%2 == 0 || m.roll(30) == 0 {
+		return m.value(t)
+	}
+	var fit []*operation
+	for _, o := range operations {
+		if o.push == t && (o.class == fuel.ClassFloatMake || o.class == fuel.ClassFloatDivide || o.class == fuel.ClassFloatRoot ||
+			(o.class == fuel.ClassVectorMake || o.class == fuel.ClassVectorDivide) && local%4/2 == int(o.code[1]&16)/16) {
+			fit = append(fit, o)
+		}
+	}
+	n := &node{kind: opNode, op: fit[m.roll(len(fit))]}
+	for _, p := range []byte(n.op.pops) {
+		n.args = append(n.args, m.value(p))
 	}
 	return n
 }

@@ -25,6 +25,7 @@ const (
 	opF64Const    = 0x44
 	opI32LtS      = 0x48
 	opI64LtS      = 0x53
+	opI64Or       = 0x84
 	opF32Eq       = 0x5b
 	opF64Eq       = 0x61
 	opI32Add      = 0x6a
@@ -50,11 +51,11 @@ const (
 
 // A writer makes the new module.
 type writer struct {
-	m           *module
-	fuel, stack uint32 // the globals
-	body        body   // of the function at hand
-	out         []byte
-	scratch     [5]uint32 // the function's added locals, by their type's place in scratchTypes
+	m                 *module
+	fuel, stack, stop uint32 // the globals
+	body              body   // of the function at hand
+	out               []byte
+	scratch           [5]uint32 // the function's added locals, by their type's place in scratchTypes
 }
 
 // scratchTypes are the types of the locals that a function may need for what is added: always the first, for the fuel.
@@ -192,11 +193,13 @@ func (w *writer) charge(cost int64, check bool) {
 	}
 }
 
-// spend sets the fuel to what lies on the stack, and traps if that is negative.
+// spend sets the fuel to what lies on the stack, and traps if that is negative or the host wants it to stop.
 func (w *writer) spend() {
 	w.emit(opLocalTee, w.scratch[0])
 	w.emit(opGlobalSet, w.fuel)
 	w.emit(opLocalGet, w.scratch[0])
+	w.emit(opGlobalGet, w.stop)
+	w.ops(opI64Or)
 	w.constant(opI64Const, 0)
 	w.ops(opI64LtS, opIf, emptyBlock, opUnreachable, opEnd)
 }

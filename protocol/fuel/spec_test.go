@@ -234,12 +234,12 @@ func (s *spec) command(c command, as string) {
 		m := s.module(c)
 		if want == "stack" {
 			// The interpreter takes no more than 2,000 calls, which is less than the budget of small functions.
-			if m.outcome() != fuel.OutOfStack && !(s.interpreter && strings.Contains(err.Error(), "stack overflow")) {
-				s.errorf("out of stack is wanted: %v, %v", m.outcome(), err)
+			if m.Outcome() != fuel.OutOfStack && !(s.interpreter && strings.Contains(err.Error(), "stack overflow")) {
+				s.errorf("out of stack is wanted: %v, %v", m.Outcome(), err)
 			}
-			m.stack.Set(fuel.StackBudget)
-		} else if !strings.Contains(err.Error(), want) || m.outcome() != fuel.Within {
-			s.errorf("%q is wanted: %v, %v", want, m.outcome(), err)
+			m.Stack.Set(fuel.StackBudget)
+		} else if !strings.Contains(err.Error(), want) || m.Outcome() != fuel.Within {
+			s.errorf("%q is wanted: %v, %v", want, m.Outcome(), err)
 		}
 	case "assert_invalid", "assert_malformed", "assert_unlinkable":
 		if c.ModuleType == "text" {
@@ -277,7 +277,7 @@ func (s *spec) instantiate(c command, as string) (*instance, error) {
 		return nil, fmt.Errorf("engine: %v", err)
 	}
 	i := metered(s.t, m)
-	i.fuel.Set(uint64(plenty))
+	i.Fuel.Set(uint64(plenty))
 	if got.Start {
 		if _, err := m.ExportedFunction(fuel.StartExport).Call(ctx); err != nil {
 			return nil, fmt.Errorf("start: %v", err)
@@ -307,14 +307,14 @@ func (s *spec) act(c command) ([]uint64, []api.ValueType, error) {
 		args = append(args, a.words()...)
 	}
 	f := m.ExportedFunction(c.Action.Field)
-	m.fuel.Set(uint64(plenty))
-	before := m.stack.Get()
+	m.Fuel.Set(uint64(plenty))
+	before := m.Stack.Get()
 	got, err := f.Call(ctx, args...)
-	if err == nil && m.stack.Get() != before {
-		s.errorf("%s took %d bytes of stack and kept them", c.Action.Field, int64(before)-int64(m.stack.Get()))
+	if err == nil && m.Stack.Get() != before {
+		s.errorf("%s took %d bytes of stack and kept them", c.Action.Field, int64(before)-int64(m.Stack.Get()))
 	}
-	if err != nil && m.outcome() == fuel.Within {
-		m.stack.Set(before) // the scripts go on with the instance, which a host must not
+	if err != nil && m.Outcome() == fuel.Within {
+		m.Stack.Set(before) // the scripts go on with the instance, which a host must not
 	}
 	return got, f.Definition().ResultTypes(), err
 }

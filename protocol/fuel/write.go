@@ -87,10 +87,11 @@ func (w *writer) memories() []byte {
 }
 
 func (w *writer) globals() []byte {
-	b := w.list(secGlobal, 2)
+	b := w.list(secGlobal, 3)
 	b = append(b, valueBytes[typeI64], 1, opI64Const, 0, opEnd)
 	b = append(b, valueBytes[typeI32], 1)
-	return append(signed(append(b, opI32Const), StackBudget), opEnd)
+	b = append(signed(append(b, opI32Const), StackBudget), opEnd)
+	return append(b, valueBytes[typeI64], 1, opI64Const, 0, opEnd)
 }
 
 func (w *writer) exports() []byte {
@@ -99,7 +100,7 @@ func (w *writer) exports() []byte {
 		kind  byte
 		index uint32
 	}
-	ours := []export{{FuelExport, 3, w.fuel}, {StackExport, 3, w.stack}}
+	ours := []export{{FuelExport, 3, w.fuel}, {StackExport, 3, w.stack}, {StopExport, 3, w.stop}}
 	if w.m.start >= 0 {
 		ours = append(ours, export{StartExport, 0, uint32(w.m.start)})
 	}
