@@ -88,7 +88,7 @@ func (b *body) declareLocals() {
 	for range r.count(MaxLocals, "groups of locals") {
 		n, t := r.u32(), r.valueType()
 		if r.err == nil && uint64(n)+uint64(len(b.locals)) > MaxLocals {
-			r.err = exhausted("a function with more than %d locals", MaxLocals)
+			r.refuse(exhausted("a function with more than %d locals", MaxLocals))
 		}
 		if r.err != nil {
 			return
@@ -106,7 +106,7 @@ func (b *body) push(t byte, origin int) {
 	b.stack = append(b.stack, value{t, origin})
 	if n := len(b.stack); n > b.height {
 		if b.height = n; n > MaxHeight {
-			b.r.err = exhausted("a function with more than %d operands", MaxHeight)
+			b.r.refuse(exhausted("a function with more than %d operands", MaxHeight))
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (b *body) pops(types string) {
 func (b *body) open(op byte, t funcType) {
 	b.labels = append(b.labels, label{op: op, typ: t, height: len(b.stack)})
 	if b.opened++; len(b.labels) > MaxNesting {
-		b.r.err = exhausted("blocks nested deeper than %d", MaxNesting)
+		b.r.refuse(exhausted("blocks nested deeper than %d", MaxNesting))
 	}
 	b.pushes(t.params)
 }
@@ -307,9 +307,9 @@ func (b *body) boundary(op uint16) {
 	case 0x00, 0x04, 0x05, 0x0c, 0x0d, 0x0e, 0x0f: // unreachable, if, else, br, br_if, br_table, return
 		b.cut()
 	case 0x03: // loop: its own fuel is spent in each round
-		b.fuel -= ClassJump.Cost()
+		b.fuel -= ClassLoop.Cost()
 		b.cut()
-		b.fuel += ClassJump.Cost()
+		b.fuel += ClassLoop.Cost()
 		b.mustCheck = true
 	case 0x10: // a host's function must not run on fuel that is not there; other functions check for themselves
 		b.calls = true

@@ -22,13 +22,15 @@ const (
 	ClassDivide                     // i32 division and remainder, which also check for a trap
 	ClassLongDivide                 // the same for i64
 	ClassSelect                     // select
+	ClassLoop                       // loop, in each round: the fuel goes through memory
 	ClassJump                       // br, br_if, if, loop, return, unreachable
 	ClassJumpTable                  // br_table
 	ClassCall                       // call
 	ClassCallIndirect               // call_indirect: checks table, element and type
 	ClassEnter                      // entering a function: its frame and the pass's own checks
 	ClassGlobal                     // global.get, global.set, memory.size, table.size
-	ClassTable                      // table.get, table.set, references
+	ClassRefFunc                    // ref.func: wazero leaves its compiled code for it
+	ClassTable                      // table.get, table.set, other references
 	ClassLoad                       // memory loads
 	ClassStore                      // memory stores, vectors too
 	ClassFloat                      // what gives no new NaN: comparisons, abs, neg, copysign
@@ -41,9 +43,10 @@ const (
 	ClassFloatTruncate              // floating point to integer
 	ClassVector                     // integer and bitwise SIMD
 	ClassVectorSlow                 // SIMD that takes several machine instructions
+	ClassVectorShift                // shifts of i8x16 and i64x2, which go through memory one by one
 	ClassVectorLoad                 // SIMD loads
 	ClassVectorMake                 // SIMD floating point, with the canonical NaN
-	ClassVectorDivide               // SIMD division
+	ClassVectorDivide               // SIMD division, min and max
 	ClassVectorRoot                 // SIMD sqrt
 	ClassBulk                       // the fixed part of bulk memory and table instructions and of growing
 	classes
@@ -60,14 +63,16 @@ var costs = [classes]int64{
 	ClassDivide:        30,
 	ClassLongDivide:    40,
 	ClassSelect:        4,
-	ClassJump:          4,
+	ClassLoop:          20,
+	ClassJump:          6,
 	ClassJumpTable:     20,
 	ClassCall:          10,
 	ClassCallIndirect:  40,
 	ClassEnter:         30,
 	ClassGlobal:        4,
-	ClassTable:         15,
-	ClassLoad:          6,
+	ClassRefFunc:       4000,
+	ClassTable:         20,
+	ClassLoad:          10,
 	ClassStore:         6,
 	ClassFloat:         6,
 	ClassFloatMake:     12,
@@ -79,11 +84,12 @@ var costs = [classes]int64{
 	ClassFloatTruncate: 25,
 	ClassVector:        5,
 	ClassVectorSlow:    20,
-	ClassVectorLoad:    8,
+	ClassVectorShift:   150,
+	ClassVectorLoad:    10,
 	ClassVectorMake:    20,
-	ClassVectorDivide:  40,
+	ClassVectorDivide:  50,
 	ClassVectorRoot:    70,
-	ClassBulk:          200,
+	ClassBulk:          300,
 }
 
 // Cost is the fuel of one instruction of the class.

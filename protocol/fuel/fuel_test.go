@@ -41,7 +41,7 @@ func TestExactFuel(t *testing.T) {
 			0x41, 10, 0x21, 0, // local.set 0 (10)
 			0x03, 0x40, // loop
 			0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, // br_if 0 (local.tee 0 (local 0 - 1))
-			0x0b}}}, sum(enter, local, local) + 10*sum(jump, local, local, integer, local, jump)},
+			0x0b}}}, sum(enter, local, local) + 10*sum(fuel.ClassLoop, local, local, integer, local, jump)},
 		{"the branch that is taken", []code{{"", "i", "", []byte{
 			0x41, 1, 0x04, 0x7f, 0x41, 1, 0x05, 0x41, 1, 0x41, 2, 0x6d, 0x0b}}}, sum(enter, local, jump, local)},
 		{"what follows a branch is not charged", []code{{"", "", "", []byte{

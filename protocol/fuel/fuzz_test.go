@@ -74,7 +74,12 @@ func (r remains) differ(s remains) string {
 	case r.globals != s.globals:
 		return fmt.Sprintf("globals %s, not %s", r.globals, s.globals)
 	case !bytes.Equal(r.memory, s.memory):
-		return "another memory"
+		for i := range r.memory {
+			if i < len(s.memory) && r.memory[i] != s.memory[i] {
+				return fmt.Sprintf("memory at %d: %x, not %x", i&^7, r.memory[i&^7:i&^7+8], s.memory[i&^7:i&^7+8])
+			}
+		}
+		return fmt.Sprintf("%d bytes of memory, not %d", len(r.memory), len(s.memory))
 	}
 	return ""
 }

@@ -97,7 +97,7 @@ var plainRows = []row{
 	other(0x00, 0x00, ClassJump), // unreachable
 	other(0x01, 0x01, ClassFree), // nop
 	other(0x02, 0x02, ClassFree), // block
-	other(0x03, 0x03, ClassJump), // loop
+	other(0x03, 0x03, ClassLoop), // loop
 	other(0x04, 0x04, ClassJump), // if
 	other(0x05, 0x05, ClassFree), // else
 	other(0x0b, 0x0b, ClassFree), // end
@@ -182,7 +182,8 @@ var plainRows = []row{
 	op(0xbf, 0xbf, "I:F", ClassInteger),
 	op(0xc0, 0xc1, "i:i", ClassInteger), // extensions of the sign
 	op(0xc2, 0xc4, "I:I", ClassInteger),
-	other(0xd0, 0xd2, ClassTable), // ref.null, ref.is_null, ref.func
+	other(0xd0, 0xd1, ClassTable), // ref.null, ref.is_null
+	other(0xd2, 0xd2, ClassRefFunc),
 }
 
 var fcRows = []row{
@@ -205,7 +206,7 @@ var fdRows = []row{
 	memory(11, 11, "iv:", ClassStore, 4),
 	other(12, 12, ClassVector), // v128.const
 	other(13, 13, ClassVector), // i8x16.shuffle
-	op(14, 14, "vv:v", ClassVector),
+	op(14, 14, "vv:v", ClassVectorSlow),
 	op(15, 17, "i:v", ClassVector), // splats
 	op(18, 18, "I:v", ClassVector),
 	op(19, 19, "f:v", ClassVector),
@@ -246,7 +247,7 @@ var fdRows = []row{
 	op(99, 100, "v:i", ClassVector),
 	op(101, 102, "vv:v", ClassVector),
 	float(103, 106, "v:v", ClassVectorMake, shapeF32x4, shapeF32x4), // ceil, floor, trunc, nearest
-	op(107, 109, "vi:v", ClassVectorSlow),                           // i8x16 shifts
+	op(107, 109, "vi:v", ClassVectorShift),                          // i8x16 shifts
 	op(110, 115, "vv:v", ClassVector),
 	float(116, 117, "v:v", ClassVectorMake, shapeF64x2, shapeF64x2),
 	op(118, 121, "vv:v", ClassVector),
@@ -275,23 +276,23 @@ var fdRows = []row{
 	op(192, 193, "v:v", ClassVector),
 	op(195, 196, "v:i", ClassVector),
 	op(199, 202, "v:v", ClassVector),
-	op(203, 205, "vi:v", ClassVectorSlow), // i64x2 shifts
+	op(203, 205, "vi:v", ClassVectorShift), // i64x2 shifts
 	op(206, 206, "vv:v", ClassVector),
 	op(209, 209, "vv:v", ClassVector),
 	op(213, 213, "vv:v", ClassVectorSlow), // i64x2.mul
-	op(214, 219, "vv:v", ClassVector),
+	op(214, 219, "vv:v", ClassVectorSlow),
 	op(220, 223, "vv:v", ClassVector),
 	op(224, 225, "v:v", ClassVector), // f32x4.abs, neg
 	float(227, 227, "v:v", ClassVectorRoot, shapeF32x4, shapeF32x4),
 	float(228, 230, "vv:v", ClassVectorMake, shapeF32x4, shapeF32x4),
 	float(231, 231, "vv:v", ClassVectorDivide, shapeF32x4, shapeF32x4),
-	float(232, 233, "vv:v", ClassVectorMake, shapeF32x4, shapeF32x4),
+	float(232, 233, "vv:v", ClassVectorDivide, shapeF32x4, shapeF32x4),
 	op(234, 235, "vv:v", ClassVector), // f32x4.pmin, pmax: give one operand's bits
 	op(236, 237, "v:v", ClassVector),
 	float(239, 239, "v:v", ClassVectorRoot, shapeF64x2, shapeF64x2),
 	float(240, 242, "vv:v", ClassVectorMake, shapeF64x2, shapeF64x2),
 	float(243, 243, "vv:v", ClassVectorDivide, shapeF64x2, shapeF64x2),
-	float(244, 245, "vv:v", ClassVectorMake, shapeF64x2, shapeF64x2),
+	float(244, 245, "vv:v", ClassVectorDivide, shapeF64x2, shapeF64x2),
 	op(246, 247, "vv:v", ClassVector),
 	float(248, 249, "v:v", ClassVectorSlow, shapeF32x4, shapeNone), // saturating truncation
 	op(250, 251, "v:v", ClassVectorSlow),

@@ -41,6 +41,9 @@ type Options struct {
 type Metered struct {
 	Module []byte // the new binary
 	Start  bool   // whether it exports StartExport
+	// Fuel is the price of an instance before it runs: of its first memory, tables and segments. The host takes it from what
+	// it gives.
+	Fuel int64
 }
 
 // Meter checks a WebAssembly 2.0 binary and adds fuel, a bound of the stack and canonical NaNs to it. The same input gives
@@ -65,7 +68,18 @@ func Meter(binary []byte, o Options) (Metered, error) {
 	if err != nil {
 		return Metered{}, err
 	}
-	return Metered{Module: w.module(code), Start: m.start >= 0}, nil
+	return Metered{Module: w.module(code), Start: m.start >= 0, Fuel: m.instance()}, nil
+}
+
+// instance is the price of the module's first memory and tables, as if they had grown, and of its bytes.
+func (m *module) instance() (price int64) {
+	for _, l := range m.memories[m.importedMemories:] {
+		price += PageCost * int64(l.min)
+	}
+	for _, t := range m.tables[m.importedTables:] {
+		price += ElementCost * int64(t.min)
+	}
+	return price + int64(len(m.raw[secData])) + ElementCost*int64(len(m.raw[secElement]))
 }
 
 // bound lowers the limits of the module's own memories and tables to those of the host. What is imported is the exporter's.

@@ -175,7 +175,7 @@ func (m *module) section(id byte, r *reader) {
 		for range r.count(MaxSegments, "element segments") {
 			total += m.elementSegment(r)
 			if total > MaxElements {
-				r.err = exhausted("its element segments have more than %d elements", MaxElements)
+				r.refuse(exhausted("its element segments have more than %d elements", MaxElements))
 			}
 			if r.err != nil {
 				return
@@ -187,7 +187,7 @@ func (m *module) section(id byte, r *reader) {
 		for range r.count(MaxFunctions, "function bodies") {
 			n := r.u32()
 			if r.err == nil && n > MaxBody {
-				r.err = exhausted("a function of %d bytes, at most %d are taken", n, MaxBody)
+				r.refuse(exhausted("a function of %d bytes, at most %d are taken", n, MaxBody))
 				return
 			}
 			m.bodies = append(m.bodies, r.bytes(n))
@@ -217,7 +217,7 @@ func (r *reader) index(n int, what string) uint32 {
 func (r *reader) count32(limit int, what string) int {
 	n := r.u32()
 	if r.err == nil && uint64(n) > uint64(limit) {
-		r.err = exhausted("%d %s, at most %d are taken", n, what, limit)
+		r.refuse(exhausted("%d %s, at most %d are taken", n, what, limit))
 		return 0
 	}
 	return int(n)

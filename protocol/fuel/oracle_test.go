@@ -136,7 +136,7 @@ func (o *oracle) statement(n *node, locals []word) signal {
 		o.spend(fuel.ClassLocal) // i32.const
 		o.spend(fuel.ClassLocal) // local.set
 		for k := n.bits[0]; k > 0; k-- {
-			o.spend(fuel.ClassJump) // loop
+			o.spend(fuel.ClassLoop)
 			if s := o.all(n.body, locals); s.returned {
 				return s
 			}

@@ -170,7 +170,12 @@ var operations = []*operation{
 	float32s(0x92, fuel.ClassFloatMake, func(a, b float32) float32 { return a + b }),
 	float32s(0x94, fuel.ClassFloatMake, func(a, b float32) float32 { return a * b }),
 	float32s(0x95, fuel.ClassFloatDivide, func(a, b float32) float32 { return a / b }),
-	float32s(0x96, fuel.ClassFloatExtreme, func(a, b float32) float32 { return float32(math.Min(float64(a), float64(b))) }),
+	float32s(0x96, fuel.ClassFloatExtreme, func(a, b float32) float32 {
+		if a != a || b != b {
+			return float32(math.NaN())
+		}
+		return float32(math.Min(float64(a), float64(b)))
+	}),
 	float64s(0xa0, fuel.ClassFloatMake, func(a, b float64) float64 { return a + b }),
 	float64s(0xa1, fuel.ClassFloatMake, func(a, b float64) float64 { return a - b }),
 	float64s(0xa2, fuel.ClassFloatMake, func(a, b float64) float64 { return a * b }),

@@ -20,6 +20,14 @@ func (r *reader) fail(format string, a ...any) {
 	r.pos = len(r.b)
 }
 
+// refuse is fail with an error of another kind.
+func (r *reader) refuse(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.pos = len(r.b)
+}
+
 func (r *reader) left() int { return len(r.b) - r.pos }
 
 func (r *reader) byte() byte {
@@ -47,7 +55,7 @@ func (r *reader) u32() uint32 {
 		c := r.byte()
 		v |= uint64(c&0x7f) << shift
 		if c&0x80 == 0 {
-			if v>>32 != 0 {
+			if v>>32 != 0 || r.err != nil {
 				break
 			}
 			return uint32(v)
@@ -72,6 +80,9 @@ func (r *reader) signed(bits int) int64 {
 				break
 			}
 		}
+		if r.err != nil {
+			return 0
+		}
 		if shift+7 < 64 {
 			v = v << (64 - shift - 7) >> (64 - shift - 7)
 		}
@@ -84,9 +95,8 @@ func (r *reader) signed(bits int) int64 {
 // count reads the length of a list whose elements take at least one byte each.
 func (r *reader) count(limit int, what string) int {
 	n := r.u32()
-	if r.err == nil && uint64(n) > uint64(limit) {
-		r.err = exhausted("%d %s, at most %d are taken", n, what, limit)
-		r.pos = len(r.b)
+	if uint64(n) > uint64(limit) {
+		r.refuse(exhausted("%d %s, at most %d are taken", n, what, limit))
 		return 0
 	}
 	if uint64(n) > uint64(r.left()) {
