@@ -26,6 +26,7 @@ type label struct {
 	op          byte // 0x02 block, 0x03 loop, 0x04 if, 0x05 else, 0 the function
 	typ         funcType
 	height      int
+	loops       int // among this label and those around it
 	unreachable bool
 	targeted    bool // a branch leads to its end
 }
@@ -53,6 +54,7 @@ type body struct {
 
 	height    int  // the operand stack's greatest
 	opened    int  // labels in all
+	loops     int  // their deepest nesting
 	calls     bool // whether another function is called
 	region    int  // step where the present region begins
 	fuel      int64
@@ -79,6 +81,9 @@ func (b *body) check(m *module, i int) error {
 	b.settle()
 	if b.opened*len(b.locals) > MaxJoins {
 		return exhausted("function %d has %d blocks and %d locals; their product is at most %d", m.importedFuncs+i, b.opened, len(b.locals), MaxJoins)
+	}
+	if b.loops*len(b.locals) > MaxCopies {
+		return exhausted("function %d has %d loops in each other and %d locals; their product is at most %d", m.importedFuncs+i, b.loops, len(b.locals), MaxCopies)
 	}
 	return nil
 }
@@ -153,7 +158,14 @@ func (b *body) pops(types string) {
 }
 
 func (b *body) open(op byte, t funcType) {
-	b.labels = append(b.labels, label{op: op, typ: t, height: len(b.stack)})
+	l := label{op: op, typ: t, height: len(b.stack), loops: b.labels[len(b.labels)-1].loops}
+	if op == 0x03 {
+		if l.loops++; l.loops > MaxLoops {
+			b.r.refuse(exhausted("loops nested deeper than %d", MaxLoops))
+		}
+		b.loops = max(b.loops, l.loops)
+	}
+	b.labels = append(b.labels, l)
 	if b.opened++; len(b.labels) > MaxNesting {
 		b.r.refuse(exhausted("blocks nested deeper than %d", MaxNesting))
 	}

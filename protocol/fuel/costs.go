@@ -107,7 +107,7 @@ const (
 	bytesPerFuelLog = 1
 )
 
-// Digest commits to Version and to every price. It belongs into whatever binds a result: two who counted by different
+// Digest commits to Version, to every price and to what instruction has which. It belongs into whatever binds a result: two who counted by different
 // rules must not seem to agree.
 func Digest() [sha256.Size]byte {
 	b := append([]byte("stratos-fuel-v1"), 0)
@@ -117,6 +117,11 @@ func Digest() [sha256.Size]byte {
 	}
 	for _, c := range []int64{BytesPerFuel, ElementCost, PageCost, StackBudget, frameBase, frameSlot, frameBytes} {
 		b = binary.BigEndian.AppendUint64(b, uint64(c))
+	}
+	for _, table := range [][256]instruction{plain, prefixFC, prefixFD} {
+		for _, ins := range table {
+			b = append(b, byte(ins.class), byte(ins.reads), byte(ins.makes))
+		}
 	}
 	return sha256.Sum256(b)
 }

@@ -19,9 +19,11 @@ const (
 	MaxLocals    = 5_000   // of one function, with its parameters: the compiler joins each at every merge of control
 	MaxBody      = 1 << 20 // bytes of one function: bounds the time between two checks of the fuel, and one compilation
 	MaxNesting   = 500     // of blocks: the compiler recurses
+	MaxLoops     = 32      // of loops, among them: each may have its own copy of each local in the frame
 	MaxBranches  = 1 << 16 // targets of one br_table
 	MaxHeight    = 10_000  // of the operand stack, in values
-	MaxJoins     = 1 << 24 // locals times labels of one function, a bound of the compiler's joins
+	MaxJoins     = 1 << 22 // locals times labels of one function, a bound of the compiler's joins
+	MaxCopies    = 1 << 14 // locals times nested loops of one function: the compiler takes about 0.2 ms for each
 	MaxPages     = 65_536  // of 64 KiB: the 4 GiB that 32 bits address
 	MaxTableSize = 1 << 20 // elements of a table, of 8 bytes each
 )

@@ -42,7 +42,7 @@ const (
 // measurement (DESIGN.md). A spilled value has a place of its own there, so that it grows with the code.
 const (
 	frameBase  = 128 // return address, saved registers
-	frameSlot  = 16  // a local, an operand
+	frameSlot  = 16  // an operand; a local, and once more for each loop around what uses it
 	frameBytes = 2   // a byte of code
 	// A function that calls none and whose frame is no larger than this is not counted: one can only be the last on the
 	// stack, and wazero's stack is larger than StackBudget by far more.
@@ -146,7 +146,7 @@ func (w *writer) function(code []byte) {
 
 // frame is the stack that a function is taken to use.
 func (b *body) frame(code int) int64 {
-	return frameBase + frameSlot*int64(len(b.locals)+len(b.typ.results)+b.height) + frameBytes*int64(code)
+	return frameBase + frameSlot*int64(len(b.locals)*(1+b.loops)+len(b.typ.results)+b.height) + frameBytes*int64(code)
 }
 
 // declare writes the declarations of locals, with those that the added code needs behind the function's own.
