@@ -52,8 +52,8 @@ const (
 	classes
 )
 
-// costs is the price of one instruction of each class, in fuel. One fuel is about a tenth of a nanosecond of a core of
-// 2020's in wazero's compiler; DESIGN.md has the measurement.
+// costs is the price of one instruction of each class, in fuel. Ordinary code in wazero's compiler spends 25 to 60 fuel
+// in a nanosecond of an EPYC core; DESIGN.md has the measurement.
 var costs = [classes]int64{
 	ClassFree:          0,
 	ClassLocal:         1,

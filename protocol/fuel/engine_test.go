@@ -2,6 +2,7 @@ package fuel_test
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -73,4 +74,14 @@ func wazeroSource(t testing.TB) string {
 		return ""
 	}
 	return filepath.Clean(strings.TrimSpace(string(out)))
+}
+
+// kernels is testdata/kernels/kernels.c, compiled.
+func kernels(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/kernels/kernels.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
