@@ -91,8 +91,11 @@ func TestRoles(t *testing.T) {
 	}
 	mustCLI(t, "db", "drop", name, "--yes")
 
+	text = strings.TrimSpace(mustCLI(t, "db", "grant", name+"-lite", "roles-lite", "--role", "customer")) // before it is known that it cannot work
 	mustCLI(t, "db", "create", name+"-lite", "--dialect", "sqlite")
-	text = strings.TrimSpace(mustCLI(t, "db", "grant", name+"-lite", "roles-lite", "--role", "customer"))
+	if _, errOut, code := runCLI(t, "db", "grant", name+"-lite", "roles-lite-2", "--role", "customer"); code != 5 || !strings.Contains(errOut, "no roles") {
+		t.Errorf("a grant of a role there: exit %d, %s", code, errOut)
+	}
 	if _, errOut, code := runCLI(t, "db", "sql", name+"-lite", "SELECT 1", "--grant", text); code == 0 || !strings.Contains(errOut, "no roles") {
 		t.Errorf("a role in a database of dialect sqlite: exit %d, %s", code, errOut)
 	}
