@@ -277,7 +277,8 @@ func numericPower(c *Call, a []any) (any, error) {
 	d := x.Digits() + x.Scale() + y.Digits() + y.Scale() + functionDigits
 	// A whole power has so many times the digits before the point, at most what the format holds, and no more behind it.
 	if n, ok := y.Int64(); ok && x.Finite() {
-		d += int(min(float64(max(x.Digits()-x.Scale(), 0)+1)*math.Abs(float64(n)), numeric.MaxWhole*2))
+		n = min(max(n, -numeric.MaxWhole), numeric.MaxWhole)
+		d += min((max(x.Digits()-x.Scale(), 0)+1)*int(max(n, -n)), numeric.MaxWhole*2)
 	}
 	if err := c.numericWork(100, d, d); err != nil {
 		return nil, err
@@ -477,8 +478,12 @@ func arithmeticFunctions() []Routine {
 	add("exp(numeric) numeric", func(c *Call, a []any) (any, error) {
 		x := num(a[0])
 		d := x.Digits() + x.Scale() + functionDigits
-		if f, _ := x.Float(); f > 0 {
-			d += int(min(f, 2*numeric.MaxWhole)) / 2 // before the point; ln 10 is above 2
+		if x.Finite() && x.Sign() > 0 {
+			n, ok := x.Int64()
+			if !ok {
+				n = 2 * numeric.MaxWhole
+			}
+			d += int(min(n, 2*numeric.MaxWhole)) / 2 // before the point; ln 10 is above 2
 		}
 		if err := c.numericWork(400, d, d); err != nil {
 			return nil, err

@@ -319,17 +319,15 @@ func joined(cfg *cmtcfg.Config) error {
 }
 
 func withStores(cfg *cmtcfg.Config, f func(*store.BlockStore, sm.Store) error) (err error) {
+	var stores consensus.Stores
 	var dbs []dbm.DB
 	defer func() {
-		for _, db := range dbs {
-			err = errors.Join(err, db.Close())
-		}
-		if err != nil {
+		if err = errors.Join(err, stores.Close()); err != nil {
 			err = fmt.Errorf("the log's stores: %w", err)
 		}
 	}()
 	for _, id := range []string{"blockstore", "state"} {
-		db, err := cmtcfg.DefaultDBProvider(&cmtcfg.DBContext{ID: id, Config: cfg})
+		db, err := stores.Open(&cmtcfg.DBContext{ID: id, Config: cfg})
 		if err != nil {
 			return err
 		}
