@@ -32,7 +32,7 @@ test: build lint test-unit test-chain test-network
 RACE = ./node/database/replica ./node/... ./gateway/... ./client/... $(shell $(GO) list ./protocol/... | grep -v /fuel$$) ./meta/... ./mesh/... ./internal/...
 
 test-unit:
-	$(GO) test -race -p 3 -parallel 4 $(RACE)
+	$(GO) test -race -parallel 4 $(RACE)
 	$(GO) test ./protocol/fuel ./cmd/stratos/...
 
 # One package at a time: each links the Cosmos SDK.
