@@ -27,6 +27,7 @@ require (
 	github.com/cosmos/go-bip39 v1.0.0
 	github.com/cosmos/gogoproto v1.7.2
 	github.com/cosmos/ics23/go v0.11.0
+	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/ethereum/go-ethereum v1.16.8
 	github.com/gofiber/fiber/v3 v3.5.0
 	github.com/google/nftables v0.3.0

@@ -13,6 +13,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta"
 	"github.com/stratosmesh/stratos/node"
+	"github.com/stratosmesh/stratos/node/compute/worker"
 	"github.com/stratosmesh/stratos/node/database"
 )
 
@@ -93,6 +94,17 @@ func newReplicaCommand(e *env) *cobra.Command {
 			}
 			return database.RunReplica(cmd.Context(), e.cfg.Get(config.Home), parent, e.logger())
 		},
+	}
+}
+
+// newWorkerCommand is what a node starts to run modules of strangers.
+func newWorkerCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:    "worker",
+		Short:  "Run WebAssembly modules, as a node tells by frames on standard input and output",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(*cobra.Command, []string) error { return worker.Serve(e.stdin, e.stdout) },
 	}
 }
 

@@ -1,0 +1,4 @@
+package worker
+
+// PID is the worker's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
