@@ -32,6 +32,7 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 		&cobra.Group{ID: "network", Title: "Development network:"},
 		&cobra.Group{ID: "object", Title: "Objects:"},
 		&cobra.Group{ID: "database", Title: "Databases:"},
+		&cobra.Group{ID: "compute", Title: "Computing:"},
 		&cobra.Group{ID: "account", Title: "Accounts:"},
 		&cobra.Group{ID: "operator", Title: "Operators:"},
 		&cobra.Group{ID: "self", Title: "This program:"},
@@ -48,6 +49,7 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 		newLogsCommand(e), newDoctorCommand(e))
 	add("object", newMakeBucketCommand(e), newRemoveBucketCommand(e), newServeCommand(e), newCopyCommand(e), newListCommand(e), newStatCommand(e), newRemoveCommand(e), newMoveCommand(e), newUsageCommand(e))
 	add("database", newDatabaseCommand(e))
+	add("compute", newRunCommand(e))
 	add("account", newWalletCommand(e), newPrepayCommand(e), newRewardsCommand(e), newEpochCommand(e), newKeysCommand(e), newShareCommand(e))
 	add("operator", newMetaCommand(e), newNodeCommand(e), newReplicaCommand(e), newWorkerCommand(e), newGatewayCommand(e))
 	add("self", newJoinCommand(e), newConfigCommand(e), newVersionCommand(e))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,6 +41,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STRATOS_AUTHORITIES", "0") // the scripts are about one layer and its supervisor
 			env.Setenv("STRATOS_NODES", "0")
 			env.Setenv("HOME", env.WorkDir)
+			modules, err := filepath.Abs("../../node/compute/local/testdata")
+			if err != nil {
+				return err
+			}
+			env.Setenv("MODULES", modules)
 			env.Defer(func() { // of a script that failed half-way
 				b, err := os.ReadFile(home + "/supervisor.lock")
 				var holder struct{ PID int }

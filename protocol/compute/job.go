@@ -27,7 +27,8 @@ const Small = 1 << 20
 // Maps gives the tasks of the map, in order: an input's parts each one, small inputs that follow each other together.
 func (j *Job) Maps(inputs []Input) ([]*wirepb.TaskText, error) {
 	var all []*wirepb.TaskText
-	shared := uint64(Small) // bytes of the last task, if it takes more
+	const full = Small + 1
+	shared := uint64(full) // bytes of the last task, if it takes more
 	for _, in := range inputs {
 		bounds := append(append([]uint64{0}, in.Cuts...), in.Size)
 		for i, from := range bounds[:len(bounds)-1] {
@@ -37,7 +38,7 @@ func (j *Job) Maps(inputs []Input) ([]*wirepb.TaskText, error) {
 				last.Inputs = append(last.Inputs, part)
 				shared += in.Size
 				continue
-			} else if shared = Small; shares {
+			} else if shared = full; shares {
 				shared = in.Size
 			}
 			all = append(all, &wirepb.TaskText{Stage: j.Map, Inputs: []*wirepb.ComputeInput{part}})

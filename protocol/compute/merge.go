@@ -11,8 +11,22 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 )
 
-// mergeBuffer is what each run of a merge holds besides a line that is longer.
-const mergeBuffer = 16 << 10
+const (
+	mergeBuffers = 64 << 20 // what the runs of a merge hold together, besides lines that are longer
+	maxBuffer    = 64 << 10 // of one run
+	minBuffer    = 512
+)
+
+// Merge reads the lines of sorted runs by key; of equal keys those of an earlier run come first. A run that is not sorted, or ends within a line,
+// is Corrupt.
+func Merge(runs []io.Reader) io.Reader {
+	m := &merge{runs: make([]run, len(runs))}
+	buffer := max(minBuffer, min(maxBuffer, mergeBuffers/max(1, len(runs))))
+	for i, r := range runs {
+		m.runs[i] = run{number: i, reader: &lineReader{r: bufio.NewReaderSize(r, buffer)}}
+	}
+	return m
+}
 
 type merge struct {
 	runs    []run
@@ -110,10 +124,6 @@ func (h *runHeap) Pop() any {
 type lineReader struct {
 	r    *bufio.Reader
 	long []byte
-}
-
-func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, mergeBuffer)}
 }
 
 // next gives a line with its newline. io.EOF: there are no more.

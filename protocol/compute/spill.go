@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"io"
 	"math/bits"
 	"slices"
 
@@ -150,13 +149,3 @@ func SpillPart(head []byte, parts, part uint32, size uint64) (from, to uint64, e
 
 // SpillHead is how long the beginning of a spill is that tells where its parts lie.
 func SpillHead(parts uint32) int { return spillHead + 8*(int(parts)+1) }
-
-// Merge reads the lines of sorted runs by key; of equal keys those of an earlier run come first. A run that is not sorted, or ends within a line,
-// is Corrupt.
-func Merge(runs []io.Reader) io.Reader {
-	m := &merge{runs: make([]run, len(runs))}
-	for i, r := range runs {
-		m.runs[i] = run{number: i, reader: newLineReader(r)}
-	}
-	return m
-}

@@ -1,6 +1,9 @@
 package compute
 
 import (
+	"io/fs"
+	"math"
+	"path"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -18,6 +21,7 @@ const (
 	MaxOutput  = 1 << 30   // bytes
 	MaxInputs  = MaxMaps   // a reduce reads from each map
 	MaxFiles   = 64        // beside the input
+	MaxName    = 128       // bytes of a file's name, so that there are few folders in each other
 	MaxWords   = 1000      // arguments, and variables
 	MaxLetters = 64 << 10  // of all of them
 	MaxMaps    = 1 << 16   // tasks of a job's map
@@ -139,12 +143,28 @@ func CheckStage(s *wirepb.Stage) error {
 			return bad("variable %q: names that begin with STRATOS_ are ours", v)
 		}
 	}
+	return checkFiles(s.Files)
+}
+
+// checkFiles refuses files that cannot lie beside each other, or in the folder that is the task's own.
+func checkFiles(files []*wirepb.ComputeFile) error {
 	names := map[string]bool{}
-	for _, f := range s.Files {
-		if f.Name == "" || len(f.Root) != 32 || names[f.Name] {
-			return bad("file %q has no name or no root, or comes twice", f.Name)
+	for _, f := range files {
+		if !fs.ValidPath(f.Name) || f.Name == "." || len(f.Name) > MaxName || f.Name == "tmp" || strings.HasPrefix(f.Name, "tmp/") || len(f.Root) != 32 || f.Size > math.MaxInt64 {
+			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "stage: a file cannot be called %q", f.Name),
+				"a name is like in/customers.csv, of at most %d bytes, without . and .., and not in tmp", MaxName)
+		}
+		if names[f.Name] {
+			return mesh.Errorf(mesh.Invalid, "stage: two files are called %s", f.Name)
 		}
 		names[f.Name] = true
+	}
+	for name := range names {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if names[dir] {
+				return mesh.Errorf(mesh.Invalid, "stage: file %s is also the folder of another", dir)
+			}
+		}
 	}
 	return nil
 }

@@ -174,7 +174,7 @@ func (e *engine) run(ctx context.Context, w *wire, a assignment) (r Result, err 
 		files[f.Name] = wasi.File{Size: f.Size, Content: content{w, uint32(n)}}
 	}
 	t, err := wasi.New(wasi.Config{
-		Args: a.Args, Env: a.Env, Begin: a.Nanos, Seed: a.Seed, Files: files, Globals: g, TmpBytes: tmpBytes,
+		Args: a.Args, Env: a.Env, Begin: a.Nanos, Seed: a.Seed, Files: files, Globals: g, TmpBytes: TmpBytes,
 		Stdin: bufio.NewReaderSize(&ask{wire: w}, blockSize), Stdout: output, Stderr: log, StdoutBytes: a.Most,
 	})
 	if err != nil {
@@ -228,8 +228,10 @@ func global(i api.Module, name string) fuel.Global { return i.ExportedGlobal(nam
 const (
 	blockSize = 256 << 10 // how much of the input is asked for, and of the output sent, at once
 	logBlock  = 4 << 10   // the same of the log, which somebody may follow
-	tmpBytes  = 64 << 20  // of a task's /tmp, which lies in the worker's own memory
 )
+
+// TmpBytes is how much a task may keep in its /tmp, which lies in the worker's own memory.
+const TmpBytes = 64 << 20
 
 // An ask reads the input, which the node has.
 type ask struct {
