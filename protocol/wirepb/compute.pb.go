@@ -492,6 +492,971 @@ func (x *JobOutcome) GetOutputs() []*ComputeInput {
 	return nil
 }
 
+// Job opens a job (purpose job/1, a session of its author): what its tasks may cost is set aside until it ends.
+type Job struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                                    // 16 random bytes
+	Level         uint32                 `protobuf:"varint,2,opt,name=level,proto3" json:"level,omitempty"`                             // receipt 1, spot 2, pair 3, quorum 4
+	Budget        uint64                 `protobuf:"varint,3,opt,name=budget,proto3" json:"budget,omitempty"`                           // noz that its tasks may cost in all
+	DeadlineMs    int64                  `protobuf:"varint,4,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // block time at which it ends by itself; at most 7 days ahead
+	AtMs          int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                   // the writer's clock; see Entry.modified_ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_compute_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Job) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Job) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Job) GetBudget() uint64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *Job) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *Job) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// Tasks adds tasks to a job (purpose tasks/1, the session that opened it). Workers are drawn for them when this is applied.
+type Tasks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	First         uint32                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"` // number of the first: how many the job has had so far
+	Tasks         []*TaskDemand          `protobuf:"bytes,3,rep,name=tasks,proto3" json:"tasks,omitempty"`  // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tasks) Reset() {
+	*x = Tasks{}
+	mi := &file_compute_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tasks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tasks) ProtoMessage() {}
+
+func (x *Tasks) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tasks.ProtoReflect.Descriptor instead.
+func (*Tasks) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Tasks) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Tasks) GetFirst() uint32 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Tasks) GetTasks() []*TaskDemand {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+type TaskDemand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          []byte                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`                                   // digest of its TaskText
+	Fuel          uint64                 `protobuf:"varint,2,opt,name=fuel,proto3" json:"fuel,omitempty"`                                  // the most that it may spend
+	OutputBytes   uint64                 `protobuf:"varint,3,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"` // the most that it may give
+	Pages         uint32                 `protobuf:"varint,4,opt,name=pages,proto3" json:"pages,omitempty"`                                // of memory
+	Near          [][]byte               `protobuf:"bytes,5,rep,name=near,proto3" json:"near,omitempty"`                                   // nodes that hold what it reads, who holds most first; at most 4
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskDemand) Reset() {
+	*x = TaskDemand{}
+	mi := &file_compute_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskDemand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskDemand) ProtoMessage() {}
+
+func (x *TaskDemand) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskDemand.ProtoReflect.Descriptor instead.
+func (*TaskDemand) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TaskDemand) GetTask() []byte {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *TaskDemand) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *TaskDemand) GetOutputBytes() uint64 {
+	if x != nil {
+		return x.OutputBytes
+	}
+	return 0
+}
+
+func (x *TaskDemand) GetPages() uint32 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+func (x *TaskDemand) GetNear() [][]byte {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
+// Reissue takes a task from a worker that did not deliver (purpose reissue/1, the session that opened the job): another is drawn.
+type Reissue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Node          []byte                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reissue) Reset() {
+	*x = Reissue{}
+	mi := &file_compute_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reissue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reissue) ProtoMessage() {}
+
+func (x *Reissue) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reissue.ProtoReflect.Descriptor instead.
+func (*Reissue) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Reissue) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Reissue) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Reissue) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+// Commitments bind a worker to results that nobody can read yet (purpose commitment/1, the node's key).
+type Commitments struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Commitments   []*Commitment          `protobuf:"bytes,2,rep,name=commitments,proto3" json:"commitments,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commitments) Reset() {
+	*x = Commitments{}
+	mi := &file_compute_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commitments) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commitments) ProtoMessage() {}
+
+func (x *Commitments) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commitments.ProtoReflect.Descriptor instead.
+func (*Commitments) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Commitments) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Commitments) GetCommitments() []*Commitment {
+	if x != nil {
+		return x.Commitments
+	}
+	return nil
+}
+
+type Commitment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Commitment    []byte                 `protobuf:"bytes,3,opt,name=commitment,proto3" json:"commitment,omitempty"` // BLAKE3 of the result's digest, the node's id and the salt: see protocol/compute
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commitment) Reset() {
+	*x = Commitment{}
+	mi := &file_compute_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commitment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commitment) ProtoMessage() {}
+
+func (x *Commitment) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commitment.ProtoReflect.Descriptor instead.
+func (*Commitment) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Commitment) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Commitment) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Commitment) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+// Openings show results (purpose opening/1, the node's key).
+type Openings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Openings      []*Opening             `protobuf:"bytes,2,rep,name=openings,proto3" json:"openings,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Openings) Reset() {
+	*x = Openings{}
+	mi := &file_compute_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Openings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Openings) ProtoMessage() {}
+
+func (x *Openings) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Openings.ProtoReflect.Descriptor instead.
+func (*Openings) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Openings) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Openings) GetOpenings() []*Opening {
+	if x != nil {
+		return x.Openings
+	}
+	return nil
+}
+
+type Opening struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Result        *TaskResult            `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Salt          []byte                 `protobuf:"bytes,4,opt,name=salt,proto3" json:"salt,omitempty"` // 32 bytes; at level receipt none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Opening) Reset() {
+	*x = Opening{}
+	mi := &file_compute_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Opening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Opening) ProtoMessage() {}
+
+func (x *Opening) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Opening.ProtoReflect.Descriptor instead.
+func (*Opening) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Opening) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Opening) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Opening) GetResult() *TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Opening) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+// Acceptance lets tasks of level receipt be paid (purpose acceptance/1, the session that opened the job).
+type Acceptance struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Numbers       []uint32               `protobuf:"varint,2,rep,packed,name=numbers,proto3" json:"numbers,omitempty"` // ascending; at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acceptance) Reset() {
+	*x = Acceptance{}
+	mi := &file_compute_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acceptance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acceptance) ProtoMessage() {}
+
+func (x *Acceptance) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
+func (*Acceptance) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Acceptance) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Acceptance) GetNumbers() []uint32 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+// JobEnd ends a job (purpose job-end/1, a session of its author): what was drawn and not committed is dropped.
+type JobEnd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobEnd) Reset() {
+	*x = JobEnd{}
+	mi := &file_compute_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobEnd) ProtoMessage() {}
+
+func (x *JobEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobEnd.ProtoReflect.Descriptor instead.
+func (*JobEnd) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *JobEnd) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *JobEnd) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// JobAnswer is a job as the log has it.
+type JobAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Account       []byte                 `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // the key that opened it
+	Level         uint32                 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Budget        uint64                 `protobuf:"varint,5,opt,name=budget,proto3" json:"budget,omitempty"`
+	Spent         uint64                 `protobuf:"varint,6,opt,name=spent,proto3" json:"spent,omitempty"`       // noz that verified tasks have cost
+	Reserved      uint64                 `protobuf:"varint,7,opt,name=reserved,proto3" json:"reserved,omitempty"` // for tasks that are drawn
+	DeadlineMs    int64                  `protobuf:"varint,8,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	Tasks         uint32                 `protobuf:"varint,9,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Verified      uint32                 `protobuf:"varint,10,opt,name=verified,proto3" json:"verified,omitempty"`
+	Failed        uint32                 `protobuf:"varint,11,opt,name=failed,proto3" json:"failed,omitempty"` // tasks on whose result no two workers agreed
+	Ended         bool                   `protobuf:"varint,12,opt,name=ended,proto3" json:"ended,omitempty"`
+	OpenedMs      int64                  `protobuf:"varint,13,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobAnswer) Reset() {
+	*x = JobAnswer{}
+	mi := &file_compute_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobAnswer) ProtoMessage() {}
+
+func (x *JobAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobAnswer.ProtoReflect.Descriptor instead.
+func (*JobAnswer) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *JobAnswer) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *JobAnswer) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *JobAnswer) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *JobAnswer) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetBudget() uint64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetSpent() uint64 {
+	if x != nil {
+		return x.Spent
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetReserved() uint64 {
+	if x != nil {
+		return x.Reserved
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetVerified() uint32 {
+	if x != nil {
+		return x.Verified
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *JobAnswer) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+// TaskAnswer is a task as the log has it.
+type TaskAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Task          []byte                 `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	State         uint32                 `protobuf:"varint,4,opt,name=state,proto3" json:"state,omitempty"`                             // drawn 1, committed 2 (by all its workers), checked 3 (a checker works on it), verified 4, failed 5, dropped 6
+	Workers       []*TaskWorker          `protobuf:"bytes,5,rep,name=workers,proto3" json:"workers,omitempty"`                          // those that were drawn, in that order; whom the agent dropped stays, marked
+	Result        *TaskResult            `protobuf:"bytes,6,opt,name=result,proto3" json:"result,omitempty"`                            // with verified; with level receipt as soon as it is opened
+	Noz           uint64                 `protobuf:"varint,7,opt,name=noz,proto3" json:"noz,omitempty"`                                 // what it cost
+	Agent         []byte                 `protobuf:"bytes,8,opt,name=agent,proto3" json:"agent,omitempty"`                              // key of the session that opened the job: workers take the task from nobody else
+	DeadlineMs    int64                  `protobuf:"varint,9,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // of the job
+	Fuel          uint64                 `protobuf:"varint,10,opt,name=fuel,proto3" json:"fuel,omitempty"`                              // as in the demand
+	OutputBytes   uint64                 `protobuf:"varint,11,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
+	Pages         uint32                 `protobuf:"varint,12,opt,name=pages,proto3" json:"pages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskAnswer) Reset() {
+	*x = TaskAnswer{}
+	mi := &file_compute_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskAnswer) ProtoMessage() {}
+
+func (x *TaskAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskAnswer.ProtoReflect.Descriptor instead.
+func (*TaskAnswer) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TaskAnswer) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *TaskAnswer) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetTask() []byte {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *TaskAnswer) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetWorkers() []*TaskWorker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *TaskAnswer) GetResult() *TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *TaskAnswer) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetAgent() []byte {
+	if x != nil {
+		return x.Agent
+	}
+	return nil
+}
+
+func (x *TaskAnswer) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetOutputBytes() uint64 {
+	if x != nil {
+		return x.OutputBytes
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetPages() uint32 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+type TaskWorker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	State         uint32                 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"` // drawn 1, committed 2, opened 3, dropped 4, convicted 5
+	Role          uint32                 `protobuf:"varint,3,opt,name=role,proto3" json:"role,omitempty"`   // worker 1, checker 2, decider 3
+	DrawnMs       int64                  `protobuf:"varint,4,opt,name=drawn_ms,json=drawnMs,proto3" json:"drawn_ms,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"` // of the result that it opened
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskWorker) Reset() {
+	*x = TaskWorker{}
+	mi := &file_compute_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskWorker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskWorker) ProtoMessage() {}
+
+func (x *TaskWorker) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskWorker.ProtoReflect.Descriptor instead.
+func (*TaskWorker) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TaskWorker) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *TaskWorker) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetRole() uint32 {
+	if x != nil {
+		return x.Role
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetDrawnMs() int64 {
+	if x != nil {
+		return x.DrawnMs
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 var File_compute_proto protoreflect.FileDescriptor
 
 const file_compute_proto_rawDesc = "" +
@@ -535,7 +1500,93 @@ const file_compute_proto_rawDesc = "" +
 	"\x06output\x18\x06 \x01(\fR\x06output\"E\n" +
 	"\n" +
 	"JobOutcome\x127\n" +
-	"\aoutputs\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\aoutputsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\aoutputs\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\aoutputs\"y\n" +
+	"\x03Job\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\rR\x05level\x12\x16\n" +
+	"\x06budget\x18\x03 \x01(\x04R\x06budget\x12\x1f\n" +
+	"\vdeadline_ms\x18\x04 \x01(\x03R\n" +
+	"deadlineMs\x12\x13\n" +
+	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\"b\n" +
+	"\x05Tasks\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\rR\x05first\x121\n" +
+	"\x05tasks\x18\x03 \x03(\v2\x1b.stratos.wire.v1.TaskDemandR\x05tasks\"\x81\x01\n" +
+	"\n" +
+	"TaskDemand\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\fR\x04task\x12\x12\n" +
+	"\x04fuel\x18\x02 \x01(\x04R\x04fuel\x12!\n" +
+	"\foutput_bytes\x18\x03 \x01(\x04R\voutputBytes\x12\x14\n" +
+	"\x05pages\x18\x04 \x01(\rR\x05pages\x12\x12\n" +
+	"\x04near\x18\x05 \x03(\fR\x04near\"G\n" +
+	"\aReissue\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\fR\x04node\"`\n" +
+	"\vCommitments\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12=\n" +
+	"\vcommitments\x18\x02 \x03(\v2\x1b.stratos.wire.v1.CommitmentR\vcommitments\"V\n" +
+	"\n" +
+	"Commitment\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\x03 \x01(\fR\n" +
+	"commitment\"T\n" +
+	"\bOpenings\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x124\n" +
+	"\bopenings\x18\x02 \x03(\v2\x18.stratos.wire.v1.OpeningR\bopenings\"|\n" +
+	"\aOpening\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x123\n" +
+	"\x06result\x18\x03 \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\x12\x12\n" +
+	"\x04salt\x18\x04 \x01(\fR\x04salt\"8\n" +
+	"\n" +
+	"Acceptance\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x18\n" +
+	"\anumbers\x18\x02 \x03(\rR\anumbers\"/\n" +
+	"\x06JobEnd\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xcd\x02\n" +
+	"\tJobAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
+	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x18\n" +
+	"\asession\x18\x03 \x01(\fR\asession\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\x12\x16\n" +
+	"\x06budget\x18\x05 \x01(\x04R\x06budget\x12\x14\n" +
+	"\x05spent\x18\x06 \x01(\x04R\x05spent\x12\x1a\n" +
+	"\breserved\x18\a \x01(\x04R\breserved\x12\x1f\n" +
+	"\vdeadline_ms\x18\b \x01(\x03R\n" +
+	"deadlineMs\x12\x14\n" +
+	"\x05tasks\x18\t \x01(\rR\x05tasks\x12\x1a\n" +
+	"\bverified\x18\n" +
+	" \x01(\rR\bverified\x12\x16\n" +
+	"\x06failed\x18\v \x01(\rR\x06failed\x12\x14\n" +
+	"\x05ended\x18\f \x01(\bR\x05ended\x12\x1b\n" +
+	"\topened_ms\x18\r \x01(\x03R\bopenedMs\"\xe2\x02\n" +
+	"\n" +
+	"TaskAnswer\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\fR\x04task\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\rR\x05state\x125\n" +
+	"\aworkers\x18\x05 \x03(\v2\x1b.stratos.wire.v1.TaskWorkerR\aworkers\x123\n" +
+	"\x06result\x18\x06 \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\x12\x10\n" +
+	"\x03noz\x18\a \x01(\x04R\x03noz\x12\x14\n" +
+	"\x05agent\x18\b \x01(\fR\x05agent\x12\x1f\n" +
+	"\vdeadline_ms\x18\t \x01(\x03R\n" +
+	"deadlineMs\x12\x12\n" +
+	"\x04fuel\x18\n" +
+	" \x01(\x04R\x04fuel\x12!\n" +
+	"\foutput_bytes\x18\v \x01(\x04R\voutputBytes\x12\x14\n" +
+	"\x05pages\x18\f \x01(\rR\x05pages\"}\n" +
+	"\n" +
+	"TaskWorker\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\rR\x05state\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\rR\x04role\x12\x19\n" +
+	"\bdrawn_ms\x18\x04 \x01(\x03R\adrawnMs\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\fR\x06digestB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_compute_proto_rawDescOnce sync.Once
@@ -549,7 +1600,7 @@ func file_compute_proto_rawDescGZIP() []byte {
 	return file_compute_proto_rawDescData
 }
 
-var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_compute_proto_goTypes = []any{
 	(*Stage)(nil),        // 0: stratos.wire.v1.Stage
 	(*ComputeFile)(nil),  // 1: stratos.wire.v1.ComputeFile
@@ -557,17 +1608,36 @@ var file_compute_proto_goTypes = []any{
 	(*TaskText)(nil),     // 3: stratos.wire.v1.TaskText
 	(*TaskResult)(nil),   // 4: stratos.wire.v1.TaskResult
 	(*JobOutcome)(nil),   // 5: stratos.wire.v1.JobOutcome
+	(*Job)(nil),          // 6: stratos.wire.v1.Job
+	(*Tasks)(nil),        // 7: stratos.wire.v1.Tasks
+	(*TaskDemand)(nil),   // 8: stratos.wire.v1.TaskDemand
+	(*Reissue)(nil),      // 9: stratos.wire.v1.Reissue
+	(*Commitments)(nil),  // 10: stratos.wire.v1.Commitments
+	(*Commitment)(nil),   // 11: stratos.wire.v1.Commitment
+	(*Openings)(nil),     // 12: stratos.wire.v1.Openings
+	(*Opening)(nil),      // 13: stratos.wire.v1.Opening
+	(*Acceptance)(nil),   // 14: stratos.wire.v1.Acceptance
+	(*JobEnd)(nil),       // 15: stratos.wire.v1.JobEnd
+	(*JobAnswer)(nil),    // 16: stratos.wire.v1.JobAnswer
+	(*TaskAnswer)(nil),   // 17: stratos.wire.v1.TaskAnswer
+	(*TaskWorker)(nil),   // 18: stratos.wire.v1.TaskWorker
 }
 var file_compute_proto_depIdxs = []int32{
-	1, // 0: stratos.wire.v1.Stage.files:type_name -> stratos.wire.v1.ComputeFile
-	0, // 1: stratos.wire.v1.TaskText.stage:type_name -> stratos.wire.v1.Stage
-	2, // 2: stratos.wire.v1.TaskText.inputs:type_name -> stratos.wire.v1.ComputeInput
-	2, // 3: stratos.wire.v1.JobOutcome.outputs:type_name -> stratos.wire.v1.ComputeInput
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1,  // 0: stratos.wire.v1.Stage.files:type_name -> stratos.wire.v1.ComputeFile
+	0,  // 1: stratos.wire.v1.TaskText.stage:type_name -> stratos.wire.v1.Stage
+	2,  // 2: stratos.wire.v1.TaskText.inputs:type_name -> stratos.wire.v1.ComputeInput
+	2,  // 3: stratos.wire.v1.JobOutcome.outputs:type_name -> stratos.wire.v1.ComputeInput
+	8,  // 4: stratos.wire.v1.Tasks.tasks:type_name -> stratos.wire.v1.TaskDemand
+	11, // 5: stratos.wire.v1.Commitments.commitments:type_name -> stratos.wire.v1.Commitment
+	13, // 6: stratos.wire.v1.Openings.openings:type_name -> stratos.wire.v1.Opening
+	4,  // 7: stratos.wire.v1.Opening.result:type_name -> stratos.wire.v1.TaskResult
+	18, // 8: stratos.wire.v1.TaskAnswer.workers:type_name -> stratos.wire.v1.TaskWorker
+	4,  // 9: stratos.wire.v1.TaskAnswer.result:type_name -> stratos.wire.v1.TaskResult
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_compute_proto_init() }
@@ -581,7 +1651,7 @@ func file_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_compute_proto_rawDesc), len(file_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
