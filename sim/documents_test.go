@@ -189,7 +189,7 @@ func TestDocuments(t *testing.T) {
 		var o struct {
 			Usage struct{ Gas float64 }
 		}
-		if err := json.Unmarshal([]byte(mustCLI(t, "db", "sql", name, `SELECT doc FROM many WHERE (doc #> '{"n"}') = $1::jsonb`, "--param", "'1000'", "--json")), &o); err != nil || o.Usage.Gas == 0 {
+		if err := json.Unmarshal([]byte(mustCLI(t, "db", "sql", name, `SELECT doc FROM many WHERE (doc #> '{"n"}') = $1::jsonb`, "--param", "'1000'", "--level", "ordered", "--json")), &o); err != nil || o.Usage.Gas == 0 {
 			t.Fatalf("%v", err)
 		}
 		return o.Usage.Gas

@@ -100,8 +100,9 @@ func (g *Group) call(ctx context.Context, m Member, path string, limit int, req,
 }
 
 // Submit puts a transaction on the log through one authority after the other until one has applied it, and returns the
-// height. A refusal by the log is returned at once; when nobody answers, the error is Unavailable and it is not known
-// whether the transaction will be applied. Submitting the same bytes again is safe.
+// height. A refusal by the log is returned at once, but for Denied: an authority that lags behind, or lies, knows no session that the
+// others know, so that it takes one more than may be faulty. When nobody answers, the error is Unavailable and it is not known whether
+// the transaction will be applied. Submitting the same bytes again is safe.
 func (g *Group) Submit(ctx context.Context, raw []byte) (mesh.Height, error) {
 	tx := new(wirepb.Tx)
 	if err := proto.Unmarshal(raw, tx); err != nil {
@@ -118,7 +119,7 @@ func (g *Group) Submit(ctx context.Context, raw []byte) (mesh.Height, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan outcome, len(g.members))
-	next, under := 0, 0
+	next, under, denied := 0, 0, 0
 	start := func() {
 		i := (first + next) % len(g.members)
 		next, under = next+1, under+1
@@ -143,7 +144,13 @@ func (g *Group) Submit(ctx context.Context, raw []byte) (mesh.Height, error) {
 				g.heard(o.member, o.height)
 				return mesh.Height(o.height), nil
 			}
-			if k := mesh.KindOf(o.err); k != mesh.Unavailable && k != mesh.Internal {
+			switch mesh.KindOf(o.err) {
+			case mesh.Unavailable, mesh.Internal:
+			case mesh.Denied:
+				if denied++; denied > Faulty(len(g.members)) {
+					return 0, o.err
+				}
+			default:
 				return 0, o.err
 			}
 			errs = append(errs, o.err)

@@ -58,6 +58,13 @@ func (a *authority) query(ctx context.Context, r rpc.Request[wirepb.Query]) (pro
 	return &wirepb.QueryAnswer{Height: a.height.Load(), Answers: [][]byte{[]byte(*a.value.Load())}}, nil
 }
 
+func (a *authority) submit(context.Context, rpc.Request[wirepb.Tx]) (proto.Message, error) {
+	if a.refuse.Load() {
+		return nil, mesh.Errorf(mesh.Denied, "no")
+	}
+	return &wirepb.SubmitAnswer{Height: a.height.Load()}, nil
+}
+
 func start(t *testing.T, n int) ([]*authority, *group.Group) {
 	t.Helper()
 	var all []*authority
@@ -75,6 +82,7 @@ func start(t *testing.T, n int) ([]*authority, *group.Group) {
 		a.set(10, "old")
 		mux := http.NewServeMux()
 		mux.Handle(wirepb.QueryPath, rpc.Handler(1<<20, a.query))
+		mux.Handle(wirepb.SubmitPath, rpc.Handler(1<<20, a.submit))
 		mux.Handle(wirepb.AppliedPath, rpc.Handler(64, func(context.Context, rpc.Request[wirepb.Applied]) (proto.Message, error) {
 			return &wirepb.Applied{Height: a.height.Load()}, nil
 		}))
@@ -182,6 +190,27 @@ func TestRefusals(t *testing.T) {
 	all[2].refuse.Store(true)
 	if _, err := ask(t, g, group.Strong); mesh.KindOf(err) != mesh.Denied {
 		t.Fatalf("three refuse: %v", err)
+	}
+}
+
+// Who lags knows no session, and sends nobody away; one more than may be faulty do.
+func TestDeniedTransactions(t *testing.T) {
+	all, g := start(t, 4)
+	all[0].refuse.Store(true)
+	if h, err := g.Submit(t.Context(), nil); err != nil || h != 10 {
+		t.Fatalf("one denies: %d, %v", h, err)
+	}
+	for _, a := range all {
+		a.refuse.Store(true)
+	}
+	if _, err := g.Submit(t.Context(), nil); mesh.KindOf(err) != mesh.Denied {
+		t.Fatalf("all deny: %v", err)
+	}
+	for _, a := range all[1:] {
+		a.down()
+	}
+	if _, err := g.Submit(t.Context(), nil); mesh.KindOf(err) != mesh.Unavailable {
+		t.Fatalf("one denies, the others are down: %v", err)
 	}
 }
 
