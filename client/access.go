@@ -18,6 +18,8 @@ import (
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/seal"
 	"github.com/stratosmesh/stratos/protocol/sign"
+	"github.com/stratosmesh/stratos/protocol/signed"
+	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -80,36 +82,71 @@ func randomID() []byte { id := mesh.NewLeaseID(); return id[:] }
 // Share makes a narrower access with a key of its own. It opens the folder that its prefix names, and nothing above.
 // The id names it for revocation.
 func (a *Access) Share(t Terms) (*Access, grant.LinkID, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, grant.LinkID{}, fmt.Errorf("drawing a key: %w", err)
+	}
+	link, folder, k, err := a.link(mesh.PublicKeyOf(key), t)
+	if err != nil {
+		return nil, grant.LinkID{}, err
+	}
+	chain, err := grant.Extend(a.domain, a.chain, a.key, link)
+	if err != nil {
+		return nil, grant.LinkID{}, err
+	}
+	shared, err := newAccess(a.domain, chain, key, map[string]seal.Key{folder: k})
+	return shared, grant.LinkID(link.Id), err
+}
+
+// Delegate is Share for somebody whose key is known: what it gives is of use to who holds that key, and to nobody else. See Accept.
+func (a *Access) Delegate(holder mesh.PublicKey, t Terms) (*wirepb.Chain, error) {
+	link, folder, k, err := a.link(holder, t)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := seal.ToHolder(holder, k)
+	if err != nil {
+		return nil, err
+	}
+	link.Keys = []*wirepb.WrappedKey{{Prefix: folder, Sealed: sealed}}
+	return grant.Extend(a.domain, a.chain, a.key, link)
+}
+
+// Accept makes an access of what Delegate gave to the holder of key.
+func Accept(d sign.Domain, chain *wirepb.Chain, key ed25519.PrivateKey) (*Access, error) {
+	a, err := newAccess(d, chain, key, map[string]seal.Key{})
+	if err != nil || len(chain.Links) == 0 {
+		return a, err
+	}
+	l := new(wirepb.Link)
+	if err := wire.Decode(chain.Links[len(chain.Links)-1].Body, signed.MaxBody, l); err != nil {
+		return nil, err
+	}
+	for _, w := range l.Keys {
+		if a.folders[w.Prefix], err = seal.FromHolder(key, w.Sealed); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// link is what a narrower access of holder's is; with it come the folder that it opens, and that one's key.
+func (a *Access) link(holder mesh.PublicKey, t Terms) (l *wirepb.Link, folder string, k seal.Key, err error) {
 	if t.Operations == 0 {
 		t.Operations = a.rights.Operations &^ grant.Delegate
 	}
 	if t.Expires.IsZero() {
 		t.Expires = time.Now().Add(time.Hour)
 	}
-	expires := min(t.Expires.UnixMilli(), a.rights.ExpiresMs)
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, grant.LinkID{}, fmt.Errorf("drawing a key: %w", err)
-	}
-	holder := mesh.PublicKeyOf(key)
-	link := &wirepb.Link{Id: randomID(), Holder: holder[:], Prefix: t.Prefix, Operations: uint32(t.Operations), Label: t.Label,
-		NotBeforeMs: max(time.Now().Add(-clockSkew).UnixMilli(), a.rights.NotBeforeMs), ExpiresMs: expires}
+	l = &wirepb.Link{Id: randomID(), Holder: holder[:], Prefix: t.Prefix, Operations: uint32(t.Operations), Label: t.Label,
+		NotBeforeMs: max(time.Now().Add(-clockSkew).UnixMilli(), a.rights.NotBeforeMs), ExpiresMs: min(t.Expires.UnixMilli(), a.rights.ExpiresMs)}
 	if t.Budget > 0 {
 		b := uint64(t.Budget)
-		link.Budget = &b
+		l.Budget = &b
 	}
-	folder := t.Prefix[:strings.LastIndexByte(t.Prefix, '/')+1]
-	k, err := a.folder(folder)
-	if err != nil {
-		return nil, grant.LinkID{}, err
-	}
-	folders := map[string]seal.Key{folder: k}
-	chain, err := grant.Extend(a.domain, a.chain, a.key, link)
-	if err != nil {
-		return nil, grant.LinkID{}, err
-	}
-	shared, err := newAccess(a.domain, chain, key, folders)
-	return shared, grant.LinkID(link.Id), err
+	folder = t.Prefix[:strings.LastIndexByte(t.Prefix, '/')+1]
+	k, err = a.folder(folder)
+	return l, folder, k, err
 }
 
 // folder returns the key of a folder, derived from the nearest one above that the access holds.
