@@ -473,6 +473,17 @@ func (b broken) Write([]byte) (int, error) { return b.n, b.err }
 
 func TestConfig(t *testing.T) {
 	good := newGuest(t, Config{}).Globals
+	deep, many := map[string]File{}, map[string]File{}
+	for i := range MaxFiles {
+		many[fmt.Sprint(i)] = file("")
+		if i <= MaxFiles/50 {
+			deep[fmt.Sprint(i)+strings.Repeat("/d", 49)] = file("")
+		}
+	}
+	if _, err := New(Config{Files: many, Globals: good}); err != nil {
+		t.Errorf("%d files: %v", len(many), err)
+	}
+	many["more"] = file("")
 	for _, c := range []struct {
 		kind mesh.Kind
 		c    Config
@@ -480,6 +491,8 @@ func TestConfig(t *testing.T) {
 		{mesh.Invalid, Config{Args: []string{"a\x00"}}},
 		{mesh.Exhausted, Config{Args: make([]string, MaxStrings+1)}},
 		{mesh.Exhausted, Config{Args: []string{strings.Repeat("a", MaxStringBytes)}}},
+		{mesh.Exhausted, Config{Files: many}},
+		{mesh.Exhausted, Config{Files: deep}},
 		{mesh.Invalid, Config{Env: []string{"A"}}},
 		{mesh.Invalid, Config{Env: []string{"=A"}}},
 		{mesh.Invalid, Config{Begin: -1}},

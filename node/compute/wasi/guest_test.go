@@ -123,7 +123,12 @@ func begin(tb testing.TB, h *Host, m api.Module, give int64, c Config) *guest {
 // newRuntime is a wazero with the functions.
 func newRuntime(tb testing.TB) (wazero.Runtime, *Host) {
 	tb.Helper()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
+	return runtimeOf(tb, wazero.NewRuntimeConfigCompiler())
+}
+
+func runtimeOf(tb testing.TB, c wazero.RuntimeConfig) (wazero.Runtime, *Host) {
+	tb.Helper()
+	r := wazero.NewRuntimeWithConfig(ctx, c.WithCoreFeatures(api.CoreFeaturesV2))
 	tb.Cleanup(func() { r.Close(ctx) })
 	h, err := Instantiate(ctx, r)
 	if err != nil {

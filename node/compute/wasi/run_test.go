@@ -3,6 +3,7 @@ package wasi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -250,5 +251,13 @@ func TestCost(t *testing.T) {
 		if c := p.cost(1 << 32); c != p.Cost()<<32 {
 			t.Errorf("price %d of 4 GiB is %d", p, c)
 		}
+	}
+}
+
+// TestDigest holds what tasks are bound by. If it changes, raise Version and write the new one down.
+func TestDigest(t *testing.T) {
+	const want = "564d67bc3b8a45e858324263b7f37cbc6a13f8e10a37744730990f3e33876c61"
+	if got := fmt.Sprintf("%x", Digest()); Version != 1 || got != want {
+		t.Errorf("version %d has the digest %s", Version, got)
 	}
 }
