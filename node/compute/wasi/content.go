@@ -172,8 +172,7 @@ func (t *Task) note(list [][]byte) {
 			t.emit(&t.log, b[:fits])
 		}
 		if fits < int64(len(b)) {
-			t.emit(&t.log, []byte(Dropped))
-			t.log.left = -1
+			t.emit(&t.log, []byte(Dropped)) // makes left negative
 		}
 	}
 }

@@ -218,6 +218,22 @@ func TestTmp(t *testing.T) {
 	g.want(BadF, "fd_close", fd)
 	g.want(Success, "fd_filestat_set_size", other, 5*chunkBytes)
 
+	// What one file held is not seen in the holes of another, and the room of one whose descriptor is taken comes back.
+	g.write(other, strings.Repeat("secret", 1000))
+	unlink(Success, "tmp/o")
+	third := g.open("tmp/p", openCreate, true)
+	spare := g.open("a", 0, false)
+	g.want(Success, "fd_renumber", spare, other)
+	g.want(Success, "fd_seek", third, 2*chunkBytes-3, 0, outAt)
+	g.write(third, "end")
+	g.want(Success, "fd_seek", third, 0, 0, outAt)
+	if got := g.read(third, 3*chunkBytes); got != strings.Repeat("\x00", 2*chunkBytes-3)+"end" {
+		t.Errorf("a hole holds %.20q", got[chunkBytes:])
+	}
+	other = third
+	unlink(NoEnt, "tmp/o")
+	rename(Success, "tmp/p", "tmp/o")
+
 	for _, p := range []string{"tmp/1", "tmp/2", "tmp/3"} {
 		mkdir(Success, p)
 	}
@@ -274,6 +290,22 @@ func TestRemoveWhileListing(t *testing.T) {
 		if used < 60 {
 			break
 		}
+	}
+	// What goes ahead of the reader is left out, what comes waits for the next listing.
+	for _, p := range []string{"tmp/1", "tmp/2", "tmp/3"} {
+		g.want(Success, "fd_close", g.open(p, openCreate, true))
+	}
+	g.want(Success, "fd_readdir", dir, dataAt, 25+26, 0, outAt) // the two directories
+	at, n := g.path("2")
+	g.want(Success, "path_unlink_file", dir, at, n)
+	g.want(Success, "fd_close", g.open("tmp/0", openCreate, true))
+	g.want(Success, "fd_readdir", dir, dataAt, 4096, 2, outAt)
+	if got := g.get(dataAt, g.u32(outAt)); len(got) != 50 || got[24] != '1' || got[49] != '3' {
+		t.Errorf("the rest of the listing is %q", got)
+	}
+	for _, p := range []string{"0", "1", "3"} {
+		at, n := g.path(p)
+		g.want(Success, "path_unlink_file", dir, at, n)
 	}
 	if got := g.list(dir, 4096); removed != 100 || len(got) != 2 {
 		t.Errorf("%d were removed, there are %q", removed, got)
@@ -450,6 +482,7 @@ func TestNodeFails(t *testing.T) {
 	fails("fd_read", Config{Stdin: iotest.ErrReader(bad)}, stream(0))
 	fails("fd_read", Config{Stdin: io.MultiReader(strings.NewReader("some"), iotest.ErrReader(bad))}, stream(0))
 	fails("fd_read", Config{Stdin: endless{}}, stream(0))
+	fails("fd_read", Config{Stdin: greedy{}}, stream(0))
 	fails("fd_write", Config{Stdout: broken{bad, 0}}, stream(1))
 	fails("fd_write", Config{Stdout: broken{nil, 7}}, stream(1))
 	fails("fd_write", Config{Stderr: broken{bad, 0}}, stream(2))
@@ -464,6 +497,11 @@ type endless struct{}
 
 func (endless) Read([]byte) (int, error) { return 0, nil }
 
+// greedy says that it read more than there was room for.
+type greedy struct{}
+
+func (greedy) Read(b []byte) (int, error) { return len(b) + 1, nil }
+
 type broken struct {
 	err error
 	n   int
@@ -471,8 +509,39 @@ type broken struct {
 
 func (b broken) Write([]byte) (int, error) { return b.n, b.err }
 
+// TestOneAtATime: while a task runs, its runtime takes no other.
+func TestOneAtATime(t *testing.T) {
+	var g, other *guest
+	var err error
+	g = newGuest(t, Config{Stdout: writer(func(b []byte) { _, err = g.host.Call(ctx, other.task, other.Module, "sched_yield") })})
+	other = begin(t, g.host, g.Module, plenty, Config{})
+	g.write(1, "x")
+	if mesh.KindOf(err) != mesh.Conflict {
+		t.Errorf("a call within a call gives %v", err)
+	}
+	if _, err := other.try("nowhere"); mesh.KindOf(err) != mesh.Invalid {
+		t.Errorf("a call of what is not exported gives %v", err)
+	}
+	other.want(Success, "sched_yield")
+}
+
+type writer func(b []byte)
+
+func (w writer) Write(b []byte) (int, error) { w(b); return len(b), nil }
+
 func TestConfig(t *testing.T) {
 	good := newGuest(t, Config{}).Globals
+	deep, many := map[string]File{}, map[string]File{}
+	for i := range MaxFiles {
+		many[fmt.Sprint(i)] = file("")
+		if i <= MaxFiles/50 {
+			deep[fmt.Sprint(i)+strings.Repeat("/d", 49)] = file("")
+		}
+	}
+	if _, err := New(Config{Files: many, Globals: good}); err != nil {
+		t.Errorf("%d files: %v", len(many), err)
+	}
+	many["more"] = file("")
 	for _, c := range []struct {
 		kind mesh.Kind
 		c    Config
@@ -480,6 +549,8 @@ func TestConfig(t *testing.T) {
 		{mesh.Invalid, Config{Args: []string{"a\x00"}}},
 		{mesh.Exhausted, Config{Args: make([]string, MaxStrings+1)}},
 		{mesh.Exhausted, Config{Args: []string{strings.Repeat("a", MaxStringBytes)}}},
+		{mesh.Exhausted, Config{Files: many}},
+		{mesh.Exhausted, Config{Files: deep}},
 		{mesh.Invalid, Config{Env: []string{"A"}}},
 		{mesh.Invalid, Config{Env: []string{"=A"}}},
 		{mesh.Invalid, Config{Begin: -1}},

@@ -61,7 +61,7 @@ func play(t *testing.T, b []byte, stdin io.Reader) (story string) {
 	r, h := newRuntime(t)
 	defer r.Close(ctx)
 	var out, log bytes.Buffer
-	g := instantiate(t, r, h, forwarder(), 1<<33, Config{
+	g := instantiate(t, r, h, forwarder(memoryPages), 1<<33, Config{
 		Args: []string{"a", "b"}, Env: []string{"A=b"}, Stdin: stdin, Stdout: &out, Stderr: &log, StdoutBytes: 1 << 20, StderrBytes: 1000, TmpBytes: 1 << 20, TmpEntries: 20,
 		Files: map[string]File{"a": file(strings.Repeat("content", 1000)), "b/c": file("c"), "b/d/e": file("")}, Begin: 5, Seed: [32]byte{1},
 	})

@@ -26,9 +26,9 @@ func section(id byte, content []byte) []byte {
 
 func named(s string) []byte { return append(binary.AppendUvarint(nil, uint64(len(s))), s...) }
 
-// forwarder is a module with two pages of memory that imports every function and exports two for each: one of its name that
+// forwarder is a module with so many pages of memory that imports every function and exports two for each: one of its name that
 // calls it, and one with a * behind that takes a count as well and calls it so often.
-func forwarder() []byte {
+func forwarder(pages byte) []byte {
 	n := len(functions)
 	count := func() []byte { return binary.AppendUvarint(nil, uint64(n)) }
 	twice := func() []byte { return binary.AppendUvarint(nil, uint64(2*n)) }
@@ -69,14 +69,17 @@ func forwarder() []byte {
 	for _, s := range []struct {
 		id byte
 		b  []byte
-	}{{1, types}, {2, imports}, {3, funcs}, {5, []byte{1, 1, 2, 2}}, {7, exports}, {10, code}} {
+	}{{1, types}, {2, imports}, {3, funcs}, {5, []byte{1, 1, pages, pages}}, {7, exports}, {10, code}} {
 		b = append(b, section(s.id, s.b)...)
 	}
 	return b
 }
 
-// memoryBytes is the memory of the forwarder.
-const memoryBytes = 2 << 16
+// The memory of most forwarders.
+const (
+	memoryPages = 2
+	memoryBytes = memoryPages << 16
+)
 
 // A guest is an instance with its task.
 type guest struct {
@@ -123,7 +126,12 @@ func begin(tb testing.TB, h *Host, m api.Module, give int64, c Config) *guest {
 // newRuntime is a wazero with the functions.
 func newRuntime(tb testing.TB) (wazero.Runtime, *Host) {
 	tb.Helper()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
+	return runtimeOf(tb, wazero.NewRuntimeConfigCompiler())
+}
+
+func runtimeOf(tb testing.TB, c wazero.RuntimeConfig) (wazero.Runtime, *Host) {
+	tb.Helper()
+	r := wazero.NewRuntimeWithConfig(ctx, c.WithCoreFeatures(api.CoreFeaturesV2))
 	tb.Cleanup(func() { r.Close(ctx) })
 	h, err := Instantiate(ctx, r)
 	if err != nil {
@@ -136,7 +144,7 @@ func newRuntime(tb testing.TB) (wazero.Runtime, *Host) {
 func newGuest(tb testing.TB, c Config) *guest {
 	tb.Helper()
 	r, h := newRuntime(tb)
-	return instantiate(tb, r, h, forwarder(), plenty, c)
+	return instantiate(tb, r, h, forwarder(memoryPages), plenty, c)
 }
 
 // call calls a function, which must return.

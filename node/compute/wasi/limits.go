@@ -17,7 +17,7 @@ const (
 	MaxIovecs = 1024
 	// MaxSubscriptions is what one poll_oneoff waits for: descriptors and some timers.
 	MaxSubscriptions = 1024
-	// MaxFiles is the number of read-only files: their directories are held in memory.
+	// MaxFiles is the number of read-only files and of the directories that they imply: the tree is held in memory.
 	MaxFiles = 16_384
 	// MaxTmpBytes is what the files in /tmp may hold, in whole chunks of 4 KiB, and MaxTmpEntries how many files and directories: they
 	// lie in the memory of the node, beside the guest's own.

@@ -71,7 +71,7 @@ func BenchmarkPrices(b *testing.B) {
 			r, h := newRuntime(b)
 			var spent, took, calls float64
 			var g *guest
-			var m = instantiate(b, r, h, forwarder(), fuel.MaxFuel, Config{}).Module
+			var m = instantiate(b, r, h, forwarder(memoryPages), fuel.MaxFuel, Config{}).Module
 			count := uint64(100)
 			for b.Loop() {
 				g = begin(b, h, m, fuel.MaxFuel, Config{Args: []string{"a", "b"}, Stdin: zeros{}, Stdout: nowhere{}, Files: files, TmpEntries: 1000})
@@ -117,7 +117,7 @@ func BenchmarkPrices(b *testing.B) {
 	} {
 		b.Run(p.name, func(b *testing.B) {
 			r, h := newRuntime(b)
-			g := instantiate(b, r, h, forwarder(), fuel.MaxFuel, Config{})
+			g := instantiate(b, r, h, forwarder(memoryPages), fuel.MaxFuel, Config{})
 			if strings.Contains(p.name, "grow") {
 				g.open("tmp/f", openCreate, true)
 			}

@@ -32,9 +32,9 @@ type command struct {
 	wazero.CompiledModule
 }
 
-func compile(t *testing.T, binary []byte) command {
+func compile(t *testing.T, binary []byte, engine wazero.RuntimeConfig) command {
 	t.Helper()
-	r, h := newRuntime(t)
+	r, h := runtimeOf(t, engine)
 	m, err := fuel.Meter(binary, fuel.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func same(t *testing.T, p command, text string) result {
 	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(0))
 	for i, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), &portions{strings.NewReader(text), 9}, iotest.DataErrReader(&portions{strings.NewReader(text), 1})} {
 		goruntime.GOMAXPROCS(1 + i%2)
-		if got := p.run(t, config(r)); got.out != first.out || got.log != first.log || got.code != first.code || got.used != first.used || got.memory != first.memory {
+		if got := p.run(t, config(r)); got != first {
 			t.Errorf("run %d used %d fuel, the first %d; it wrote\n%sthe first\n%s", i, got.used, first.used, got.out, first.out)
 		}
 	}
@@ -99,7 +99,7 @@ func same(t *testing.T, p command, text string) result {
 }
 
 func TestC(t *testing.T) {
-	p := compile(t, program(t, "testdata/c/program.wasm"))
+	p := compile(t, program(t, "testdata/c/program.wasm"), wazero.NewRuntimeConfigCompiler())
 	got := same(t, p, strings.Repeat(input, 100))
 	const want = `arg program
 arg first
@@ -139,6 +139,10 @@ random `
 	if !strings.HasPrefix(got.out, want) || got.code != 3 || got.log != "to the log\n" {
 		t.Errorf("it exits with %d, logs %q and writes\n%s", got.code, got.log, got.out)
 	}
+	interpreted := compile(t, program(t, "testdata/c/program.wasm"), wazero.NewRuntimeConfigInterpreter())
+	if again := interpreted.run(t, config(strings.NewReader(strings.Repeat(input, 100)))); again != got {
+		t.Errorf("interpreted it uses %d fuel, compiled %d, and writes\n%s", again.used, got.used, again.out)
+	}
 	other := config(strings.NewReader(""))
 	other.Seed[0]++
 	if random := p.run(t, other).out; random[len(random)-9:] == got.out[len(got.out)-9:] {
@@ -157,7 +161,7 @@ func TestGo(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	got := same(t, compile(t, program(t, path)), input)
+	got := same(t, compile(t, program(t, path), wazero.NewRuntimeConfigCompiler()), input)
 	for _, want := range []string{
 		"[program first ] value\n", "some=2", "\"one\\ntwo\\nthree\\n\"\n", "/ /data /data/more /data/more/x /data/words /tmp \n", "true open /data/x: Read-only file system\n",
 		"\n7 6 5 4 3 2 1 0 \n", "\n3 3000 2023-11-14 22:13:20.", "\n998 \"\\x00\\x00more\" <nil>\n", "remove /tmp/1: No such file or directory\nremove /tmp/8: No such file or directory\n[] <nil>\n", " 2023-11-14T23:13:20Z\n",

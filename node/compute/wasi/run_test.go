@@ -3,6 +3,7 @@ package wasi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -112,6 +113,9 @@ func TestClocks(t *testing.T) {
 	}
 	g.subscribe(0, 1, 3, 0, 0, 0)
 	g.want(Inval, "poll_oneoff", listAt, dataAt, 1, outAt)
+	if got := g.clock(0); got > begin+6*second {
+		t.Errorf("it is %d already", got-begin)
+	}
 	// Endless sleep ends, and the clocks do not wrap; afterwards every timer is due at once.
 	for range 3 {
 		g.subscribe(0, 1, eventClock, 1, 1<<64-1, 0)
@@ -120,6 +124,18 @@ func TestClocks(t *testing.T) {
 		}
 	}
 	if got := int64(g.clock(0)); got < begin+maxSleep {
+		t.Errorf("at the end it is %d", got)
+	}
+}
+
+// TestLatest begins as late as a task may and sleeps for ever, again and again: its time does not wrap.
+func TestLatest(t *testing.T) {
+	g := newGuest(t, Config{Begin: MaxTime})
+	for range 10 {
+		g.subscribe(0, 1, eventClock, 1, 1<<63, 0)
+		g.poll(1)
+	}
+	if got := g.clock(0); got < MaxTime+maxSleep || got > MaxTime+maxSleep+5000 {
 		t.Errorf("at the end it is %d", got)
 	}
 }
@@ -239,6 +255,71 @@ func TestUnpaid(t *testing.T) {
 	}
 }
 
+// TestCharges holds what each kind of call is charged, but for the instructions of the module that makes it.
+func TestCharges(t *testing.T) {
+	g := newGuest(t, Config{Args: []string{"prog", "x"}, Files: map[string]File{"a": file("hello")}, Stdin: strings.NewReader("some input")})
+	at, n := g.path("tmp/d")
+	g.want(Success, "path_create_directory", rootFD, at, n)
+	for _, p := range []string{"tmp/d/1", "tmp/d/2", "tmp/3"} {
+		g.want(Success, "fd_close", g.open(p, openCreate, true))
+	}
+	fd, dir := g.open("tmp/3", 0, true), g.open("tmp/d", openDirectory, false)
+	a := g.open("a", 0, false)
+	type units map[Price]int64
+	charged := func(want units, name string, args ...uint64) {
+		t.Helper()
+		before := g.Used(plenty)
+		g.want(Success, name, args...)
+		cost := PriceCall.Cost()
+		for p, n := range want {
+			cost += n * p.Cost()
+		}
+		if got := g.Used(plenty) - before; got < cost || got > cost+300 {
+			t.Errorf("%s%v is charged %d, not %d", name, args, got, cost)
+		}
+	}
+	charged(units{}, "sched_yield")
+	charged(units{PriceString: 2, PriceByte: 7}, "args_get", listAt, dataAt)
+	list, count := g.iovecs(100, 0, 50)
+	charged(units{PriceTransfer: 3, PriceByte: 150}, "fd_write", 1, list, count, outAt)
+	charged(units{PriceTransfer: 3, PriceByte: 150}, "fd_read", 0, list, count, outAt)
+	charged(units{PriceTransfer: 3, PriceByte: 5}, "fd_read", a, list, count, outAt)
+	charged(units{PriceTransfer: 3, PriceByte: 150, PriceChunk: 1}, "fd_write", fd, list, count, outAt)
+	charged(units{PriceTransfer: 3, PriceByte: 150}, "fd_write", fd, list, count, outAt)
+	charged(units{PriceChunk: 9}, "fd_filestat_set_size", fd, 10*chunkBytes)
+	charged(units{}, "fd_filestat_set_size", fd, 0)
+	charged(units{PriceSorted: 2, PriceListed: 4, PriceByte: 4*24 + 5}, "fd_readdir", dir, dataAt, 4096, 0, outAt)
+	charged(units{PriceListed: 4, PriceByte: 4*24 + 5}, "fd_readdir", dir, dataAt, 4096, 0, outAt)
+	at, n = g.path("a")
+	charged(units{PricePath: 1, PricePathByte: 1}, "path_filestat_get", rootFD, 0, at, n, dataAt)
+	charged(units{PricePath: 1, PricePathByte: 1, PriceEntry: 1}, "path_open", rootFD, 0, at, n, 0, 0, 0, 0, outAt)
+	at, n = g.path("tmp/d")
+	m := g.put(otherAt, []byte("tmp/e"))
+	charged(units{PricePath: 2, PricePathByte: 10, PriceEntry: 1, PriceMoved: 4}, "path_rename", rootFD, at, n, rootFD, otherAt, m)
+	at, n = g.path("tmp/3")
+	charged(units{PricePath: 1, PricePathByte: 5, PriceEntry: 1}, "path_unlink_file", rootFD, at, n)
+	g.subscribe(0, 0, eventRead, 0, 0, 0)
+	g.subscribe(1, 0, eventRead, 1, 0, 0)
+	charged(units{PriceSubscription: 2}, "poll_oneoff", listAt, dataAt, 2, outAt)
+	charged(units{PriceRandom: 1000}, "random_get", dataAt, 1000)
+}
+
+// TestTooMuchAtOnce names more bytes than a result can count, by buffers that overlap.
+func TestTooMuchAtOnce(t *testing.T) {
+	r, h := newRuntime(t)
+	const pages = 65
+	g := instantiate(t, r, h, forwarder(pages), plenty, Config{Stdin: strings.NewReader("x")})
+	for i := range uint64(MaxIovecs) {
+		g.put(listAt+8*i, le.AppendUint32(le.AppendUint32(nil, 0), pages<<16))
+	}
+	g.want(Inval, "fd_write", 1, listAt, MaxIovecs, outAt)
+	g.want(Inval, "fd_read", 0, listAt, MaxIovecs, outAt)
+	g.want(Success, "fd_write", 2, listAt, MaxIovecs-64, outAt)
+	if got := g.u32(outAt); got != (MaxIovecs-64)*pages<<16 {
+		t.Errorf("%d bytes are said to be written", got)
+	}
+}
+
 func TestCost(t *testing.T) {
 	for p := range prices {
 		if p.Cost() <= 0 {
@@ -250,5 +331,13 @@ func TestCost(t *testing.T) {
 		if c := p.cost(1 << 32); c != p.Cost()<<32 {
 			t.Errorf("price %d of 4 GiB is %d", p, c)
 		}
+	}
+}
+
+// TestDigest holds what tasks are bound by. If it changes, raise Version and write the new one down.
+func TestDigest(t *testing.T) {
+	const want = "564d67bc3b8a45e858324263b7f37cbc6a13f8e10a37744730990f3e33876c61"
+	if got := fmt.Sprintf("%x", Digest()); Version != 1 || got != want {
+		t.Errorf("version %d has the digest %s", Version, got)
 	}
 }

@@ -169,11 +169,8 @@ func checkStrings(what string, list []string) error {
 
 // charge takes the fuel of n units. If it is not there, the fuel is negative afterwards and the task ends.
 func (t *Task) charge(p Price, n uint64) {
-	left := int64(t.globals.Fuel.Get())
-	if left >= 0 {
-		left -= p.cost(n)
-		t.globals.Fuel.Set(uint64(left))
-	}
+	left := int64(t.globals.Fuel.Get()) - p.cost(n)
+	t.globals.Fuel.Set(uint64(left))
 	if left < 0 {
 		t.end(ErrFuel)
 	}

@@ -44,8 +44,9 @@ type tree struct {
 
 // plant makes the tree of a Config.
 func (t *Task) plant(c Config) error {
+	tooMany := mesh.Errorf(mesh.Exhausted, "%d files, and directories to hold them; a task may have %d of both", len(c.Files), MaxFiles)
 	if len(c.Files) > MaxFiles {
-		return mesh.Errorf(mesh.Exhausted, "%d files; a task may have %d", len(c.Files), MaxFiles)
+		return tooMany
 	}
 	t.bytesLeft, t.entriesMost = c.TmpBytes, c.TmpEntries
 	t.root = t.make(nil, true)
@@ -68,6 +69,8 @@ func (t *Task) plant(c Config) error {
 				return mesh.Errorf(mesh.Invalid, "path %q: %q is no name; names are parted by one slash and have 1 to %d bytes", p, name, MaxName)
 			case i == 0 && name == "tmp":
 				return mesh.Errorf(mesh.Invalid, "path %q: /tmp belongs to the task and is empty at first", p)
+			case n == nil && t.inodes > MaxFiles: // one of them is /
+				return tooMany
 			case n == nil:
 				at = t.add(at, name, !last)
 			case last || !n.dir:
