@@ -43,6 +43,9 @@ type SliceID [32]byte
 // A LeaseID is chosen at random by the client and is used once.
 type LeaseID [16]byte
 
+// A JobID is chosen at random by a job's author and is used once.
+type JobID [16]byte
+
 // An UploadID is chosen at random by the client; it names the provisional pieces of one upload until they are committed.
 type UploadID [16]byte
 
@@ -65,6 +68,7 @@ func (k PublicKey) String() string   { return hex.EncodeToString(k[:]) }
 func (n NetworkID) String() string   { return hex.EncodeToString(n[:]) }
 func (s SliceID) String() string     { return hex.EncodeToString(s[:]) }
 func (l LeaseID) String() string     { return hex.EncodeToString(l[:]) }
+func (j JobID) String() string       { return hex.EncodeToString(j[:]) }
 func (u UploadID) String() string    { return hex.EncodeToString(u[:]) }
 func (v VersionID) String() string   { return hex.EncodeToString(v[:]) }
 func (s SegmentID) String() string   { return hex.EncodeToString(s[:]) }
@@ -78,6 +82,7 @@ func (k PublicKey) MarshalText() ([]byte, error)   { return []byte(k.String()), 
 func (n NetworkID) MarshalText() ([]byte, error)   { return []byte(n.String()), nil }
 func (s SliceID) MarshalText() ([]byte, error)     { return []byte(s.String()), nil }
 func (l LeaseID) MarshalText() ([]byte, error)     { return []byte(l.String()), nil }
+func (j JobID) MarshalText() ([]byte, error)       { return []byte(j.String()), nil }
 func (v VersionID) MarshalText() ([]byte, error)   { return []byte(v.String()), nil }
 func (d DatabaseID) MarshalText() ([]byte, error)  { return []byte(d.String()), nil }
 func (c CellID) MarshalText() ([]byte, error)      { return []byte(c.String()), nil }
@@ -92,6 +97,7 @@ func (k *PublicKey) UnmarshalText(b []byte) error { return parseHex("public key"
 func (n *NetworkID) UnmarshalText(b []byte) error { return parseHex("network id", n[:], string(b)) }
 func (s *SliceID) UnmarshalText(b []byte) error   { return parseHex("slice id", s[:], string(b)) }
 func (l *LeaseID) UnmarshalText(b []byte) error   { return parseHex("lease id", l[:], string(b)) }
+func (j *JobID) UnmarshalText(b []byte) error     { return parseHex("job id", j[:], string(b)) }
 func (v *VersionID) UnmarshalText(b []byte) error { return parseHex("version id", v[:], string(b)) }
 func (d *DatabaseID) UnmarshalText(b []byte) error {
 	return parseHex("database id", d[:], string(b))
@@ -130,8 +136,9 @@ func PublicKeyOf(k ed25519.PrivateKey) (p PublicKey) {
 	return p
 }
 
-// NewLeaseID, NewUploadID and NewVersionID draw a random name. They panic when the system has no randomness.
+// NewLeaseID, NewJobID, NewUploadID and NewVersionID draw a random name. They panic when the system has no randomness.
 func NewLeaseID() (l LeaseID)       { mustRandom(l[:]); return l }
+func NewJobID() (j JobID)           { mustRandom(j[:]); return j }
 func NewUploadID() (u UploadID)     { mustRandom(u[:]); return u }
 func NewVersionID() (v VersionID)   { mustRandom(v[:]); return v }
 func NewDatabaseID() (d DatabaseID) { mustRandom(d[:]); return d }

@@ -194,3 +194,37 @@ func TestDigests(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckTaskRequest(t *testing.T) {
+	tasks, err := job().Maps([]compute.Input{{Root: compute.Digest(bytes32('a')), Size: 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := func(key string) *wirepb.StoredObject {
+		return &wirepb.StoredObject{Bucket: "b", Key: key, Version: []byte("0123456789abcdef")}
+	}
+	good := &wirepb.TaskRequest{Job: []byte("0123456789abcdef"), Text: tasks[0], Access: []*wirepb.Chain{{}}, Module: object("m"),
+		Files: []*wirepb.StoredObject{object("f")}, Inputs: []*wirepb.StoredObject{object("i")}, Output: &wirepb.StoredObject{Bucket: "b", Key: "o"}}
+	if err := compute.CheckTaskRequest(good); err != nil {
+		t.Fatal(err)
+	}
+	for what, edit := range map[string]func(*wirepb.TaskRequest){
+		"job":           func(q *wirepb.TaskRequest) { q.Job = nil },
+		"no text":       func(q *wirepb.TaskRequest) { q.Text = nil },
+		"text":          func(q *wirepb.TaskRequest) { q.Text.Rules = nil },
+		"no module":     func(q *wirepb.TaskRequest) { q.Module = nil },
+		"no output":     func(q *wirepb.TaskRequest) { q.Output = nil },
+		"files":         func(q *wirepb.TaskRequest) { q.Files = nil },
+		"inputs":        func(q *wirepb.TaskRequest) { q.Inputs = append(q.Inputs, object("j")) },
+		"access":        func(q *wirepb.TaskRequest) { q.Inputs[0].Access = 1 },
+		"many accesses": func(q *wirepb.TaskRequest) { q.Access = make([]*wirepb.Chain, compute.MaxAccesses+1) },
+		"key":           func(q *wirepb.TaskRequest) { q.Output.Key = "" },
+		"version":       func(q *wirepb.TaskRequest) { q.Files[0].Version = nil },
+	} {
+		bad := proto.CloneOf(good)
+		edit(bad)
+		if err := compute.CheckTaskRequest(bad); mesh.KindOf(err) != mesh.Invalid || err == nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

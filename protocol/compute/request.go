@@ -1,0 +1,56 @@
+package compute
+
+import (
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Methods of a node that runs tasks; see task.proto.
+const (
+	TaskKeysPath = "/v1/task-keys"
+	TaskPath     = "/v1/task"
+)
+
+const (
+	// MaxAccesses is how many accesses a task can have.
+	MaxAccesses = 16
+	// MaxTaskRequest bounds a request: that of a reduce names each map's output.
+	MaxTaskRequest = 32 << 20
+	// MaxTaskLog is how much of a task's log comes with its reply.
+	MaxTaskLog = 16 << 10
+	// MaxTaskReply bounds a reply.
+	MaxTaskReply = MaxTaskLog + 4<<10
+)
+
+// CheckTaskRequest refuses, as Invalid, a request that is malformed or whose parts do not fit each other. Whether the node may run it, the log says.
+func CheckTaskRequest(q *wirepb.TaskRequest) error {
+	bad := func(format string, a ...any) error {
+		return mesh.Errorf(mesh.Invalid, "request to run a task: "+format, a...)
+	}
+	if len(q.Job) != 16 || q.Text == nil || q.Module == nil || q.Output == nil {
+		return bad("a part of it is missing")
+	}
+	if err := CheckTask(q.Text); err != nil {
+		return err
+	}
+	if len(q.Access) > MaxAccesses {
+		return bad("%d accesses, %d are the most", len(q.Access), MaxAccesses)
+	}
+	if len(q.Files) != len(q.Text.Stage.Files) || len(q.Inputs) != len(q.Text.Inputs) {
+		return bad("%d files and %d inputs, the task has %d and %d", len(q.Files), len(q.Inputs), len(q.Text.Stage.Files), len(q.Text.Inputs))
+	}
+	for _, list := range [][]*wirepb.StoredObject{{q.Module}, q.Files, q.Inputs, {q.Output}} {
+		for _, o := range list {
+			if int64(o.Access) >= int64(len(q.Access)) {
+				return bad("object %s/%s is under access %d of %d", o.Bucket, o.Key, o.Access, len(q.Access))
+			}
+			if err := mesh.CheckKey(o.Key); err != nil {
+				return err
+			}
+			if o != q.Output && len(o.Version) != 16 {
+				return bad("object %s/%s has a version of %d bytes, not 16", o.Bucket, o.Key, len(o.Version))
+			}
+		}
+	}
+	return nil
+}
