@@ -74,13 +74,22 @@ func (l *lease) Moved(node mesh.NodeID, n uint64, moved bool) {
 }
 
 // Moved tells for how many bytes the client signed so far, over all leases: what its account owes for traffic.
-func (c *Client) Moved() (n mesh.Noz) {
+func (c *Client) Moved() mesh.Noz { return c.moved(func(mesh.NodeID) bool { return true }) }
+
+// MovedWith is Moved of what went to one node, or came from it.
+func (c *Client) MovedWith(node mesh.NodeID) mesh.Noz {
+	return c.moved(func(n mesh.NodeID) bool { return n == node })
+}
+
+func (c *Client) moved(with func(mesh.NodeID) bool) (n mesh.Noz) {
 	c.leases.mu.Lock()
 	defer c.leases.mu.Unlock()
 	for _, l := range c.leases.all {
 		l.mu.Lock()
-		for _, t := range l.nodes {
-			n += mesh.Noz(t.total)
+		for node, t := range l.nodes {
+			if with(node) {
+				n += mesh.Noz(t.total)
+			}
 		}
 		l.mu.Unlock()
 	}

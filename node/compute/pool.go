@@ -64,7 +64,8 @@ type Pool struct {
 
 	mu    sync.Mutex
 	own   *lifecycle.Group // nil until Run
-	spare *worker.Process  // without a module, so that the next does not wait for a process
+	spare *worker.Process  // without a module, so that the next does not wait for a process; none while there is nothing to do
+	used  time.Time        // when a worker was asked for last
 	idle  []*idleWorker    // that was used last comes last
 }
 
@@ -82,7 +83,7 @@ func New(o Options, log *slog.Logger) (*Pool, error) {
 	return p, p.modules.open()
 }
 
-// Run keeps a worker ready, and ends those that are idle for too long, until ctx ends. All workers end with it.
+// Run keeps a worker ready while there is something to do, and ends those that are idle for too long, until ctx ends. All workers end with it.
 func (p *Pool) Run(ctx context.Context) error {
 	own := lifecycle.New(ctx)
 	p.mu.Lock()
@@ -90,7 +91,6 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	tick := time.NewTicker(p.opts.IdleTime / 4)
 	defer tick.Stop()
-	p.prepare()
 	for {
 		select {
 		case <-tick.C:
@@ -98,12 +98,8 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			err := own.Close()
 			p.mu.Lock()
-			spare := p.spare
-			p.spare, p.own = nil, nil
+			p.own = nil
 			p.mu.Unlock()
-			if spare != nil {
-				err = errors.Join(err, spare.Close())
-			}
 			p.retire(time.Now().Add(time.Hour))
 			return err
 		}
@@ -137,19 +133,23 @@ func (p *Pool) prepare() {
 	})
 }
 
-// retire ends idle workers that have had nothing to do since before, and those beyond what is kept.
+// retire ends workers that have had nothing to do since before, and idle ones beyond what is kept.
 func (p *Pool) retire(before time.Time) {
 	p.mu.Lock()
-	var end []*idleWorker
-	for i, w := range p.idle {
-		if w.since.Before(before) || i < len(p.idle)-p.opts.Idle {
-			end = append(end, w)
+	var end []*worker.Process
+	for i := 0; i < len(p.idle); {
+		if w := p.idle[i]; w.since.Before(before) || i < len(p.idle)-p.opts.Idle {
+			end, p.idle = append(end, w.process), slices.Delete(p.idle, i, i+1)
+		} else {
+			i++
 		}
 	}
-	p.idle = slices.DeleteFunc(p.idle, func(w *idleWorker) bool { return slices.Contains(end, w) })
+	if p.spare != nil && p.used.Before(before) {
+		end, p.spare = append(end, p.spare), nil
+	}
 	p.mu.Unlock()
 	for _, w := range end {
-		_ = w.process.Close() // it never fails
+		_ = w.Close() // it never fails
 	}
 }
 
@@ -200,6 +200,7 @@ func (p *Pool) fetch(ctx context.Context, id ModuleID, fetch func(context.Contex
 // worker gives a worker that is loaded with the program.
 func (p *Pool) worker(ctx context.Context, prog Program) (*worker.Process, error) {
 	p.mu.Lock()
+	p.used = time.Now()
 	if i := slices.IndexFunc(p.idle, func(w *idleWorker) bool { return w.program == prog }); i >= 0 {
 		w := p.idle[i]
 		p.idle = slices.Delete(p.idle, i, i+1)

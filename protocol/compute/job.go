@@ -98,3 +98,20 @@ func Total(results []*wirepb.TaskResult) (fuel, bytes uint64) {
 	}
 	return fuel, bytes
 }
+
+// States of a task on the log, and of a worker of it; see TaskAnswer and TaskWorker.
+const (
+	TaskDrawn uint32 = 1 + iota
+	TaskCommitted
+	TaskChecked
+	TaskVerified
+	TaskFailed
+	TaskDropped
+)
+const (
+	WorkerDrawn uint32 = 1 + iota
+	WorkerCommitted
+	WorkerOpened
+	WorkerDropped
+	WorkerConvicted
+)

@@ -12,14 +12,16 @@ const (
 )
 
 const (
-	// MaxAccesses is how many accesses a task can have.
+	// MaxAccesses is how many accesses a task can have, and for how many prefixes keys are asked at once.
 	MaxAccesses = 16
 	// MaxTaskRequest bounds a request: that of a reduce names each map's output.
-	MaxTaskRequest = 32 << 20
+	MaxTaskRequest = 16 << 20
 	// MaxTaskLog is how much of a task's log comes with its reply.
 	MaxTaskLog = 16 << 10
 	// MaxTaskReply bounds a reply.
 	MaxTaskReply = MaxTaskLog + 4<<10
+	// MaxKeysRequest bounds a request for keys.
+	MaxKeysRequest = MaxAccesses*(mesh.MaxKeyLen+100) + 64
 )
 
 // CheckTaskRequest refuses, as Invalid, a request that is malformed or whose parts do not fit each other. Whether the node may run it, the log says.

@@ -178,14 +178,19 @@ func CheckResult(t *wirepb.TaskText, r *wirepb.TaskResult) error {
 	case r.End >= ends || r.End != Exited && r.Code != 0 || r.Fuel > t.Stage.Fuel || len(r.Output) != 32:
 		return mesh.Errorf(mesh.Invalid, "result: end %d, code %d, %d fuel of %d", r.End, r.Code, r.Fuel, t.Stage.Fuel)
 	}
-	most := t.Stage.OutputBytes
-	if t.Parts > 0 {
-		most += uint64(SpillHead(t.Parts)) + 1
-	}
+	most := MostOutput(t)
 	if r.OutputBytes > most || !Succeeded(r) && (r.OutputBytes > 0 || Digest(r.Output) != nothing()) {
 		return mesh.Errorf(mesh.Invalid, "result: %d bytes of output, %d are the most", r.OutputBytes, most)
 	}
 	return nil
+}
+
+// MostOutput is the largest output that a task can have, or the spill of that.
+func MostOutput(t *wirepb.TaskText) uint64 {
+	if t.Parts == 0 {
+		return t.Stage.OutputBytes
+	}
+	return t.Stage.OutputBytes + uint64(SpillHead(t.Parts)) + 1
 }
 
 // nothing is the BLAKE3 of no bytes: the output of a task that did not succeed.

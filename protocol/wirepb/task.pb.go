@@ -21,12 +21,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// TaskKeysRequest asks a node for keys to which an agent can make out what the node's tasks of a job may use: the same whenever it is asked,
-// and other ones for each agent and job.
+// TaskKeysRequest asks a node for keys to which an agent can make out what the node's tasks of a job may use: one for each prefix, the same whenever it is
+// asked, and other ones for each agent and job.
 type TaskKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`      // 16 bytes
-	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"` // at most 16
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`           // 16 bytes
+	Prefixes      []string               `protobuf:"bytes,2,rep,name=prefixes,proto3" json:"prefixes,omitempty"` // of the grants; at most 16
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -68,11 +68,11 @@ func (x *TaskKeysRequest) GetJob() []byte {
 	return nil
 }
 
-func (x *TaskKeysRequest) GetCount() uint32 {
+func (x *TaskKeysRequest) GetPrefixes() []string {
 	if x != nil {
-		return x.Count
+		return x.Prefixes
 	}
-	return 0
+	return nil
 }
 
 type TaskKeysAnswer struct {
@@ -125,7 +125,7 @@ type TaskRequest struct {
 	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // in the job
 	Text          *TaskText              `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	Access        []*Chain               `protobuf:"bytes,4,rep,name=access,proto3" json:"access,omitempty"` // the i-th made out to the i-th key of TaskKeysAnswer
+	Access        []*Chain               `protobuf:"bytes,4,rep,name=access,proto3" json:"access,omitempty"` // each made out to the key for its prefix
 	Module        *StoredObject          `protobuf:"bytes,5,opt,name=module,proto3" json:"module,omitempty"`
 	Files         []*StoredObject        `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`   // of text.stage.files
 	Inputs        []*StoredObject        `protobuf:"bytes,7,rep,name=inputs,proto3" json:"inputs,omitempty"` // of text.inputs
@@ -363,10 +363,10 @@ var File_task_proto protoreflect.FileDescriptor
 const file_task_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"task.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\vgrant.proto\"9\n" +
+	"task.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\vgrant.proto\"?\n" +
 	"\x0fTaskKeysRequest\x12\x10\n" +
-	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\"$\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x1a\n" +
+	"\bprefixes\x18\x02 \x03(\tR\bprefixes\"$\n" +
 	"\x0eTaskKeysAnswer\x12\x12\n" +
 	"\x04keys\x18\x01 \x03(\fR\x04keys\"\xf0\x02\n" +
 	"\vTaskRequest\x12\x10\n" +

@@ -260,7 +260,7 @@ func (s sources) Input(_ context.Context, n int) (compute.Source, error) {
 }
 
 func (s sources) File(_ context.Context, n int) (io.ReaderAt, error) {
-	return readerAt{s.run.Files[n].Source}, nil
+	return compute.ReaderAt{Source: s.run.Files[n].Source}, nil
 }
 
 // A disk is a file as a source.
@@ -285,22 +285,3 @@ type section struct {
 }
 
 func (s *section) Close() error { return s.f.Close() }
-
-// A readerAt reads a source, which it opens each time: a task reads in large pieces.
-type readerAt struct{ compute.Source }
-
-func (r readerAt) ReadAt(b []byte, at int64) (int, error) {
-	if at < 0 || uint64(at) > r.Size() {
-		return 0, io.EOF
-	}
-	n := min(uint64(len(b)), r.Size()-uint64(at))
-	f, err := r.Open(uint64(at), n)
-	if err != nil {
-		return 0, err
-	}
-	got, err := io.ReadFull(f, b[:n])
-	if err = errors.Join(err, f.Close()); err == nil && got < len(b) {
-		err = io.EOF
-	}
-	return got, err
-}

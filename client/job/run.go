@@ -1,0 +1,440 @@
+package job
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
+	"github.com/stratosmesh/stratos/protocol/grant"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// A Log is what an agent needs of the meta layer, and of nodes; client.Client is one.
+type Log interface {
+	OpenJob(ctx context.Context, j *wirepb.Job) error
+	AddTasks(ctx context.Context, t *wirepb.Tasks) error
+	ReissueTask(ctx context.Context, r *wirepb.Reissue) error
+	AcceptTasks(ctx context.Context, a *wirepb.Acceptance) error
+	EndJob(ctx context.Context, id mesh.JobID) error
+	// JobTasks gives the tasks of a job from a number on, all of them.
+	JobTasks(ctx context.Context, id mesh.JobID, from uint32) ([]*wirepb.TaskAnswer, error)
+	// CallNode posts a request to a node's port for transfers.
+	CallNode(ctx context.Context, node mesh.NodeID, path string, limit int, req, answer proto.Message) error
+}
+
+const (
+	pollEvery   = 200 * time.Millisecond
+	pageTasks   = 512 // in one message
+	maxNear     = 4
+	grace       = 5 * time.Second // before a worker that fails is replaced
+	retryEvery  = time.Second
+	leastStrag  = 15 * time.Second // what a task may take at least before it counts as straggling
+	stragFactor = 4                // times the median of those that are done
+)
+
+// A run is a job on its way. It is used by one goroutine, but for attempts.
+type run struct {
+	Spec
+	client    *client.Client
+	log       Log
+	id        mesh.JobID
+	stretches map[compute.Digest][]client.Stretch
+	objects   map[compute.Digest]*client.Object
+	access    accesses
+	read      map[mesh.NodeID][2]uint64 // by each node, as it says: all, near
+	added     uint32                    // tasks so far
+	progress  Progress
+
+	mapModule, reduceModule *wirepb.StoredObject
+}
+
+// accesses are the grants that were made out, one for a node and a prefix: another would end the session under the first.
+type accesses struct {
+	mu  sync.Mutex
+	all map[accessName]*access
+}
+type accessName struct {
+	node   mesh.NodeID
+	prefix string
+}
+type access struct {
+	mu    sync.Mutex // held while it is made
+	chain *wirepb.Chain
+}
+
+func (a *accesses) of(n accessName) *access {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all[n] == nil {
+		a.all[n] = new(access)
+	}
+	return a.all[n]
+}
+
+func newRun(c *client.Client, log Log, s Spec) *run {
+	return &run{Spec: s, client: c, log: log, id: mesh.NewJobID(), stretches: map[compute.Digest][]client.Stretch{}, objects: map[compute.Digest]*client.Object{},
+		access: accesses{all: map[accessName]*access{}}, read: map[mesh.NodeID][2]uint64{}}
+}
+
+func cloneStage(s *wirepb.Stage) *wirepb.Stage { return proto.CloneOf(s) }
+
+// A task of a stage.
+type task struct {
+	text   *wirepb.TaskText
+	prefix string                 // of its inputs: bucket and key
+	inputs []*wirepb.StoredObject // of text.Inputs
+	near   []mesh.NodeID          // that hold them, who holds most first
+
+	attempts map[mesh.NodeID]*attempt
+	result   *wirepb.TaskResult   // once it is verified
+	output   *wirepb.StoredObject // of the worker that gave it
+	accepted bool
+}
+
+// An attempt is a task at a worker.
+type attempt struct {
+	began   time.Time
+	running bool
+	tried   time.Time // when it failed last
+	err     error
+	digest  compute.Digest // of the result, when it is there
+	output  *wirepb.StoredObject
+	log     []byte
+	reissue bool // the log was told to take it away
+}
+
+// report is what an attempt came to.
+type report struct {
+	task   *task
+	node   mesh.NodeID
+	reply  *wirepb.TaskReply
+	output *wirepb.StoredObject
+	err    error
+	took   time.Duration
+}
+
+// mostOf sorts nodes by what they hold, and gives the first.
+func mostOf(held map[mesh.NodeID]uint64) []mesh.NodeID {
+	all := slices.SortedFunc(maps.Keys(held), func(a, b mesh.NodeID) int {
+		return cmp.Or(cmp.Compare(held[b], held[a]), slices.Compare(a[:], b[:]))
+	})
+	return all[:min(len(all), maxNear)]
+}
+
+// stage runs tasks until all are verified.
+func (r *run) stage(ctx context.Context, name string, module *wirepb.StoredObject, tasks []*task) error {
+	first := r.added
+	for at := 0; at < len(tasks); at += pageTasks {
+		m := &wirepb.Tasks{Job: r.id[:], First: first + uint32(at)}
+		for _, t := range tasks[at:min(at+pageTasks, len(tasks))] {
+			d := compute.TaskDigest(t.text)
+			demand := &wirepb.TaskDemand{Task: d[:], Fuel: t.text.Stage.Fuel, OutputBytes: compute.MostOutput(t.text), Pages: t.text.Stage.Pages}
+			for _, n := range t.near {
+				demand.Near = append(demand.Near, n[:])
+			}
+			t.attempts = map[mesh.NodeID]*attempt{}
+			m.Tasks = append(m.Tasks, demand)
+		}
+		if err := r.log.AddTasks(ctx, m); err != nil {
+			return err
+		}
+		r.added += uint32(len(m.Tasks))
+	}
+	r.progress.Stage, r.progress.Done, r.progress.Tasks = name, 0, len(tasks)
+	r.tell()
+	own := lifecycle.New(ctx)
+	reports := make(chan report, len(tasks))
+	s := &stage{run: r, name: name, module: module, first: first, tasks: tasks, own: own, reports: reports}
+	err := s.follow(own.Context())
+	if closeErr := own.Close(); err == nil {
+		err = closeErr
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (r *run) tell() {
+	if r.Progress != nil {
+		r.Progress(r.progress)
+	}
+}
+
+// A stage under way.
+type stage struct {
+	*run
+	name    string
+	module  *wirepb.StoredObject
+	first   uint32
+	tasks   []*task
+	own     *lifecycle.Group
+	reports chan report
+	took    []time.Duration // by attempts that are done
+}
+
+// follow asks the log, and lets it and the workers go on, until all tasks are verified.
+func (s *stage) follow(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		answers, err := s.log.JobTasks(ctx, s.id, s.first)
+		if err != nil && mesh.KindOf(err) != mesh.Unavailable { // else it is asked again
+			return err
+		}
+		if done, err := s.step(ctx, answers); done || err != nil {
+			return err
+		}
+		for waiting := true; waiting; {
+			select {
+			case x := <-s.reports:
+				if err := s.take(x); err != nil {
+					return err
+				}
+			case <-tick.C:
+				waiting = false
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// step does what the log's answers ask for.
+func (s *stage) step(ctx context.Context, answers []*wirepb.TaskAnswer) (done bool, err error) {
+	accept := &wirepb.Acceptance{Job: s.id[:]}
+	verified := 0
+	for _, a := range answers {
+		if a.Number < s.first || a.Number-s.first >= uint32(len(s.tasks)) {
+			return false, mesh.Errorf(mesh.Corrupt, "the log answers for task %d, which the job does not have", a.Number)
+		}
+		t := s.tasks[a.Number-s.first]
+		switch a.State {
+		case compute.TaskVerified:
+			if err := s.verified(t, a); err != nil {
+				return false, err
+			}
+			if t.result != nil {
+				verified++
+			}
+			continue
+		case compute.TaskFailed:
+			return false, mesh.Errorf(mesh.Corrupt, "%s %d has no result on which two workers agree", s.name, t.text.Number)
+		case compute.TaskDropped:
+			return false, mesh.Errorf(mesh.Unavailable, "%s %d was dropped: the job has ended", s.name, t.text.Number)
+		}
+		if s.Level == Receipt && a.Result != nil && !t.accepted && t.agreed(compute.ResultDigest(a.Result)) != nil && len(accept.Numbers) < pageTasks {
+			accept.Numbers, t.accepted = append(accept.Numbers, a.Number), true
+		}
+		for _, w := range a.Workers {
+			if w.State == compute.WorkerDrawn {
+				if err := s.work(ctx, a, t, w); err != nil {
+					return false, err
+				}
+			}
+		}
+	}
+	if verified != s.progress.Done {
+		s.progress.Done = verified
+		s.tell()
+	}
+	if len(accept.Numbers) > 0 {
+		if err := s.log.AcceptTasks(ctx, accept); err != nil {
+			return false, err
+		}
+	}
+	return verified == len(s.tasks), nil
+}
+
+// agreed is an attempt that gave the result.
+func (t *task) agreed(result compute.Digest) *attempt {
+	for _, a := range t.attempts {
+		if a.output != nil && a.digest == result {
+			return a
+		}
+	}
+	return nil
+}
+
+// verified takes a result that the log has verified, once the worker's reply with it is there as well.
+func (s *stage) verified(t *task, a *wirepb.TaskAnswer) error {
+	if t.result != nil {
+		return nil
+	}
+	w := t.agreed(compute.ResultDigest(a.Result))
+	if w == nil {
+		return nil
+	}
+	if err := compute.Failed(a.Result); err != nil {
+		said := ""
+		if len(w.log) > 0 {
+			said = "; it wrote last:\n" + string(w.log)
+		}
+		return mesh.WithHint(mesh.Errorf(mesh.KindOf(err), "%s %d failed: %w%s", s.name, t.text.Number, err, said), "%s", mesh.HintOf(err))
+	}
+	t.result, t.output = a.Result, w.output
+	s.progress.Fuel += a.Result.Fuel
+	s.progress.Cost += mesh.Noz(a.Noz)
+	return nil
+}
+
+// work gives a task to a worker that has not got it, or has it taken away from one that does not deliver.
+func (s *stage) work(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wirepb.TaskWorker) error {
+	node, err := mesh.FromBytes[mesh.NodeID](w.Node)
+	if err != nil {
+		return err
+	}
+	x := t.attempts[node]
+	if x == nil {
+		x = &attempt{began: time.Now()}
+		t.attempts[node] = x
+	}
+	since := time.Since(x.began)
+	switch {
+	case x.reissue || x.output != nil:
+		return nil
+	case x.err != nil && since > grace, x.running && since > s.patience():
+		x.reissue = true
+		s.progress.Reissued++
+		s.tell()
+		return s.log.ReissueTask(ctx, &wirepb.Reissue{Job: s.id[:], Number: a.Number, Node: w.Node})
+	case x.running || time.Since(x.tried) < retryEvery:
+		return nil
+	}
+	x.running = true
+	return s.own.Go(func(ctx context.Context) error {
+		began := time.Now()
+		reply, output, err := s.ask(ctx, node, a.Number, t)
+		select {
+		case s.reports <- report{t, node, reply, output, err, time.Since(began)}:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+}
+
+// patience is how long a worker may take.
+func (s *stage) patience() time.Duration {
+	if len(s.took) < (len(s.tasks)+1)/2 {
+		return s.Timeout
+	}
+	slices.Sort(s.took)
+	return max(leastStrag, stragFactor*s.took[len(s.took)/2])
+}
+
+// request is a task for a worker, with grants that only that one can use.
+func (s *stage) request(ctx context.Context, node mesh.NodeID, number uint32, t *task) (*wirepb.TaskRequest, error) {
+	q := &wirepb.TaskRequest{Job: s.id[:], Number: number, Text: t.text}
+	prefixes := []string{s.folder()}
+	if t.prefix != prefixes[0] {
+		prefixes = append(prefixes, t.prefix)
+	}
+	under := uint32(len(prefixes) - 1)
+	for _, f := range s.Files {
+		prefixes = append(prefixes, f.Object.Path.Bucket+"/"+f.Object.Path.Key)
+		o := storedOf(f.Object)
+		o.Access = uint32(len(prefixes) - 1)
+		q.Files = append(q.Files, o)
+	}
+	for i, p := range prefixes {
+		chain, err := s.delegate(ctx, node, p, i == 0)
+		if err != nil {
+			return nil, err
+		}
+		q.Access = append(q.Access, chain)
+	}
+	q.Module = s.module
+	for _, in := range t.inputs {
+		o := proto.CloneOf(in)
+		o.Access = under
+		q.Inputs = append(q.Inputs, o)
+	}
+	out := s.object(fmt.Sprintf("%s-%05d-%s", s.name, t.text.Number, node.String()))
+	q.Output = &wirepb.StoredObject{Bucket: out.Bucket, Key: out.Key}
+	return q, nil
+}
+
+// delegate makes a grant out to a node, once for all its tasks.
+func (s *stage) delegate(ctx context.Context, node mesh.NodeID, prefix string, write bool) (*wirepb.Chain, error) {
+	at := s.access.of(accessName{node, prefix})
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	if at.chain != nil {
+		return at.chain, nil
+	}
+	a := new(wirepb.TaskKeysAnswer)
+	if err := s.log.CallNode(ctx, node, compute.TaskKeysPath, 4<<10, &wirepb.TaskKeysRequest{Job: s.id[:], Prefixes: []string{prefix}}, a); err != nil {
+		return nil, err
+	}
+	if len(a.Keys) != 1 {
+		return nil, mesh.Errorf(mesh.Corrupt, "node %s gave %d keys for one prefix", node, len(a.Keys))
+	}
+	key, err := mesh.FromBytes[mesh.PublicKey](a.Keys[0])
+	if err != nil {
+		return nil, err
+	}
+	terms := client.Terms{Prefix: prefix, Operations: grant.Read, Expires: time.Now().Add(s.Timeout), Label: "task"}
+	if write {
+		terms.Operations |= grant.Write
+	}
+	at.chain, err = s.client.Access().Delegate(key, terms)
+	return at.chain, err
+}
+
+// ask has a worker run a task, and looks where it put the output.
+func (s *stage) ask(ctx context.Context, node mesh.NodeID, number uint32, t *task) (*wirepb.TaskReply, *wirepb.StoredObject, error) {
+	q, err := s.request(ctx, node, number, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	reply := new(wirepb.TaskReply)
+	if err := s.log.CallNode(ctx, node, compute.TaskPath, compute.MaxTaskReply, q, reply); err != nil {
+		return nil, nil, err
+	}
+	if reply.Result == nil {
+		return nil, nil, mesh.Errorf(mesh.Corrupt, "node %s gave no result", node)
+	}
+	if err := compute.CheckResult(q.Text, reply.Result); err != nil || !compute.Succeeded(reply.Result) {
+		return reply, q.Output, err
+	}
+	o, err := s.client.Stat(ctx, mesh.Path{Bucket: q.Output.Bucket, Key: q.Output.Key})
+	if err != nil {
+		return nil, nil, err
+	}
+	if id := o.Identity(); o.Size != reply.Result.OutputBytes || string(id[:]) != string(reply.Result.Output) {
+		return nil, nil, mesh.Errorf(mesh.Corrupt, "node %s put another output than it says", node)
+	}
+	return reply, storedOf(o), nil
+}
+
+// take notes what an attempt came to.
+func (s *stage) take(x report) error {
+	a := x.task.attempts[x.node]
+	a.running, a.err, a.tried = false, x.err, time.Now()
+	if x.err != nil {
+		return nil
+	}
+	a.digest, a.output, a.log = compute.ResultDigest(x.reply.Result), x.output, x.reply.Log
+	s.took = append(s.took, x.took)
+	s.read[x.node] = [2]uint64{max(s.read[x.node][0], x.reply.ReadBytes), max(s.read[x.node][1], x.reply.NearBytes)}
+	s.progress.Read, s.progress.ReadNear, s.progress.Nodes = 0, 0, len(s.read)
+	for _, n := range s.read {
+		s.progress.Read += mesh.Noz(n[0])
+		s.progress.ReadNear += mesh.Noz(n[1])
+	}
+	if s.Log != nil && len(a.log) > 0 {
+		s.Log(s.name, x.task.text.Number, x.node, a.log)
+	}
+	s.tell()
+	return nil
+}
