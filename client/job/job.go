@@ -19,13 +19,13 @@ type Level uint32
 
 const (
 	// Receipt believes the worker.
-	Receipt Level = 1 + iota
+	Receipt = Level(compute.Receipt)
 	// Spot has some tasks run once more by others, who are drawn when all have given their word.
-	Spot
+	Spot = Level(compute.Spot)
 	// Pair has two run each task.
-	Pair
+	Pair = Level(compute.Pair)
 	// Quorum has three run each task.
-	Quorum
+	Quorum = Level(compute.Quorum)
 )
 
 var levels = [...]string{Receipt: "receipt", Spot: "spot", Pair: "pair", Quorum: "quorum"}

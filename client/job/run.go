@@ -34,9 +34,7 @@ type Log interface {
 
 const (
 	pollEvery   = 200 * time.Millisecond
-	pageTasks   = 512 // in one message
-	maxNear     = 4
-	grace       = 5 * time.Second // before a worker that fails is replaced
+	grace       = compute.PatienceMs * time.Millisecond // before a worker that fails is replaced
 	retryEvery  = time.Second
 	leastStrag  = 15 * time.Second // what a task may take at least before it counts as straggling
 	stragFactor = 4                // times the median of those that are done
@@ -128,22 +126,17 @@ func mostOf(held map[mesh.NodeID]uint64) []mesh.NodeID {
 	all := slices.SortedFunc(maps.Keys(held), func(a, b mesh.NodeID) int {
 		return cmp.Or(cmp.Compare(held[b], held[a]), slices.Compare(a[:], b[:]))
 	})
-	return all[:min(len(all), maxNear)]
+	return all[:min(len(all), compute.MaxNear)]
 }
 
 // stage runs tasks until all are verified.
 func (r *run) stage(ctx context.Context, name string, module *wirepb.StoredObject, tasks []*task) error {
 	first := r.added
-	for at := 0; at < len(tasks); at += pageTasks {
+	for at := 0; at < len(tasks); at += compute.MaxBatch {
 		m := &wirepb.Tasks{Job: r.id[:], First: first + uint32(at)}
-		for _, t := range tasks[at:min(at+pageTasks, len(tasks))] {
-			d := compute.TaskDigest(t.text)
-			demand := &wirepb.TaskDemand{Task: d[:], Fuel: t.text.Stage.Fuel, OutputBytes: compute.MostOutput(t.text), Pages: t.text.Stage.Pages}
-			for _, n := range t.near {
-				demand.Near = append(demand.Near, n[:])
-			}
+		for _, t := range tasks[at:min(at+compute.MaxBatch, len(tasks))] {
 			t.attempts = map[mesh.NodeID]*attempt{}
-			m.Tasks = append(m.Tasks, demand)
+			m.Tasks = append(m.Tasks, compute.DemandOf(t.text, t.near))
 		}
 		if err := r.log.AddTasks(ctx, m); err != nil {
 			return err
@@ -233,7 +226,7 @@ func (s *stage) step(ctx context.Context, answers []*wirepb.TaskAnswer) (done bo
 		case compute.TaskDropped:
 			return false, mesh.Errorf(mesh.Unavailable, "%s %d was dropped: the job has ended", s.name, t.text.Number)
 		}
-		if s.Level == Receipt && a.Result != nil && !t.accepted && t.agreed(compute.ResultDigest(a.Result)) != nil && len(accept.Numbers) < pageTasks {
+		if s.Level == Receipt && a.Result != nil && !t.accepted && t.agreed(compute.ResultDigest(a.Result)) != nil && len(accept.Numbers) < compute.MaxBatch {
 			accept.Numbers, t.accepted = append(accept.Numbers, a.Number), true
 		}
 		for _, w := range a.Workers {

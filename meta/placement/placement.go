@@ -1,5 +1,6 @@
-// Package placement decides where pieces go: a weighted random choice of failure domains, one node in each. It is a
-// pure function of what it is given, randomness included; who is online and what is free is the caller's knowledge.
+// Package placement decides which nodes get what: Choose places the pieces of a segment, a weighted random choice of failure domains with
+// one node in each, and Draw chooses nodes for cells and tasks, by filters and scores that Explain names. Both are pure functions of what
+// they are given, randomness included; who is online and what is free is the caller's knowledge.
 package placement
 
 import (

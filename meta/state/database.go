@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
@@ -149,8 +150,18 @@ type draw struct {
 	n    uint64
 }
 
-// below returns a number less than limit; limit is not 0.
-func (d *draw) below(limit uint64) uint64 {
+// lots returns the draw of a block for what is named by a word and ids.
+func (s *step) lots(word string, ids ...[]byte) *draw {
+	b := append([]byte(word), 0)
+	b = append(b, s.hash...)
+	for _, id := range ids {
+		b = append(b, id...)
+	}
+	return &draw{seed: sha256.Sum256(b)}
+}
+
+// Below returns a number less than limit; limit is not 0.
+func (d *draw) Below(limit uint64) uint64 {
 	h := sha256.Sum256(binary.BigEndian.AppendUint64(d.seed[:len(d.seed):len(d.seed)], d.n))
 	d.n++
 	hi, _ := bits.Mul64(binary.BigEndian.Uint64(h[:8]), limit) // uneven by less than limit/2^64
@@ -160,49 +171,34 @@ func (d *draw) below(limit uint64) uint64 {
 // draw founds a cell of online nodes for databases, each of another operator, by lot: a node's weight is its deposit times its
 // score. The cell's keys follow from its members.
 func (s *step) draw(faults uint32, id []byte) ([]byte, *statepb.Cell, error) {
-	type candidate struct {
-		id       mesh.NodeID
-		operator string
-		weight   uint64
-	}
-	var all []candidate
-	seen := map[string]bool{}
-	s.eachNode(func(id mesh.NodeID, n *statepb.Node) { // by rising id
-		if n.Active && n.Status == Online && n.Kinds&databaseKind != 0 && s.cellsOf(id) < database.MaxNodeCells {
-			all = append(all, candidate{id, string(n.Operator), 1 + min(n.DepositStos, 1<<32)*n.Score/scoreFull})
-			seen[string(n.Operator)] = true
-		}
-	})
-	want := database.Replicas(faults)
-	if len(seen) < want {
-		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "%d operators have a node for databases online with room for a cell, %d are needed to stand %d faults", len(seen), want, faults),
-			"look at 'stratos node status'")
-	}
-	lots := &draw{seed: sha256.Sum256(append(append([]byte("stratos-cell-draw-v1\x00"), s.hash...), id...))}
-	c := &statepb.Cell{Version: 1, Faults: faults}
+	lots := s.lots("stratos-cell-draw-v1", id)
 	cell := sha256.Sum256(append([]byte("stratos-cell-v1\x00"), lots.seed[:]...))
-	for len(c.Members) < want {
-		total := uint64(0)
-		for _, n := range all {
-			total += n.weight
+	nodes := s.placed(func(id mesh.NodeID, n *statepb.Node) int {
+		if n.Kinds&databaseKind == 0 { // it is refused anyhow
+			return 0
 		}
-		at, chosen := lots.below(total), 0
-		for at >= all[chosen].weight {
-			at -= all[chosen].weight
-			chosen++
-		}
-		n := all[chosen]
-		c.Members = append(c.Members, &statepb.CellMember{Node: n.id[:]})
-		s.putBytes(key(hostKey, n.id[:], cell[:16]), nil)
-		rest := all[:0]
-		for _, o := range all {
-			if o.operator != n.operator {
-				rest = append(rest, o)
-			}
-		}
-		all = rest
+		return s.cellsOf(id)
+	})
+	drawn, err := placement.Draw(placement.Demand{Kind: databaseKind, Count: database.Replicas(faults), MaxLoad: database.MaxNodeCells, ByDeposit: true}, nodes, lots)
+	if err != nil {
+		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "no cell can be drawn that stands %d faults: %w", faults, err), "%s", mesh.HintOf(err))
+	}
+	c := &statepb.Cell{Version: 1, Faults: faults}
+	for _, n := range drawn {
+		c.Members = append(c.Members, &statepb.CellMember{Node: n[:]})
+		s.putBytes(key(hostKey, n[:], cell[:16]), nil)
 	}
 	return cell[:16], c, nil
+}
+
+// placed returns every node as placement sees it, by rising id.
+func (s *step) placed(load func(mesh.NodeID, *statepb.Node) int) (all []placement.Node) {
+	s.eachNode(func(id mesh.NodeID, n *statepb.Node) {
+		s.get(key(nodeKey, id[:]), n) // as this transaction has left it
+		all = append(all, placement.Node{ID: id, Operator: mesh.Account(n.Operator), Domain: n.Domain, Kinds: n.Kinds, Active: n.Active,
+			Online: n.Status == Online, Suspended: n.Status == Suspended, Score: n.Score, Deposit: n.DepositStos, Load: load(id, n)})
+	})
+	return all
 }
 
 // cellsOf counts the cells of which a node has a replica, before this transaction.

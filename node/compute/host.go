@@ -189,12 +189,12 @@ func (h *Host) execute(ctx context.Context, name taskName, t *hosted, q *wirepb.
 	if err != nil {
 		return nil, err
 	}
-	switch s := q.Text.Stage; {
+	switch want := compute.DemandOf(q.Text, nil); {
 	case !bytes.Equal(a.Agent, t.agent[:]):
 		return nil, mesh.Errorf(mesh.Denied, "the job is another session's")
 	case !bytes.Equal(a.Task, t.digest[:]):
 		return nil, mesh.Errorf(mesh.Denied, "the log has another task under this number")
-	case s.Fuel > a.Fuel || compute.MostOutput(q.Text) > a.OutputBytes || s.Pages > a.Pages:
+	case want.Fuel > a.Fuel || want.OutputBytes > a.OutputBytes || want.Pages > a.Pages:
 		return nil, mesh.Errorf(mesh.Denied, "the task asks for more than the log has reserved for it")
 	}
 	ctx, cancel := context.WithDeadline(ctx, time.UnixMilli(a.DeadlineMs))

@@ -171,26 +171,28 @@ func checkFiles(files []*wirepb.ComputeFile) error {
 
 // CheckResult refuses, as Invalid, a result that no run of the task can give.
 func CheckResult(t *wirepb.TaskText, r *wirepb.TaskResult) error {
-	d := TaskDigest(t)
+	return CheckClaim(DemandOf(t, nil), r)
+}
+
+// CheckClaim is CheckResult for who knows only what the task may spend and give.
+func CheckClaim(d *wirepb.TaskDemand, r *wirepb.TaskResult) error {
 	switch {
-	case string(r.Task) != string(d[:]):
+	case string(r.GetTask()) != string(d.Task):
 		return mesh.Errorf(mesh.Invalid, "result: it is another task's")
-	case r.End >= ends || r.End != Exited && r.Code != 0 || r.Fuel > t.Stage.Fuel || len(r.Output) != 32:
-		return mesh.Errorf(mesh.Invalid, "result: end %d, code %d, %d fuel of %d", r.End, r.Code, r.Fuel, t.Stage.Fuel)
-	}
-	most := MostOutput(t)
-	if r.OutputBytes > most || !Succeeded(r) && (r.OutputBytes > 0 || Digest(r.Output) != nothing()) {
-		return mesh.Errorf(mesh.Invalid, "result: %d bytes of output, %d are the most", r.OutputBytes, most)
+	case r.End >= ends || r.End != Exited && r.Code != 0 || r.Fuel > d.Fuel || len(r.Output) != 32:
+		return mesh.Errorf(mesh.Invalid, "result: end %d, code %d, %d fuel of %d", r.End, r.Code, r.Fuel, d.Fuel)
+	case r.OutputBytes > d.OutputBytes || !Succeeded(r) && (r.OutputBytes > 0 || Digest(r.Output) != nothing()):
+		return mesh.Errorf(mesh.Invalid, "result: %d bytes of output, %d are the most", r.OutputBytes, d.OutputBytes)
 	}
 	return nil
 }
 
-// MostOutput is the largest output that a task can have, or the spill of that.
-func MostOutput(t *wirepb.TaskText) uint64 {
-	if t.Parts == 0 {
-		return t.Stage.OutputBytes
+// mostOutput is how many bytes a task may give, with what its spill has besides lines.
+func mostOutput(t *wirepb.TaskText) uint64 {
+	if t.Parts > 0 {
+		return t.Stage.OutputBytes + uint64(SpillHead(t.Parts)) + 1
 	}
-	return t.Stage.OutputBytes + uint64(SpillHead(t.Parts)) + 1
+	return t.Stage.OutputBytes
 }
 
 // nothing is the BLAKE3 of no bytes: the output of a task that did not succeed.

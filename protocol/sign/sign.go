@@ -58,10 +58,18 @@ const (
 	Conviction   Purpose = "conviction/1"      // authority: a node was proven a liar
 	Anchoring    Purpose = "anchoring/1"       // session key: have this database's anchor signed
 	Anchor       Purpose = "anchor/1"          // authority: a cell has certified this of a database
+	Job          Purpose = "job/1"             // session key: open a job
+	Tasks        Purpose = "tasks/1"           // the job's session key: tasks of it
+	Reissue      Purpose = "reissue/1"         // the job's session key: give this task to another node
+	Commitment   Purpose = "commitment/1"      // node: I have results of these tasks
+	Opening      Purpose = "opening/1"         // node: these are the results
+	Acceptance   Purpose = "acceptance/1"      // the job's session key: pay these tasks
+	JobEnd       Purpose = "job-end/1"         // session key: end a job
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Backup, Notice, Grant,
-	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor}
+	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor,
+	Job, Tasks, Reissue, Commitment, Opening, Acceptance, JobEnd}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }

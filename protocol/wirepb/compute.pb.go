@@ -492,6 +492,59 @@ func (x *JobOutcome) GetOutputs() []*ComputeInput {
 	return nil
 }
 
+// ComputePrices are what tasks cost, in millionths of a noz. A job keeps those of the block that opened it.
+type ComputePrices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fuel          uint64                 `protobuf:"varint,1,opt,name=fuel,proto3" json:"fuel,omitempty"` // of 1,000,000
+	OutputByte    uint64                 `protobuf:"varint,2,opt,name=output_byte,json=outputByte,proto3" json:"output_byte,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ComputePrices) Reset() {
+	*x = ComputePrices{}
+	mi := &file_compute_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ComputePrices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ComputePrices) ProtoMessage() {}
+
+func (x *ComputePrices) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ComputePrices.ProtoReflect.Descriptor instead.
+func (*ComputePrices) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ComputePrices) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *ComputePrices) GetOutputByte() uint64 {
+	if x != nil {
+		return x.OutputByte
+	}
+	return 0
+}
+
 // Job opens a job (purpose job/1, a session of its author): what its tasks may cost is set aside until it ends.
 type Job struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -506,7 +559,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_compute_proto_msgTypes[6]
+	mi := &file_compute_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +571,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[6]
+	mi := &file_compute_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +584,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{6}
+	return file_compute_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Job) GetId() []byte {
@@ -581,7 +634,7 @@ type Tasks struct {
 
 func (x *Tasks) Reset() {
 	*x = Tasks{}
-	mi := &file_compute_proto_msgTypes[7]
+	mi := &file_compute_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +646,7 @@ func (x *Tasks) String() string {
 func (*Tasks) ProtoMessage() {}
 
 func (x *Tasks) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[7]
+	mi := &file_compute_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +659,7 @@ func (x *Tasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tasks.ProtoReflect.Descriptor instead.
 func (*Tasks) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{7}
+	return file_compute_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Tasks) GetJob() []byte {
@@ -643,7 +696,7 @@ type TaskDemand struct {
 
 func (x *TaskDemand) Reset() {
 	*x = TaskDemand{}
-	mi := &file_compute_proto_msgTypes[8]
+	mi := &file_compute_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +708,7 @@ func (x *TaskDemand) String() string {
 func (*TaskDemand) ProtoMessage() {}
 
 func (x *TaskDemand) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[8]
+	mi := &file_compute_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +721,7 @@ func (x *TaskDemand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskDemand.ProtoReflect.Descriptor instead.
 func (*TaskDemand) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{8}
+	return file_compute_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TaskDemand) GetTask() []byte {
@@ -706,7 +759,8 @@ func (x *TaskDemand) GetNear() [][]byte {
 	return nil
 }
 
-// Reissue takes a task from a worker that did not deliver (purpose reissue/1, the session that opened the job): another is drawn.
+// Reissue takes a task from a worker that for 5 s of block time did not commit, or open when it could (purpose reissue/1, the session that
+// opened the job): another is drawn.
 type Reissue struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -718,7 +772,7 @@ type Reissue struct {
 
 func (x *Reissue) Reset() {
 	*x = Reissue{}
-	mi := &file_compute_proto_msgTypes[9]
+	mi := &file_compute_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +784,7 @@ func (x *Reissue) String() string {
 func (*Reissue) ProtoMessage() {}
 
 func (x *Reissue) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[9]
+	mi := &file_compute_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +797,7 @@ func (x *Reissue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reissue.ProtoReflect.Descriptor instead.
 func (*Reissue) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{9}
+	return file_compute_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reissue) GetJob() []byte {
@@ -778,7 +832,7 @@ type Commitments struct {
 
 func (x *Commitments) Reset() {
 	*x = Commitments{}
-	mi := &file_compute_proto_msgTypes[10]
+	mi := &file_compute_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +844,7 @@ func (x *Commitments) String() string {
 func (*Commitments) ProtoMessage() {}
 
 func (x *Commitments) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[10]
+	mi := &file_compute_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +857,7 @@ func (x *Commitments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commitments.ProtoReflect.Descriptor instead.
 func (*Commitments) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{10}
+	return file_compute_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Commitments) GetNode() []byte {
@@ -831,7 +885,7 @@ type Commitment struct {
 
 func (x *Commitment) Reset() {
 	*x = Commitment{}
-	mi := &file_compute_proto_msgTypes[11]
+	mi := &file_compute_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +897,7 @@ func (x *Commitment) String() string {
 func (*Commitment) ProtoMessage() {}
 
 func (x *Commitment) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[11]
+	mi := &file_compute_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +910,7 @@ func (x *Commitment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commitment.ProtoReflect.Descriptor instead.
 func (*Commitment) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{11}
+	return file_compute_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Commitment) GetJob() []byte {
@@ -891,7 +945,7 @@ type Openings struct {
 
 func (x *Openings) Reset() {
 	*x = Openings{}
-	mi := &file_compute_proto_msgTypes[12]
+	mi := &file_compute_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +957,7 @@ func (x *Openings) String() string {
 func (*Openings) ProtoMessage() {}
 
 func (x *Openings) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[12]
+	mi := &file_compute_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +970,7 @@ func (x *Openings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Openings.ProtoReflect.Descriptor instead.
 func (*Openings) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{12}
+	return file_compute_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Openings) GetNode() []byte {
@@ -938,14 +992,14 @@ type Opening struct {
 	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	Result        *TaskResult            `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
-	Salt          []byte                 `protobuf:"bytes,4,opt,name=salt,proto3" json:"salt,omitempty"` // 32 bytes; at level receipt none
+	Salt          []byte                 `protobuf:"bytes,4,opt,name=salt,proto3" json:"salt,omitempty"` // 32 bytes; of level receipt none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Opening) Reset() {
 	*x = Opening{}
-	mi := &file_compute_proto_msgTypes[13]
+	mi := &file_compute_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1011,7 @@ func (x *Opening) String() string {
 func (*Opening) ProtoMessage() {}
 
 func (x *Opening) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[13]
+	mi := &file_compute_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1024,7 @@ func (x *Opening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opening.ProtoReflect.Descriptor instead.
 func (*Opening) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{13}
+	return file_compute_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Opening) GetJob() []byte {
@@ -1012,7 +1066,7 @@ type Acceptance struct {
 
 func (x *Acceptance) Reset() {
 	*x = Acceptance{}
-	mi := &file_compute_proto_msgTypes[14]
+	mi := &file_compute_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1078,7 @@ func (x *Acceptance) String() string {
 func (*Acceptance) ProtoMessage() {}
 
 func (x *Acceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[14]
+	mi := &file_compute_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1091,7 @@ func (x *Acceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acceptance.ProtoReflect.Descriptor instead.
 func (*Acceptance) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{14}
+	return file_compute_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Acceptance) GetJob() []byte {
@@ -1065,7 +1119,7 @@ type JobEnd struct {
 
 func (x *JobEnd) Reset() {
 	*x = JobEnd{}
-	mi := &file_compute_proto_msgTypes[15]
+	mi := &file_compute_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1131,7 @@ func (x *JobEnd) String() string {
 func (*JobEnd) ProtoMessage() {}
 
 func (x *JobEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[15]
+	mi := &file_compute_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1144,7 @@ func (x *JobEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobEnd.ProtoReflect.Descriptor instead.
 func (*JobEnd) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{15}
+	return file_compute_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JobEnd) GetJob() []byte {
@@ -1121,15 +1175,18 @@ type JobAnswer struct {
 	Tasks         uint32                 `protobuf:"varint,9,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	Verified      uint32                 `protobuf:"varint,10,opt,name=verified,proto3" json:"verified,omitempty"`
 	Failed        uint32                 `protobuf:"varint,11,opt,name=failed,proto3" json:"failed,omitempty"` // tasks on whose result no two workers agreed
-	Ended         bool                   `protobuf:"varint,12,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended         bool                   `protobuf:"varint,12,opt,name=ended,proto3" json:"ended,omitempty"`   // it takes no tasks, and gives none to workers
 	OpenedMs      int64                  `protobuf:"varint,13,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	Dropped       uint32                 `protobuf:"varint,14,opt,name=dropped,proto3" json:"dropped,omitempty"` // tasks that were not verified in time
+	Closed        bool                   `protobuf:"varint,15,opt,name=closed,proto3" json:"closed,omitempty"`   // what of the budget was not spent is the account's again
+	Prices        *ComputePrices         `protobuf:"bytes,16,opt,name=prices,proto3" json:"prices,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobAnswer) Reset() {
 	*x = JobAnswer{}
-	mi := &file_compute_proto_msgTypes[16]
+	mi := &file_compute_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +1198,7 @@ func (x *JobAnswer) String() string {
 func (*JobAnswer) ProtoMessage() {}
 
 func (x *JobAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[16]
+	mi := &file_compute_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +1211,7 @@ func (x *JobAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobAnswer.ProtoReflect.Descriptor instead.
 func (*JobAnswer) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{16}
+	return file_compute_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JobAnswer) GetId() []byte {
@@ -1248,6 +1305,314 @@ func (x *JobAnswer) GetOpenedMs() int64 {
 	return 0
 }
 
+func (x *JobAnswer) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *JobAnswer) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *JobAnswer) GetPrices() *ComputePrices {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+type JobsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Jobs          []*JobAnswer           `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"` // the newest first
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobsAnswer) Reset() {
+	*x = JobsAnswer{}
+	mi := &file_compute_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobsAnswer) ProtoMessage() {}
+
+func (x *JobsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobsAnswer.ProtoReflect.Descriptor instead.
+func (*JobsAnswer) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *JobsAnswer) GetJobs() []*JobAnswer {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *JobsAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// JobsPage asks for jobs of the session's account.
+type JobsPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         []byte                 `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`  // id of a job that there is, exclusive; empty: from the newest on
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobsPage) Reset() {
+	*x = JobsPage{}
+	mi := &file_compute_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobsPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobsPage) ProtoMessage() {}
+
+func (x *JobsPage) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobsPage.ProtoReflect.Descriptor instead.
+func (*JobsPage) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *JobsPage) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *JobsPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// TasksPage asks for tasks of a job; answered to sessions of its account.
+type TasksPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	From          uint32                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`   // number
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TasksPage) Reset() {
+	*x = TasksPage{}
+	mi := &file_compute_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TasksPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TasksPage) ProtoMessage() {}
+
+func (x *TasksPage) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TasksPage.ProtoReflect.Descriptor instead.
+func (*TasksPage) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TasksPage) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *TasksPage) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *TasksPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// WorkPage asks for the tasks that a node has to run, or to open; answered to the node's TLS key. Each lists no other worker.
+type WorkPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Job           []byte                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"` // after this task, exclusive; empty: from the first on
+	Number        uint32                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // at most 512
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkPage) Reset() {
+	*x = WorkPage{}
+	mi := &file_compute_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkPage) ProtoMessage() {}
+
+func (x *WorkPage) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkPage.ProtoReflect.Descriptor instead.
+func (*WorkPage) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *WorkPage) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *WorkPage) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *WorkPage) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *WorkPage) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type TasksAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         []*TaskAnswer          `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TasksAnswer) Reset() {
+	*x = TasksAnswer{}
+	mi := &file_compute_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TasksAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TasksAnswer) ProtoMessage() {}
+
+func (x *TasksAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TasksAnswer.ProtoReflect.Descriptor instead.
+func (*TasksAnswer) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TasksAnswer) GetTasks() []*TaskAnswer {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *TasksAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // TaskAnswer is a task as the log has it.
 type TaskAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1269,7 +1634,7 @@ type TaskAnswer struct {
 
 func (x *TaskAnswer) Reset() {
 	*x = TaskAnswer{}
-	mi := &file_compute_proto_msgTypes[17]
+	mi := &file_compute_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1646,7 @@ func (x *TaskAnswer) String() string {
 func (*TaskAnswer) ProtoMessage() {}
 
 func (x *TaskAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[17]
+	mi := &file_compute_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1659,7 @@ func (x *TaskAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAnswer.ProtoReflect.Descriptor instead.
 func (*TaskAnswer) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{17}
+	return file_compute_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TaskAnswer) GetJob() []byte {
@@ -1387,14 +1752,15 @@ type TaskWorker struct {
 	State         uint32                 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"` // drawn 1, committed 2, opened 3, dropped 4, convicted 5
 	Role          uint32                 `protobuf:"varint,3,opt,name=role,proto3" json:"role,omitempty"`   // worker 1, checker 2, decider 3
 	DrawnMs       int64                  `protobuf:"varint,4,opt,name=drawn_ms,json=drawnMs,proto3" json:"drawn_ms,omitempty"`
-	Digest        []byte                 `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"` // of the result that it opened
+	Digest        []byte                 `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`                // of the result that it opened
+	OpenMs        int64                  `protobuf:"varint,6,opt,name=open_ms,json=openMs,proto3" json:"open_ms,omitempty"` // block time since which it may open; 0: not yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskWorker) Reset() {
 	*x = TaskWorker{}
-	mi := &file_compute_proto_msgTypes[18]
+	mi := &file_compute_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1772,7 @@ func (x *TaskWorker) String() string {
 func (*TaskWorker) ProtoMessage() {}
 
 func (x *TaskWorker) ProtoReflect() protoreflect.Message {
-	mi := &file_compute_proto_msgTypes[18]
+	mi := &file_compute_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1785,7 @@ func (x *TaskWorker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskWorker.ProtoReflect.Descriptor instead.
 func (*TaskWorker) Descriptor() ([]byte, []int) {
-	return file_compute_proto_rawDescGZIP(), []int{18}
+	return file_compute_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TaskWorker) GetNode() []byte {
@@ -1457,11 +1823,95 @@ func (x *TaskWorker) GetDigest() []byte {
 	return nil
 }
 
+func (x *TaskWorker) GetOpenMs() int64 {
+	if x != nil {
+		return x.OpenMs
+	}
+	return 0
+}
+
+// TaskEvidence is why a node is suspended that gave a false result: what it opened, and what others did who agree with each other.
+type TaskEvidence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Task          []byte                 `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"` // its digest
+	Node          []byte                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	Openings      []*Signed              `protobuf:"bytes,5,rep,name=openings,proto3" json:"openings,omitempty"` // Openings that hold the node's, and two of those that agree
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskEvidence) Reset() {
+	*x = TaskEvidence{}
+	mi := &file_compute_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskEvidence) ProtoMessage() {}
+
+func (x *TaskEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskEvidence.ProtoReflect.Descriptor instead.
+func (*TaskEvidence) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *TaskEvidence) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *TaskEvidence) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *TaskEvidence) GetTask() []byte {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *TaskEvidence) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *TaskEvidence) GetOpenings() []*Signed {
+	if x != nil {
+		return x.Openings
+	}
+	return nil
+}
+
 var File_compute_proto protoreflect.FileDescriptor
 
 const file_compute_proto_rawDesc = "" +
 	"\n" +
-	"\rcompute.proto\x12\x0fstratos.wire.v1\"\xc6\x01\n" +
+	"\rcompute.proto\x12\x0fstratos.wire.v1\x1a\fsigned.proto\"\xc6\x01\n" +
 	"\x05Stage\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\fR\x06module\x12\x14\n" +
 	"\x05pages\x18\x02 \x01(\rR\x05pages\x12\x12\n" +
@@ -1500,7 +1950,11 @@ const file_compute_proto_rawDesc = "" +
 	"\x06output\x18\x06 \x01(\fR\x06output\"E\n" +
 	"\n" +
 	"JobOutcome\x127\n" +
-	"\aoutputs\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\aoutputs\"y\n" +
+	"\aoutputs\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\aoutputs\"D\n" +
+	"\rComputePrices\x12\x12\n" +
+	"\x04fuel\x18\x01 \x01(\x04R\x04fuel\x12\x1f\n" +
+	"\voutput_byte\x18\x02 \x01(\x04R\n" +
+	"outputByte\"y\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\x12\x16\n" +
@@ -1547,7 +2001,7 @@ const file_compute_proto_rawDesc = "" +
 	"\anumbers\x18\x02 \x03(\rR\anumbers\"/\n" +
 	"\x06JobEnd\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xcd\x02\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xb7\x03\n" +
 	"\tJobAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\fR\aaccount\x12\x18\n" +
@@ -1563,7 +2017,29 @@ const file_compute_proto_rawDesc = "" +
 	" \x01(\rR\bverified\x12\x16\n" +
 	"\x06failed\x18\v \x01(\rR\x06failed\x12\x14\n" +
 	"\x05ended\x18\f \x01(\bR\x05ended\x12\x1b\n" +
-	"\topened_ms\x18\r \x01(\x03R\bopenedMs\"\xe2\x02\n" +
+	"\topened_ms\x18\r \x01(\x03R\bopenedMs\x12\x18\n" +
+	"\adropped\x18\x0e \x01(\rR\adropped\x12\x16\n" +
+	"\x06closed\x18\x0f \x01(\bR\x06closed\x126\n" +
+	"\x06prices\x18\x10 \x01(\v2\x1e.stratos.wire.v1.ComputePricesR\x06prices\"Z\n" +
+	"\n" +
+	"JobsAnswer\x12.\n" +
+	"\x04jobs\x18\x01 \x03(\v2\x1a.stratos.wire.v1.JobAnswerR\x04jobs\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"6\n" +
+	"\bJobsPage\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\fR\x05after\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"G\n" +
+	"\tTasksPage\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\rR\x04from\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"^\n" +
+	"\bWorkPage\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x10\n" +
+	"\x03job\x18\x02 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"^\n" +
+	"\vTasksAnswer\x121\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x1b.stratos.wire.v1.TaskAnswerR\x05tasks\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xe2\x02\n" +
 	"\n" +
 	"TaskAnswer\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
@@ -1579,14 +2055,21 @@ const file_compute_proto_rawDesc = "" +
 	"\x04fuel\x18\n" +
 	" \x01(\x04R\x04fuel\x12!\n" +
 	"\foutput_bytes\x18\v \x01(\x04R\voutputBytes\x12\x14\n" +
-	"\x05pages\x18\f \x01(\rR\x05pages\"}\n" +
+	"\x05pages\x18\f \x01(\rR\x05pages\"\x96\x01\n" +
 	"\n" +
 	"TaskWorker\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\rR\x04role\x12\x19\n" +
 	"\bdrawn_ms\x18\x04 \x01(\x03R\adrawnMs\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\fR\x06digestB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\x06digest\x18\x05 \x01(\fR\x06digest\x12\x17\n" +
+	"\aopen_ms\x18\x06 \x01(\x03R\x06openMs\"\x95\x01\n" +
+	"\fTaskEvidence\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\fR\x04task\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\fR\x04node\x123\n" +
+	"\bopenings\x18\x05 \x03(\v2\x17.stratos.wire.v1.SignedR\bopeningsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_compute_proto_rawDescOnce sync.Once
@@ -1600,44 +2083,56 @@ func file_compute_proto_rawDescGZIP() []byte {
 	return file_compute_proto_rawDescData
 }
 
-var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_compute_proto_goTypes = []any{
-	(*Stage)(nil),        // 0: stratos.wire.v1.Stage
-	(*ComputeFile)(nil),  // 1: stratos.wire.v1.ComputeFile
-	(*ComputeInput)(nil), // 2: stratos.wire.v1.ComputeInput
-	(*TaskText)(nil),     // 3: stratos.wire.v1.TaskText
-	(*TaskResult)(nil),   // 4: stratos.wire.v1.TaskResult
-	(*JobOutcome)(nil),   // 5: stratos.wire.v1.JobOutcome
-	(*Job)(nil),          // 6: stratos.wire.v1.Job
-	(*Tasks)(nil),        // 7: stratos.wire.v1.Tasks
-	(*TaskDemand)(nil),   // 8: stratos.wire.v1.TaskDemand
-	(*Reissue)(nil),      // 9: stratos.wire.v1.Reissue
-	(*Commitments)(nil),  // 10: stratos.wire.v1.Commitments
-	(*Commitment)(nil),   // 11: stratos.wire.v1.Commitment
-	(*Openings)(nil),     // 12: stratos.wire.v1.Openings
-	(*Opening)(nil),      // 13: stratos.wire.v1.Opening
-	(*Acceptance)(nil),   // 14: stratos.wire.v1.Acceptance
-	(*JobEnd)(nil),       // 15: stratos.wire.v1.JobEnd
-	(*JobAnswer)(nil),    // 16: stratos.wire.v1.JobAnswer
-	(*TaskAnswer)(nil),   // 17: stratos.wire.v1.TaskAnswer
-	(*TaskWorker)(nil),   // 18: stratos.wire.v1.TaskWorker
+	(*Stage)(nil),         // 0: stratos.wire.v1.Stage
+	(*ComputeFile)(nil),   // 1: stratos.wire.v1.ComputeFile
+	(*ComputeInput)(nil),  // 2: stratos.wire.v1.ComputeInput
+	(*TaskText)(nil),      // 3: stratos.wire.v1.TaskText
+	(*TaskResult)(nil),    // 4: stratos.wire.v1.TaskResult
+	(*JobOutcome)(nil),    // 5: stratos.wire.v1.JobOutcome
+	(*ComputePrices)(nil), // 6: stratos.wire.v1.ComputePrices
+	(*Job)(nil),           // 7: stratos.wire.v1.Job
+	(*Tasks)(nil),         // 8: stratos.wire.v1.Tasks
+	(*TaskDemand)(nil),    // 9: stratos.wire.v1.TaskDemand
+	(*Reissue)(nil),       // 10: stratos.wire.v1.Reissue
+	(*Commitments)(nil),   // 11: stratos.wire.v1.Commitments
+	(*Commitment)(nil),    // 12: stratos.wire.v1.Commitment
+	(*Openings)(nil),      // 13: stratos.wire.v1.Openings
+	(*Opening)(nil),       // 14: stratos.wire.v1.Opening
+	(*Acceptance)(nil),    // 15: stratos.wire.v1.Acceptance
+	(*JobEnd)(nil),        // 16: stratos.wire.v1.JobEnd
+	(*JobAnswer)(nil),     // 17: stratos.wire.v1.JobAnswer
+	(*JobsAnswer)(nil),    // 18: stratos.wire.v1.JobsAnswer
+	(*JobsPage)(nil),      // 19: stratos.wire.v1.JobsPage
+	(*TasksPage)(nil),     // 20: stratos.wire.v1.TasksPage
+	(*WorkPage)(nil),      // 21: stratos.wire.v1.WorkPage
+	(*TasksAnswer)(nil),   // 22: stratos.wire.v1.TasksAnswer
+	(*TaskAnswer)(nil),    // 23: stratos.wire.v1.TaskAnswer
+	(*TaskWorker)(nil),    // 24: stratos.wire.v1.TaskWorker
+	(*TaskEvidence)(nil),  // 25: stratos.wire.v1.TaskEvidence
+	(*Signed)(nil),        // 26: stratos.wire.v1.Signed
 }
 var file_compute_proto_depIdxs = []int32{
 	1,  // 0: stratos.wire.v1.Stage.files:type_name -> stratos.wire.v1.ComputeFile
 	0,  // 1: stratos.wire.v1.TaskText.stage:type_name -> stratos.wire.v1.Stage
 	2,  // 2: stratos.wire.v1.TaskText.inputs:type_name -> stratos.wire.v1.ComputeInput
 	2,  // 3: stratos.wire.v1.JobOutcome.outputs:type_name -> stratos.wire.v1.ComputeInput
-	8,  // 4: stratos.wire.v1.Tasks.tasks:type_name -> stratos.wire.v1.TaskDemand
-	11, // 5: stratos.wire.v1.Commitments.commitments:type_name -> stratos.wire.v1.Commitment
-	13, // 6: stratos.wire.v1.Openings.openings:type_name -> stratos.wire.v1.Opening
+	9,  // 4: stratos.wire.v1.Tasks.tasks:type_name -> stratos.wire.v1.TaskDemand
+	12, // 5: stratos.wire.v1.Commitments.commitments:type_name -> stratos.wire.v1.Commitment
+	14, // 6: stratos.wire.v1.Openings.openings:type_name -> stratos.wire.v1.Opening
 	4,  // 7: stratos.wire.v1.Opening.result:type_name -> stratos.wire.v1.TaskResult
-	18, // 8: stratos.wire.v1.TaskAnswer.workers:type_name -> stratos.wire.v1.TaskWorker
-	4,  // 9: stratos.wire.v1.TaskAnswer.result:type_name -> stratos.wire.v1.TaskResult
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 8: stratos.wire.v1.JobAnswer.prices:type_name -> stratos.wire.v1.ComputePrices
+	17, // 9: stratos.wire.v1.JobsAnswer.jobs:type_name -> stratos.wire.v1.JobAnswer
+	23, // 10: stratos.wire.v1.TasksAnswer.tasks:type_name -> stratos.wire.v1.TaskAnswer
+	24, // 11: stratos.wire.v1.TaskAnswer.workers:type_name -> stratos.wire.v1.TaskWorker
+	4,  // 12: stratos.wire.v1.TaskAnswer.result:type_name -> stratos.wire.v1.TaskResult
+	26, // 13: stratos.wire.v1.TaskEvidence.openings:type_name -> stratos.wire.v1.Signed
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_compute_proto_init() }
@@ -1645,13 +2140,14 @@ func file_compute_proto_init() {
 	if File_compute_proto != nil {
 		return
 	}
+	file_signed_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_compute_proto_rawDesc), len(file_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

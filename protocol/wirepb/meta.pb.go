@@ -941,6 +941,10 @@ type Question struct {
 	//	*Question_Replicas
 	//	*Question_Spent
 	//	*Question_Anchor
+	//	*Question_Job
+	//	*Question_Jobs
+	//	*Question_Tasks
+	//	*Question_Work
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1235,6 +1239,42 @@ func (x *Question) GetAnchor() *DatabaseName {
 	return nil
 }
 
+func (x *Question) GetJob() []byte {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Job); ok {
+			return x.Job
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetJobs() *JobsPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Jobs); ok {
+			return x.Jobs
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetTasks() *TasksPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Tasks); ok {
+			return x.Tasks
+		}
+	}
+	return nil
+}
+
+func (x *Question) GetWork() *WorkPage {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Work); ok {
+			return x.Work
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1351,6 +1391,22 @@ type Question_Anchor struct {
 	Anchor *DatabaseName `protobuf:"bytes,28,opt,name=anchor,proto3,oneof"` // that its owner asked for, for some minutes; answered to its owner's sessions
 }
 
+type Question_Job struct {
+	Job []byte `protobuf:"bytes,29,opt,name=job,proto3,oneof"` // by its id; answered to sessions of its account
+}
+
+type Question_Jobs struct {
+	Jobs *JobsPage `protobuf:"bytes,30,opt,name=jobs,proto3,oneof"`
+}
+
+type Question_Tasks struct {
+	Tasks *TasksPage `protobuf:"bytes,31,opt,name=tasks,proto3,oneof"`
+}
+
+type Question_Work struct {
+	Work *WorkPage `protobuf:"bytes,32,opt,name=work,proto3,oneof"`
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1406,6 +1462,14 @@ func (*Question_Replicas) isQuestion_Question() {}
 func (*Question_Spent) isQuestion_Question() {}
 
 func (*Question_Anchor) isQuestion_Question() {}
+
+func (*Question_Job) isQuestion_Question() {}
+
+func (*Question_Jobs) isQuestion_Question() {}
+
+func (*Question_Tasks) isQuestion_Question() {}
+
+func (*Question_Work) isQuestion_Question() {}
 
 type DatabaseName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3705,8 +3769,9 @@ type NodeAnswer struct {
 	UsedBytes     uint64                 `protobuf:"varint,10,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
 	Score         uint64                 `protobuf:"varint,11,opt,name=score,proto3" json:"score,omitempty"` // parts of 1,000,000
 	Reasons       []string               `protobuf:"bytes,12,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	Active        bool                   `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"`    // registered and not leaving
-	Evidence      *Signed                `protobuf:"bytes,14,opt,name=evidence,proto3" json:"evidence,omitempty"` // the Evidence for which it is suspended
+	Active        bool                   `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"`                                // registered and not leaving
+	Evidence      *Signed                `protobuf:"bytes,14,opt,name=evidence,proto3" json:"evidence,omitempty"`                             // the Evidence for which it is suspended
+	TaskEvidence  *TaskEvidence          `protobuf:"bytes,15,opt,name=task_evidence,json=taskEvidence,proto3" json:"task_evidence,omitempty"` // or this; not where all nodes are asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3835,6 +3900,13 @@ func (x *NodeAnswer) GetActive() bool {
 func (x *NodeAnswer) GetEvidence() *Signed {
 	if x != nil {
 		return x.Evidence
+	}
+	return nil
+}
+
+func (x *NodeAnswer) GetTaskEvidence() *TaskEvidence {
+	if x != nil {
+		return x.TaskEvidence
 	}
 	return nil
 }
@@ -5317,7 +5389,7 @@ var File_meta_proto protoreflect.FileDescriptor
 const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"meta.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"\x91\x01\n" +
+	"meta.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\vgrant.proto\x1a\vindex.proto\x1a\fsigned.proto\x1a\rtraffic.proto\"\x91\x01\n" +
 	"\x02Tx\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.stratos.wire.v1.TxKindR\x04kind\x121\n" +
 	"\amessage\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\amessage\x12+\n" +
@@ -5373,7 +5445,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xfc\b\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xa6\n" +
+	"\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -5404,7 +5477,11 @@ const file_meta_proto_rawDesc = "" +
 	"\x04cell\x18\x19 \x01(\fH\x00R\x04cell\x12\x1c\n" +
 	"\breplicas\x18\x1a \x01(\fH\x00R\breplicas\x120\n" +
 	"\x05spent\x18\x1b \x01(\v2\x18.stratos.wire.v1.SpentOfH\x00R\x05spent\x127\n" +
-	"\x06anchor\x18\x1c \x01(\v2\x1d.stratos.wire.v1.DatabaseNameH\x00R\x06anchorB\n" +
+	"\x06anchor\x18\x1c \x01(\v2\x1d.stratos.wire.v1.DatabaseNameH\x00R\x06anchor\x12\x12\n" +
+	"\x03job\x18\x1d \x01(\fH\x00R\x03job\x12/\n" +
+	"\x04jobs\x18\x1e \x01(\v2\x19.stratos.wire.v1.JobsPageH\x00R\x04jobs\x122\n" +
+	"\x05tasks\x18\x1f \x01(\v2\x1a.stratos.wire.v1.TasksPageH\x00R\x05tasks\x12/\n" +
+	"\x04work\x18  \x01(\v2\x19.stratos.wire.v1.WorkPageH\x00R\x04workB\n" +
 	"\n" +
 	"\bquestion\"2\n" +
 	"\fDatabaseName\x12\x12\n" +
@@ -5600,7 +5677,7 @@ const file_meta_proto_rawDesc = "" +
 	"\tauthority\x18\x05 \x01(\fR\tauthority\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x06 \x01(\x03R\texpiresMs\x12\x16\n" +
-	"\x06closed\x18\a \x01(\bR\x06closed\"\x87\x03\n" +
+	"\x06closed\x18\a \x01(\bR\x06closed\"\xcb\x03\n" +
 	"\n" +
 	"NodeAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
@@ -5619,7 +5696,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
 	"\areasons\x18\f \x03(\tR\areasons\x12\x16\n" +
 	"\x06active\x18\r \x01(\bR\x06active\x123\n" +
-	"\bevidence\x18\x0e \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\"@\n" +
+	"\bevidence\x18\x0e \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\x12B\n" +
+	"\rtask_evidence\x18\x0f \x01(\v2\x1d.stratos.wire.v1.TaskEvidenceR\ftaskEvidence\"@\n" +
 	"\vNodesAnswer\x121\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x1b.stratos.wire.v1.NodeAnswerR\x05nodes\"H\n" +
 	"\rBucketsAnswer\x127\n" +
@@ -5842,9 +5920,13 @@ var file_meta_proto_goTypes = []any{
 	(*JoinAnswer)(nil),        // 73: stratos.wire.v1.JoinAnswer
 	(*Signed)(nil),            // 74: stratos.wire.v1.Signed
 	(*Piece)(nil),             // 75: stratos.wire.v1.Piece
-	(*Segment)(nil),           // 76: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 77: stratos.wire.v1.Lock
-	(*Section)(nil),           // 78: stratos.wire.v1.Section
+	(*JobsPage)(nil),          // 76: stratos.wire.v1.JobsPage
+	(*TasksPage)(nil),         // 77: stratos.wire.v1.TasksPage
+	(*WorkPage)(nil),          // 78: stratos.wire.v1.WorkPage
+	(*Segment)(nil),           // 79: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 80: stratos.wire.v1.Lock
+	(*Section)(nil),           // 81: stratos.wire.v1.Section
+	(*TaskEvidence)(nil),      // 82: stratos.wire.v1.TaskEvidence
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
@@ -5870,43 +5952,47 @@ var file_meta_proto_depIdxs = []int32{
 	16, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
 	17, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
 	15, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
-	74, // 23: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	76, // 24: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	77, // 25: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	78, // 26: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	30, // 27: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	74, // 28: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	32, // 29: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
-	36, // 30: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
-	35, // 31: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
-	34, // 32: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
-	39, // 33: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	41, // 34: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	74, // 35: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	74, // 36: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	76, // 37: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	43, // 38: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	74, // 39: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	74, // 40: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
-	47, // 41: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	28, // 42: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	51, // 43: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	55, // 44: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	56, // 45: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	74, // 46: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	76, // 47: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	63, // 48: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	64, // 49: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	65, // 50: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	74, // 51: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	74, // 52: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	67, // 53: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	68, // 54: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	76, // 23: stratos.wire.v1.Question.jobs:type_name -> stratos.wire.v1.JobsPage
+	77, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
+	78, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
+	74, // 26: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	79, // 27: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	80, // 28: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	81, // 29: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	30, // 30: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	74, // 31: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	32, // 32: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	36, // 33: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	35, // 34: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	34, // 35: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	39, // 36: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	41, // 37: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	74, // 38: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	74, // 39: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	79, // 40: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	43, // 41: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	74, // 42: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	74, // 43: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
+	82, // 44: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
+	47, // 45: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	28, // 46: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	51, // 47: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	55, // 48: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	56, // 49: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	74, // 50: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	79, // 51: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	63, // 52: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	64, // 53: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	65, // 54: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	74, // 55: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	74, // 56: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	67, // 57: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	68, // 58: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -5914,6 +6000,7 @@ func file_meta_proto_init() {
 	if File_meta_proto != nil {
 		return
 	}
+	file_compute_proto_init()
 	file_grant_proto_init()
 	file_index_proto_init()
 	file_signed_proto_init()
@@ -5947,6 +6034,10 @@ func file_meta_proto_init() {
 		(*Question_Replicas)(nil),
 		(*Question_Spent)(nil),
 		(*Question_Anchor)(nil),
+		(*Question_Job)(nil),
+		(*Question_Jobs)(nil),
+		(*Question_Tasks)(nil),
+		(*Question_Work)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

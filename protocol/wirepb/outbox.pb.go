@@ -654,6 +654,7 @@ type NetworkParams struct {
 	EpochBlocks    uint64                 `protobuf:"varint,1,opt,name=epoch_blocks,json=epochBlocks,proto3" json:"epoch_blocks,omitempty"`
 	MaturityEpochs uint64                 `protobuf:"varint,2,opt,name=maturity_epochs,json=maturityEpochs,proto3" json:"maturity_epochs,omitempty"`
 	DatabasePrices *Prices                `protobuf:"bytes,3,opt,name=database_prices,json=databasePrices,proto3" json:"database_prices,omitempty"`
+	ComputePrices  *ComputePrices         `protobuf:"bytes,4,opt,name=compute_prices,json=computePrices,proto3" json:"compute_prices,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -705,6 +706,13 @@ func (x *NetworkParams) GetMaturityEpochs() uint64 {
 func (x *NetworkParams) GetDatabasePrices() *Prices {
 	if x != nil {
 		return x.DatabasePrices
+	}
+	return nil
+}
+
+func (x *NetworkParams) GetComputePrices() *ComputePrices {
+	if x != nil {
+		return x.ComputePrices
 	}
 	return nil
 }
@@ -767,8 +775,8 @@ func (x *ReportFinal) GetHeaderHash() []byte {
 type Conviction struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`         // 20 bytes
-	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`         // 16 bytes, of which it had a replica
-	Evidence      []byte                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"` // SHA-256 of the Evidence's bytes
+	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`         // 16 bytes: the cell of which it had a replica, or the job of whose task it gave a false result
+	Evidence      []byte                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"` // SHA-256 of the bytes of the Evidence, or of the TaskEvidence
 	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"`  // before it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -897,7 +905,7 @@ var File_outbox_proto protoreflect.FileDescriptor
 
 const file_outbox_proto_rawDesc = "" +
 	"\n" +
-	"\foutbox.proto\x12\x0fstratos.wire.v1\x1a\x0edatabase.proto\"\xb0\x03\n" +
+	"\foutbox.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\x0edatabase.proto\"\xb0\x03\n" +
 	"\fOutboxRecord\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x04R\x06height\x12G\n" +
 	"\x0eozone_credited\x18\x02 \x01(\v2\x1e.stratos.wire.v1.OzoneCreditedH\x00R\rozoneCredited\x12D\n" +
@@ -939,11 +947,12 @@ const file_outbox_proto_rawDesc = "" +
 	"report_key\x18\x03 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x04 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x05 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x06 \x01(\tR\aaddress\"\x9d\x01\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"\xe4\x01\n" +
 	"\rNetworkParams\x12!\n" +
 	"\fepoch_blocks\x18\x01 \x01(\x04R\vepochBlocks\x12'\n" +
 	"\x0fmaturity_epochs\x18\x02 \x01(\x04R\x0ematurityEpochs\x12@\n" +
-	"\x0fdatabase_prices\x18\x03 \x01(\v2\x17.stratos.wire.v1.PricesR\x0edatabasePrices\"D\n" +
+	"\x0fdatabase_prices\x18\x03 \x01(\v2\x17.stratos.wire.v1.PricesR\x0edatabasePrices\x12E\n" +
+	"\x0ecompute_prices\x18\x04 \x01(\v2\x1e.stratos.wire.v1.ComputePricesR\rcomputePrices\"D\n" +
 	"\vReportFinal\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vheader_hash\x18\x02 \x01(\fR\n" +
@@ -998,6 +1007,7 @@ var file_outbox_proto_goTypes = []any{
 	(*Conviction)(nil),      // 10: stratos.wire.v1.Conviction
 	(*Registration)(nil),    // 11: stratos.wire.v1.Registration
 	(*Prices)(nil),          // 12: stratos.wire.v1.Prices
+	(*ComputePrices)(nil),   // 13: stratos.wire.v1.ComputePrices
 }
 var file_outbox_proto_depIdxs = []int32{
 	3,  // 0: stratos.wire.v1.OutboxRecord.ozone_credited:type_name -> stratos.wire.v1.OzoneCredited
@@ -1009,12 +1019,13 @@ var file_outbox_proto_depIdxs = []int32{
 	0,  // 6: stratos.wire.v1.NodeRecord.status:type_name -> stratos.wire.v1.NodeStatus
 	7,  // 7: stratos.wire.v1.AuthoritySet.authorities:type_name -> stratos.wire.v1.AuthorityRecord
 	12, // 8: stratos.wire.v1.NetworkParams.database_prices:type_name -> stratos.wire.v1.Prices
-	1,  // 9: stratos.wire.v1.Registration.role:type_name -> stratos.wire.v1.Role
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 9: stratos.wire.v1.NetworkParams.compute_prices:type_name -> stratos.wire.v1.ComputePrices
+	1,  // 10: stratos.wire.v1.Registration.role:type_name -> stratos.wire.v1.Role
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_outbox_proto_init() }
@@ -1022,6 +1033,7 @@ func file_outbox_proto_init() {
 	if File_outbox_proto != nil {
 		return
 	}
+	file_compute_proto_init()
 	file_database_proto_init()
 	file_outbox_proto_msgTypes[0].OneofWrappers = []any{
 		(*OutboxRecord_OzoneCredited)(nil),

@@ -1,0 +1,196 @@
+package placement
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stratosmesh/stratos/mesh"
+)
+
+// A Node is a registered node as Draw and Explain see it.
+type Node struct {
+	ID        mesh.NodeID
+	Operator  mesh.Account
+	Domain    string // what fails together
+	Kinds     uint32 // bits: compute 1, database 2, storage 4
+	Active    bool   // registered and not leaving
+	Online    bool
+	Suspended bool   // proven to lie
+	Score     uint64 // parts of 1,000,000
+	Deposit   uint64 // whole STOS
+	Load      int    // of what is demanded, on this node: cells, tasks
+}
+
+// A Demand says what a cell, a task or whatever else runs on nodes wants of them.
+type Demand struct {
+	Kind      uint32         // bit of Node.Kinds
+	Count     int            // nodes, each of another operator and domain
+	MaxLoad   int            // a node with this load takes no more
+	Not       []mesh.Account // operators that may not have it
+	Beside    []Node         // nodes that have it: no other of their operators and domains is drawn
+	Near      []mesh.NodeID  // strongly preferred, the first most; at most 8
+	ByDeposit bool           // who has more at stake is drawn more often
+	ByRoom    bool           // and who has less load
+}
+
+// A filter tells whether a node may be drawn for a demand.
+type filter struct {
+	name string // as a user reads it after "this node is refused: "
+	pass func(*Demand, *Node) bool
+}
+
+// filters, in the order in which a node is examined. The first that refuses it is the reason.
+var filters = []filter{
+	{"it is of another kind", func(d *Demand, n *Node) bool { return n.Kinds&d.Kind != 0 }},
+	{"it is not active on the value layer", func(d *Demand, n *Node) bool { return n.Active }},
+	{"it is suspended", func(d *Demand, n *Node) bool { return !n.Suspended }},
+	{"it is offline", func(d *Demand, n *Node) bool { return n.Online }},
+	{"it has as much as it may", func(d *Demand, n *Node) bool { return n.Load < d.MaxLoad }},
+	{"its operator may not have it", func(d *Demand, n *Node) bool { return !slices.Contains(d.Not, n.Operator) }},
+	{"its operator has a node with it", func(d *Demand, n *Node) bool {
+		return !slices.ContainsFunc(d.Beside, func(o Node) bool { return o.Operator == n.Operator })
+	}},
+	{"its failure domain has a node with it", func(d *Demand, n *Node) bool {
+		return !slices.ContainsFunc(d.Beside, func(o Node) bool { return o.Domain == n.Domain })
+	}},
+}
+
+// A score is a factor of a node's weight, at least 1.
+type score struct {
+	name string
+	of   func(*Demand, *Node) uint64
+}
+
+// scores multiply to a weight below 2^52, so that the sum of those of 4,096 nodes is below 2^64.
+var scores = []score{
+	{"score", func(_ *Demand, n *Node) uint64 { return 1 + min(n.Score, 1_000_000)/1000 }}, // below 2^10
+	{"deposit", func(d *Demand, n *Node) uint64 { // below 2^16 + 1
+		if !d.ByDeposit {
+			return 1
+		}
+		return 1 + min(n.Deposit, 1<<16)
+	}},
+	{"room", func(d *Demand, n *Node) uint64 { // at most 2^7
+		if !d.ByRoom {
+			return 1
+		}
+		return uint64(min(max(d.MaxLoad-n.Load, 1), 1<<7))
+	}},
+	{"nearness", func(d *Demand, n *Node) uint64 { // at most 2^18; each place counts four times the next
+		i := slices.Index(d.Near, n.ID)
+		if i < 0 || i > 7 {
+			return 1
+		}
+		return 1 << (18 - 2*i)
+	}},
+}
+
+// maxDrawn bounds the nodes among which one draw is made, so that no sum of weights overflows.
+const maxDrawn = 1 << 12
+
+// A Verdict is what a draw makes of a node.
+type Verdict struct {
+	Node    mesh.NodeID
+	Refused string // why it cannot be drawn; empty: it can
+	Weight  uint64 // of all parts
+	Parts   []Part // of the weight, which is their product
+}
+
+// A Part is a named factor of a weight.
+type Part struct {
+	Name   string
+	Factor uint64
+}
+
+// Explain tells for a node which filter refuses it, or what its weight is made of.
+func Explain(d *Demand, n *Node) Verdict {
+	v := Verdict{Node: n.ID}
+	if v.Weight, v.Refused = weigh(d, n); v.Refused == "" {
+		for _, s := range scores {
+			v.Parts = append(v.Parts, Part{s.name, s.of(d, n)})
+		}
+	}
+	return v
+}
+
+// weigh returns a node's weight, or why it is refused.
+func weigh(d *Demand, n *Node) (weight uint64, refused string) {
+	for _, f := range filters {
+		if !f.pass(d, n) {
+			return 0, f.name
+		}
+	}
+	weight = 1
+	for _, s := range scores {
+		weight *= s.of(d, n)
+	}
+	return weight, ""
+}
+
+// Lots are the random numbers of a draw: below returns one less than limit, which is not 0.
+type Lots interface{ Below(limit uint64) uint64 }
+
+// Draw chooses nodes for a demand, by weight. nodes are in an order that is the same for everybody. It is a pure function without floats:
+// the state machine calls it. The error is Unavailable, and says what is missing, when too few can be drawn.
+func Draw(d Demand, nodes []Node, lots Lots) ([]mesh.NodeID, error) {
+	type candidate struct {
+		*Node
+		weight uint64
+	}
+	var all []candidate
+	refusals := map[string]int{}
+	operators := map[mesh.Account]bool{}
+	for i := range nodes {
+		n := &nodes[i]
+		weight, refused := weigh(&d, n)
+		if refused != "" {
+			refusals[refused]++
+			continue
+		}
+		all = append(all, candidate{n, weight})
+		operators[n.Operator] = true
+	}
+	for len(all) > maxDrawn { // by lot, but those that are near
+		i := int(lots.Below(uint64(len(all))))
+		if slices.Contains(d.Near, all[i].ID) {
+			continue
+		}
+		all[i] = all[len(all)-1]
+		all = all[:len(all)-1]
+	}
+	var drawn []mesh.NodeID
+	for len(drawn) < d.Count {
+		total := uint64(0)
+		for _, n := range all {
+			total += n.weight
+		}
+		if total == 0 {
+			return nil, mesh.WithHint(mesh.Errorf(mesh.Unavailable, "%d operators have a node that can take it, %d are needed%s", len(operators), d.Count, why(refusals)),
+				"look at 'stratos node status'")
+		}
+		at, chosen := lots.Below(total), 0
+		for at >= all[chosen].weight {
+			at -= all[chosen].weight
+			chosen++
+		}
+		n := all[chosen]
+		drawn = append(drawn, n.ID)
+		all = slices.DeleteFunc(all, func(o candidate) bool { return o.Operator == n.Operator || o.Domain == n.Domain })
+	}
+	return drawn, nil
+}
+
+// why tells of how many nodes are refused for what.
+func why(refusals map[string]int) string {
+	var all []string
+	for _, f := range filters {
+		if n := refusals[f.name]; n > 0 {
+			all = append(all, fmt.Sprintf("%d nodes: %s", n, f.name))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, "; ") + ")"
+}
