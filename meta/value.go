@@ -42,7 +42,7 @@ func (valueVerifier) Verify(trusted []byte, f *wirepb.Facts, next uint64, nowMs 
 	if err != nil {
 		return state.VerifiedFacts{}, err
 	}
-	return state.VerifiedFacts{Trusted: p.Anchor, Height: int64(p.Height), Records: p.Records}, nil
+	return state.VerifiedFacts{Trusted: p.Anchor, Height: int64(p.Height), Hash: p.Hash, TimeMs: p.Time.UnixMilli(), Records: p.Records}, nil
 }
 
 // signedHeader encodes the header and commit that prove a height of the log.
@@ -134,8 +134,10 @@ func (w *watcher) look(ctx context.Context, s *valueSource) error {
 	var known int64
 	var trusted []byte
 	var members []mesh.AuthorityID
+	var waits bool // for the next block of the value layer
 	if err := w.authority.app.read(func(r *state.Reader) error {
 		t := r.Tip()
+		waits = r.AwaitsChecks()
 		next, epochBlocks, epoch, known, trusted = t.OutboxNext, t.EpochBlocks, t.Epoch, t.ValueHeight, t.TrustedBlock
 		for id := range r.Authorities() {
 			members = append(members, id)
@@ -165,6 +167,9 @@ func (w *watcher) look(ctx context.Context, s *valueSource) error {
 	due := count > next
 	if epochBlocks > 0 && uint64(proven-1)/epochBlocks > epoch {
 		due, turn = true, uint64(proven-1)/epochBlocks
+	}
+	if !due && waits { // by the height: it is somebody else's turn at the next
+		due, turn = true, uint64(proven)
 	}
 	if !due && proven-known < refreshTrust {
 		return nil

@@ -53,6 +53,7 @@ func (w *world) check() {
 		}
 		return true
 	})
+	w.checkJobs(v, leased)
 	var debited, counted uint64
 	v.scanPrefix(key(accountKey), func(k, b []byte) bool {
 		a := new(statepb.Account)

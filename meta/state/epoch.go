@@ -42,7 +42,8 @@ func (s *step) applyFacts(m *wirepb.Facts, by mesh.PublicKey) error {
 		}
 		s.tip.OutboxNext++
 	}
-	s.tip.TrustedBlock, s.tip.ValueHeight = v.Trusted, v.Height
+	s.tip.TrustedBlock, s.tip.ValueHeight, s.tip.ValueHash, s.tip.ValueMs = v.Trusted, v.Height, v.Hash, v.TimeMs
+	s.drawChecks()
 	if blocks := s.tip.EpochBlocks; blocks > 0 {
 		if now := uint64(v.Height-1) / blocks; now > s.tip.Epoch {
 			return s.closeEpoch(now)
@@ -66,6 +67,9 @@ func (s *step) applyRecord(r *wirepb.OutboxRecord) error {
 		s.tip.EpochBlocks = f.Params.EpochBlocks
 		if f.Params.DatabasePrices != nil {
 			s.tip.DatabasePrices = wire.Encode(f.Params.DatabasePrices)
+		}
+		if f.Params.ComputePrices != nil {
+			s.tip.ComputePrices = wire.Encode(f.Params.ComputePrices)
 		}
 	case *wirepb.OutboxRecord_DebitSettled, *wirepb.OutboxRecord_ReportFinal:
 		// What was debited here is what the report said; the value layer's word on it is for those who recompute.

@@ -39,15 +39,22 @@ func (s *step) convict(m *wirepb.Evidence, by mesh.PublicKey, msg *wirepb.Signed
 	if err := s.charge(session.Account, len(msg.Body)); err != nil {
 		return err
 	}
+	s.keepEvidence(node, &statepb.Evidence{Evidence: msg, Cell: claimed.Cell})
+	return nil
+}
+
+// keepEvidence takes a node out of service that was proven to lie, and has authorities tell the value layer.
+func (s *step) keepEvidence(node []byte, e *statepb.Evidence) {
 	n := new(statepb.Node)
 	exists := s.get(key(nodeKey, node), n)
-	s.put(key(evidenceKey, node), &statepb.Evidence{Evidence: msg, AtMs: s.tip.TimeMs, Cell: claimed.Cell, Pardons: n.Pardons})
+	e.AtMs, e.Pardons = s.tip.TimeMs, n.Pardons
+	s.put(key(evidenceKey, node), e)
+	s.workers = nil
 	if exists {
 		s.putBytes(key(convictKey, node), nil)
 		n.Status = Suspended
 		s.put(key(nodeKey, node), n)
 	}
-	return nil
 }
 
 // signConviction keeps what an authority signed of a node that lied, until the value layer knows.
@@ -73,6 +80,10 @@ func (s *step) signConviction(m *wirepb.Conviction, by mesh.PublicKey, msg *wire
 
 // conviction is what authorities sign.
 func conviction(node []byte, e *statepb.Evidence) *wirepb.Conviction {
+	if t := e.Task; t != nil {
+		sum := sha256.Sum256(wire.Encode(t))
+		return &wirepb.Conviction{Node: node, Cell: t.Job, Evidence: sum[:], Pardons: e.Pardons}
+	}
 	sum := sha256.Sum256(e.Evidence.Body)
 	return &wirepb.Conviction{Node: node, Cell: e.Cell, Evidence: sum[:], Pardons: e.Pardons}
 }
@@ -119,6 +130,13 @@ func (r *Reader) Convictions(limit int) (all []Conviction) {
 		return len(all) < limit
 	})
 	return all
+}
+
+// TaskEvidence returns the false result for which a node is suspended, nil where there is none.
+func (r *Reader) TaskEvidence(id mesh.NodeID) *wirepb.TaskEvidence {
+	e := new(statepb.Evidence)
+	r.get(key(evidenceKey, id[:]), e)
+	return e.Task
 }
 
 // Evidence returns the Evidence for which a node is suspended, as it was handed in; nil where there is none.

@@ -63,6 +63,21 @@ const (
 	feeKey       = 'f' // epoch 8 | account 20 -> Counter: log writes
 	reportKey    = 'R' // epoch 8 -> Report
 	signatureKey = 'S' // epoch 8 | authority 20 -> signature
+	jobKey       = '1' // job 16 -> Job, for jobKeptMs after it was closed
+	jobOwned     = '2' // account 20 | ^opened ms 8 | job 16 -> empty
+	jobTime      = '3' // ms 8 | job 16 -> empty: when its deadline comes, or the state after that
+	tidyKey      = '4' // job 16 -> empty: its tasks are seen to, some in each block
+	taskKey      = '5' // job 16 | number 4 -> Task
+	workKey      = '6' // node 20 | job 16 | number 4 -> empty: tasks that were drawn for it, and have not ended
+	loadKey      = '7' // node 20 -> Counter: tasks that were drawn for it, and it has no result yet
+	openingKey   = '8' // job 16 | hash 32 -> Signed: Openings that may convict
+	checkTime    = '9' // ms 8 | job 16 | number 4 -> empty: when a check is over in any case
+	awaitKey     = '+' // job 16 | batch 4 | number 4 -> empty: tasks that wait for the draw of checks
+	batchKey     = '*' // job 16 | batch 4 | node 20 -> Batched
+	drawKey      = '=' // job 16 -> empty: has a batch whose checks can be drawn by the value layer's next block, or are being drawn
+	jobWorkerKey = '-' // job 16 | node 20 -> JobWorker
+	releaseKey   = '/' // job 16 | node 20 -> Counter: from this number on, its tasks are verified, or given to others
+	blameKey     = '#' // epoch 8 | account 20 | node 20 -> empty: whose score an account has lowered
 )
 
 func key(kind byte, parts ...[]byte) []byte {

@@ -165,12 +165,8 @@ func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
 	if len(r.Budgets) > 0 {
 		s.put(key(countedKey, l.ID[:]), &statepb.Session{Account: r.Account, Budgets: r.Budgets})
 	}
-	for _, b := range r.Budgets {
-		k := key(spentKey, r.Account, b.Link)
-		if spent := s.counter(k); spent+uint64(l.Amount) > b.Noz {
-			return mesh.Errorf(mesh.Exhausted, "the grant's budget of %s has %s left, and %s are needed", mesh.Noz(b.Noz), mesh.Noz(b.Noz-min(spent, b.Noz)), l.Amount)
-		}
-		s.add(k, uint64(l.Amount))
+	if err := s.underBudgets(r, uint64(l.Amount)); err != nil {
+		return err
 	}
 	a := s.account(r.Account)
 	if available(a) < uint64(l.Amount) {
@@ -181,6 +177,26 @@ func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
 	s.put(key(leaseKey, l.ID[:]), &statepb.Lease{Account: r.Account, Session: by[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs})
 	s.putBytes(key(leaseTimeKey, msKey(l.ExpiresMs), l.ID[:]), nil)
 	return nil
+}
+
+// underBudgets counts what is set aside under the budgets of a session's grant, or refuses.
+func (s *step) underBudgets(r *statepb.Session, noz uint64) error {
+	for _, b := range r.Budgets {
+		k := key(spentKey, r.Account, b.Link)
+		if spent := s.counter(k); spent > b.Noz || noz > b.Noz-spent {
+			return mesh.Errorf(mesh.Exhausted, "the grant's budget of %s has %s left, and %s are needed", mesh.Noz(b.Noz), mesh.Noz(b.Noz-min(spent, b.Noz)), mesh.Noz(noz))
+		}
+		s.add(k, noz)
+	}
+	return nil
+}
+
+// backUnderBudgets takes back what was counted and not used.
+func (s *step) backUnderBudgets(account []byte, budgets []*statepb.Budget, noz uint64) {
+	for _, b := range budgets {
+		k := key(spentKey, account, b.Link)
+		s.put(k, &statepb.Counter{Value: s.counter(k) - min(noz, s.counter(k))})
+	}
 }
 
 // closeLease ends a lease before it expires. Nodes may claim from it for GraceEpochs more.
@@ -237,10 +253,7 @@ func (s *step) sweepLeases() {
 		// The session may hold another chain by now; what was counted then is taken back from where it was counted.
 		r, ck := new(statepb.Session), key(countedKey, id[:])
 		if s.get(ck, r) {
-			for _, b := range r.Budgets {
-				bk := key(spentKey, r.Account, b.Link)
-				s.put(bk, &statepb.Counter{Value: s.counter(bk) - min(unused, s.counter(bk))})
-			}
+			s.backUnderBudgets(r.Account, r.Budgets, unused)
 			s.delete(ck)
 		}
 		if l.ExpiresMs > s.tip.TimeMs {

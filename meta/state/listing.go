@@ -163,3 +163,32 @@ func listedOf(name string, d *dated, latest bool) *wirepb.ListedObject {
 	e := d.entry
 	return &wirepb.ListedObject{Key: name, Size: e.Size, ModifiedMs: e.ModifiedMs, Version: e.Version, WrappedKey: e.WrappedKey, SealedSummary: e.SealedSummary, Null: d.Null, Latest: latest}
 }
+
+func (r *Reader) keepList(q *wirepb.KeepListPage) (proto.Message, error) {
+	if len(q.Node) != len(mesh.NodeID{}) || q.Limit == 0 || q.Limit > MaxKeepList || len(q.After) != 0 && len(q.After) != len(mesh.SliceID{}) {
+		return nil, mesh.Errorf(mesh.Invalid, "a keep-list's question is malformed")
+	}
+	prefix := key(keepKey, q.Node)
+	from := prefix
+	if len(q.After) != 0 {
+		from = after(key(keepKey, q.Node, q.After))
+	}
+	a := new(wirepb.KeepListAnswer)
+	if from == nil {
+		return a, nil
+	}
+	last := ""
+	r.scan(from, after(prefix), func(k, _ []byte) bool {
+		slice := string(k[len(prefix) : len(prefix)+len(mesh.SliceID{})])
+		if slice == last {
+			return true
+		}
+		if a.Truncated = len(a.Slices) == int(q.Limit); a.Truncated {
+			return false
+		}
+		last = slice
+		a.Slices = append(a.Slices, []byte(slice))
+		return true
+	})
+	return a, nil
+}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -49,6 +50,8 @@ type FactVerifier interface {
 type VerifiedFacts struct {
 	Trusted []byte
 	Height  int64
+	Hash    []byte // of the header that proves it
+	TimeMs  int64  // of that header
 	Records [][]byte
 }
 
@@ -176,6 +179,8 @@ type step struct {
 	position    uint32 // of the message in the block; those of one transaction follow each other
 	authorities map[mesh.AuthorityID]*statepb.Authority
 	former      []mesh.PublicKey
+	passed      int              // tasks of which others have decided in this step
+	workers     []placement.Node // every node, once a task was drawn; nil again when one has changed
 }
 
 // maxMore bounds the entries that come with one.
@@ -247,6 +252,13 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_REPORT_SIGNATURE: {sign.Reported, func() proto.Message { return new(wirepb.ReportSignature) }},
 	wirepb.TxKind_TX_ALLOTMENTS:       {sign.Allotment, func() proto.Message { return new(wirepb.Allotments) }},
 	wirepb.TxKind_TX_REPAIR:           {sign.Repair, func() proto.Message { return new(wirepb.Repair) }},
+	wirepb.TxKind_TX_JOB:              {sign.Job, func() proto.Message { return new(wirepb.Job) }},
+	wirepb.TxKind_TX_TASKS:            {sign.Tasks, func() proto.Message { return new(wirepb.Tasks) }},
+	wirepb.TxKind_TX_REISSUE:          {sign.Reissue, func() proto.Message { return new(wirepb.Reissue) }},
+	wirepb.TxKind_TX_COMMITMENTS:      {sign.Commitment, func() proto.Message { return new(wirepb.Commitments) }},
+	wirepb.TxKind_TX_OPENINGS:         {sign.Opening, func() proto.Message { return new(wirepb.Openings) }},
+	wirepb.TxKind_TX_ACCEPTANCE:       {sign.Acceptance, func() proto.Message { return new(wirepb.Acceptance) }},
+	wirepb.TxKind_TX_JOB_END:          {sign.JobEnd, func() proto.Message { return new(wirepb.JobEnd) }},
 }
 
 func (s *step) transaction(raw []byte) error {
@@ -305,6 +317,20 @@ func (s *step) transaction(raw []byte) error {
 		return s.allot(m, by)
 	case *wirepb.Repair:
 		return s.repairSegment(m, by)
+	case *wirepb.Job:
+		return s.openJob(m, by, tx.Message)
+	case *wirepb.Tasks:
+		return s.addTasks(m, by, tx.Message)
+	case *wirepb.Reissue:
+		return s.reissue(m, by, tx.Message)
+	case *wirepb.Commitments:
+		return s.commit(m, by)
+	case *wirepb.Openings:
+		return s.open(m, by, tx.Message)
+	case *wirepb.Acceptance:
+		return s.acceptTasks(m, by)
+	case *wirepb.JobEnd:
+		return s.endJob(m, by, tx.Message)
 	}
 	panic(fmt.Sprintf("state: no handler for %T", body))
 }
@@ -337,6 +363,7 @@ func (s *step) sweep() error {
 	s.sweepDatabases()
 	s.sweepRefills()
 	s.sweepAnchors()
+	s.sweepJobs()
 	return nil
 }
 

@@ -171,7 +171,9 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		if !r.get(key(nodeKey, q.Node), n) {
 			return nil, nil
 		}
-		return r.nodeAnswer(mesh.NodeID(q.Node), n), nil
+		a := r.nodeAnswer(mesh.NodeID(q.Node), n)
+		a.TaskEvidence = r.TaskEvidence(mesh.NodeID(q.Node))
+		return a, nil
 	case *wirepb.Question_Nodes:
 		all := new(wirepb.NodesAnswer)
 		r.eachNode(func(id mesh.NodeID, n *statepb.Node) { all.Nodes = append(all.Nodes, r.nodeAnswer(id, n)) })
@@ -225,6 +227,14 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		t := r.tip
 		return &wirepb.GroupAnswer{Epoch: t.Epoch, ValueHeight: t.ValueHeight, OutboxNext: t.OutboxNext, EpochBlocks: t.EpochBlocks, Domains: uint32(r.domains()),
 			TimeMs: t.TimeMs, Objects: t.Objects, Segments: t.Segments, Reduced: t.Reduced}, nil
+	case *wirepb.Question_Job:
+		return r.jobOf(q.Job, asker, nowMs)
+	case *wirepb.Question_Jobs:
+		return r.jobs(q.Jobs, asker, nowMs)
+	case *wirepb.Question_Tasks:
+		return r.tasks(q.Tasks, asker, nowMs)
+	case *wirepb.Question_Work:
+		return r.work(q.Work, asker)
 	case *wirepb.Question_Reduced:
 		a := new(wirepb.ReducedAnswer)
 		for _, id := range r.Reduced() {
@@ -567,33 +577,4 @@ func (r *Reader) segmentsOf(extents []*wirepb.Extent) ([]*wirepb.Segment, error)
 		all = append(all, s.Segment)
 	}
 	return all, nil
-}
-
-func (r *Reader) keepList(q *wirepb.KeepListPage) (proto.Message, error) {
-	if len(q.Node) != len(mesh.NodeID{}) || q.Limit == 0 || q.Limit > MaxKeepList || len(q.After) != 0 && len(q.After) != len(mesh.SliceID{}) {
-		return nil, mesh.Errorf(mesh.Invalid, "a keep-list's question is malformed")
-	}
-	prefix := key(keepKey, q.Node)
-	from := prefix
-	if len(q.After) != 0 {
-		from = after(key(keepKey, q.Node, q.After))
-	}
-	a := new(wirepb.KeepListAnswer)
-	if from == nil {
-		return a, nil
-	}
-	last := ""
-	r.scan(from, after(prefix), func(k, _ []byte) bool {
-		slice := string(k[len(prefix) : len(prefix)+len(mesh.SliceID{})])
-		if slice == last {
-			return true
-		}
-		if a.Truncated = len(a.Slices) == int(q.Limit); a.Truncated {
-			return false
-		}
-		last = slice
-		a.Slices = append(a.Slices, []byte(slice))
-		return true
-	})
-	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/stratosmesh/stratos/meta/state/statepb"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -28,6 +29,7 @@ type player struct {
 	cell     *testCell
 	used     map[string]uint64 // by databases, as the newest checkpoint has it
 	last     []byte            // certificate that was handed in
+	said     map[string]byte   // result to which a node has committed
 }
 
 func (p *player) pick(n int) int { return p.r.IntN(n) }
@@ -127,6 +129,64 @@ func (p *player) databaseTx(u user) []byte {
 	return c.settled(m, by...)
 }
 
+// jobTx opens and ends jobs, and has nodes work on them: mostly well, some late, some falsely.
+func (p *player) jobTx() []byte {
+	which := p.pick(8)
+	u := p.users[which%len(p.users)]
+	if p.pick(9) == 0 {
+		u = p.users[p.pick(len(p.users))]
+	}
+	job, level := fmt.Sprint(which), uint32(1+which%4) // of the level that is its number's
+	n := p.nodes[p.pick(len(p.nodes))]
+	j := new(statepb.Job)
+	(&view{db: p.m.db}).get(key(jobKey, jobID(job)), j)
+	number := uint32(p.pick(int(j.Tasks) + 1))
+	switch p.pick(12) {
+	case 0:
+		return tx(wirepb.TxKind_TX_JOB, u.key, &wirepb.Job{Id: jobID(job), Level: level, Budget: uint64(1 + p.pick(9000)), DeadlineMs: p.now + int64(p.pick(compute.MaxDeadlineMs)), AtMs: p.now})
+	case 1, 2, 3:
+		return u.more(job, j.Tasks, uint32(1+p.pick(8)))
+	case 4:
+		return u.reissue(job, number, n.id[:])
+	case 5:
+		return u.accept(job, 0, number)
+	case 6:
+		if p.pick(3) == 0 {
+			return u.endJob(job)
+		}
+	}
+	var c []*wirepb.Commitment
+	var o []*wirepb.Opening
+	for _, t := range p.work(n) {
+		for i := range 8 {
+			if job := fmt.Sprint(i); string(t.Job) == string(jobID(job)) && p.pick(8) > 0 {
+				switch me := t.Workers[0]; {
+				case me.State == workerDrawn && i%4+1 == int(compute.Receipt):
+					o = append(o, opening(n, job, t.Number, 0))
+					o[len(o)-1].Salt = nil
+				case me.State == workerDrawn:
+					c = append(c, commitment(n, job, t.Number, p.says(n, t)))
+				default:
+					o = append(o, opening(n, job, t.Number, p.says(n, t)))
+				}
+			}
+		}
+	}
+	if len(c) > 0 && (len(o) == 0 || p.pick(2) == 0) {
+		return commits(n, c...)
+	}
+	return opens(n, o...)
+}
+
+// says is what a node gives as the result of a task: one in 60 is a lie.
+func (p *player) says(n member, t *wirepb.TaskAnswer) byte {
+	k := string(n.id[:]) + string(t.Job) + string(be32(t.Number))
+	if _, ok := p.said[k]; !ok {
+		p.said[k] = byte(p.pick(60) / 59 * (1 + p.pick(2)))
+	}
+	return p.said[k]
+}
+
 // versionTx makes a transaction about versions, locks and multipart uploads.
 func (p *player) versionTx(u user, bucket, name string) []byte {
 	version := p.someVersion(bucket, name)
@@ -177,7 +237,7 @@ func (p *player) someVersion(bucket, name string) []byte {
 
 // play runs a world through random blocks, recounting everything as it goes.
 func play(t *testing.T, r *rand.Rand, blocks int) *player {
-	p := &player{world: newWorld(t, 4, 7), r: r}
+	p := &player{world: newWorld(t, 4, 9), r: r, said: map[string]byte{}}
 	for i := range 3 {
 		who := p.person(fmt.Sprint("person ", i), 5*oz)
 		p.people, p.credited = append(p.people, who), append(p.credited, 5*oz)
@@ -196,6 +256,9 @@ func play(t *testing.T, r *rand.Rand, blocks int) *player {
 		var txs [][]byte
 		for range p.pick(6) {
 			txs = append(txs, p.tx())
+		}
+		for range p.pick(12) {
+			txs = append(txs, p.jobTx())
 		}
 		for i := range txs {
 			if p.pick(20) == 0 && len(txs[i]) > 0 { // damaged on the way
@@ -233,6 +296,16 @@ func play(t *testing.T, r *rand.Rand, blocks int) *player {
 	})
 	if paid == 0 {
 		t.Error("no database was ever paid for: the game is not worth playing")
+	}
+	verified := uint64(0)
+	v.scanPrefix(key(jobKey), func(k, b []byte) bool {
+		j := new(statepb.Job)
+		v.decode(k, b, j)
+		verified += uint64(j.Verified)
+		return true
+	})
+	if t.Logf("%d tasks of the present jobs are verified, %d nodes convicted", verified, p.count(evidenceKey)); verified == 0 && blocks >= 150 {
+		t.Error("no task of the present jobs was ever verified: the game is not worth playing")
 	}
 	if applied[0] < blocks/2 {
 		t.Errorf("only %v were applied: the game is not worth playing", applied)

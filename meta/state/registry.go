@@ -6,8 +6,9 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// Bits of a node's kinds: it runs replicas of databases, it stores slices. Compute is 1.
+// Bits of a node's kinds: it runs tasks, it runs replicas of databases, it stores slices.
 const (
+	computeKind  = 1
 	databaseKind = 2
 	storageKind  = 4
 )
@@ -134,6 +135,8 @@ func (r *Reader) nodeAnswer(id mesh.NodeID, n *statepb.Node) *wirepb.NodeAnswer 
 	if e := r.Evidence(id); e != nil {
 		a.Evidence = e
 		a.Reasons = append(a.Reasons, "suspended: its replica of a database signed what is false, and the evidence is on the log")
+	} else if r.TaskEvidence(id) != nil {
+		a.Reasons = append(a.Reasons, "suspended: it signed a false result of a job's task, and the evidence is on the log")
 	} else if n.Status != Online {
 		a.Reasons = append(a.Reasons, "not seen by more than a third of the authorities")
 	}

@@ -38,10 +38,10 @@ const oz = uint64(mesh.NozPerOz)
 // dawn is when every world begins, in Unix milliseconds.
 const dawn = 1_700_000_000_000
 
-// trusting believes every record it is shown, in order. The value layer's height stands in the head.
+// trusting believes every record it is shown, in order. The value layer's height stands in the head; its time is the log's.
 type trusting struct{}
 
-func (trusting) Verify(_ []byte, f *wirepb.Facts, next uint64, _ int64) (v VerifiedFacts, err error) {
+func (trusting) Verify(_ []byte, f *wirepb.Facts, next uint64, nowMs int64) (v VerifiedFacts, err error) {
 	for _, r := range f.Facts {
 		if r.Sequence != next {
 			return v, mesh.Errorf(mesh.Conflict, "record %d, expected %d", r.Sequence, next)
@@ -49,7 +49,7 @@ func (trusting) Verify(_ []byte, f *wirepb.Facts, next uint64, _ int64) (v Verif
 		next++
 		v.Records = append(v.Records, r.Record)
 	}
-	v.Height = int64(binary.BigEndian.Uint64(f.Head))
+	v.Height, v.Hash, v.TimeMs = int64(binary.BigEndian.Uint64(f.Head)), hashOf(f.Head), nowMs
 	return v, nil
 }
 
@@ -162,7 +162,7 @@ func sortAuthorities(s *wirepb.AuthoritySet) {
 func nodeRecord(n member, operator, label string, status wirepb.NodeStatus) *wirepb.OutboxRecord {
 	pub := mesh.PublicKeyOf(n.key)
 	return &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{Id: n.id[:], Operator: operatorOf(operator), NodeKey: pub[:], TlsKey: pub[:],
-		Kinds: storageKind | databaseKind, Address: "127.0.0.1:1", Domain: label, Status: status}}}
+		Kinds: storageKind | databaseKind | computeKind, Address: "127.0.0.1:1", Domain: label, Status: status}}}
 }
 
 func credit(a mesh.Account, noz uint64) *wirepb.OutboxRecord {

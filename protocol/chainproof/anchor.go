@@ -99,6 +99,8 @@ type Proven struct {
 	Height  mesh.Height // of the state that was proven: one below the header
 	Records [][]byte    // in order, from the sequence that was asked for on
 	Head    uint64      // how many records there are at that height
+	Hash    []byte      // of the header
+	Time    time.Time   // of the header
 }
 
 // VerifyFacts checks facts against an anchor. Next is the sequence of the first record that the caller lacks; the records
@@ -119,7 +121,7 @@ func VerifyFacts(trusted []byte, f *wirepb.Facts, next uint64, now time.Time) (*
 	if len(f.Facts) > MaxFacts {
 		return nil, mesh.Errorf(mesh.Invalid, "%d facts at once, at most %d", len(f.Facts), MaxFacts)
 	}
-	p := &Proven{Height: mesh.Height(b.Height - 1)}
+	p := &Proven{Height: mesh.Height(b.Height - 1), Hash: b.Hash(), Time: b.Time}
 	answer, err := answerOf(b, f.Head, f.HeadProof)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,13 @@ const (
 	TxKind_TX_CONVICTION       TxKind = 23
 	TxKind_TX_ANCHORING        TxKind = 24
 	TxKind_TX_ANCHOR           TxKind = 25
+	TxKind_TX_JOB              TxKind = 26
+	TxKind_TX_TASKS            TxKind = 27
+	TxKind_TX_REISSUE          TxKind = 28
+	TxKind_TX_COMMITMENTS      TxKind = 29
+	TxKind_TX_OPENINGS         TxKind = 30
+	TxKind_TX_ACCEPTANCE       TxKind = 31
+	TxKind_TX_JOB_END          TxKind = 32
 )
 
 // Enum value maps for TxKind.
@@ -82,6 +89,13 @@ var (
 		23: "TX_CONVICTION",
 		24: "TX_ANCHORING",
 		25: "TX_ANCHOR",
+		26: "TX_JOB",
+		27: "TX_TASKS",
+		28: "TX_REISSUE",
+		29: "TX_COMMITMENTS",
+		30: "TX_OPENINGS",
+		31: "TX_ACCEPTANCE",
+		32: "TX_JOB_END",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -110,6 +124,13 @@ var (
 		"TX_CONVICTION":       23,
 		"TX_ANCHORING":        24,
 		"TX_ANCHOR":           25,
+		"TX_JOB":              26,
+		"TX_TASKS":            27,
+		"TX_REISSUE":          28,
+		"TX_COMMITMENTS":      29,
+		"TX_OPENINGS":         30,
+		"TX_ACCEPTANCE":       31,
+		"TX_JOB_END":          32,
 	}
 )
 
@@ -5798,7 +5819,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\xc7\x03\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xb9\x04\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5827,7 +5848,17 @@ const file_meta_proto_rawDesc = "" +
 	"\vTX_EVIDENCE\x10\x16\x12\x11\n" +
 	"\rTX_CONVICTION\x10\x17\x12\x10\n" +
 	"\fTX_ANCHORING\x10\x18\x12\r\n" +
-	"\tTX_ANCHOR\x10\x19B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\tTX_ANCHOR\x10\x19\x12\n" +
+	"\n" +
+	"\x06TX_JOB\x10\x1a\x12\f\n" +
+	"\bTX_TASKS\x10\x1b\x12\x0e\n" +
+	"\n" +
+	"TX_REISSUE\x10\x1c\x12\x12\n" +
+	"\x0eTX_COMMITMENTS\x10\x1d\x12\x0f\n" +
+	"\vTX_OPENINGS\x10\x1e\x12\x11\n" +
+	"\rTX_ACCEPTANCE\x10\x1f\x12\x0e\n" +
+	"\n" +
+	"TX_JOB_END\x10 B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once

@@ -28,7 +28,8 @@ type Account struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Credited      uint64                 `protobuf:"varint,1,opt,name=credited,proto3" json:"credited,omitempty"` // cumulative, proven by the value layer
 	Debited       uint64                 `protobuf:"varint,2,opt,name=debited,proto3" json:"debited,omitempty"`   // cumulative: claimed by receipts and charged for log writes
-	Leased        uint64                 `protobuf:"varint,3,opt,name=leased,proto3" json:"leased,omitempty"`     // open leases, less what was claimed from them
+	Leased        uint64                 `protobuf:"varint,3,opt,name=leased,proto3" json:"leased,omitempty"`     // open leases, less what was claimed from them; so of databases and jobs
+	Jobs          uint32                 `protobuf:"varint,4,opt,name=jobs,proto3" json:"jobs,omitempty"`         // that are not closed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -80,6 +81,13 @@ func (x *Account) GetDebited() uint64 {
 func (x *Account) GetLeased() uint64 {
 	if x != nil {
 		return x.Leased
+	}
+	return 0
+}
+
+func (x *Account) GetJobs() uint32 {
+	if x != nil {
+		return x.Jobs
 	}
 	return 0
 }
@@ -1057,6 +1065,7 @@ type Evidence struct {
 	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	Cell          []byte                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
 	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"` // of the node, before it
+	Task          *wirepb.TaskEvidence   `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`        // in the place of evidence and cell
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1117,6 +1126,13 @@ func (x *Evidence) GetPardons() uint64 {
 		return x.Pardons
 	}
 	return 0
+}
+
+func (x *Evidence) GetTask() *wirepb.TaskEvidence {
+	if x != nil {
+		return x.Task
+	}
+	return nil
 }
 
 type Vote struct {
@@ -1279,6 +1295,9 @@ type Tip struct {
 	Reduced        uint64                 `protobuf:"varint,11,opt,name=reduced,proto3" json:"reduced,omitempty"`
 	TrustedBlock   []byte                 `protobuf:"bytes,12,opt,name=trusted_block,json=trustedBlock,proto3" json:"trusted_block,omitempty"`       // light block of the value layer
 	ReportedTo     uint64                 `protobuf:"varint,13,opt,name=reported_to,json=reportedTo,proto3" json:"reported_to,omitempty"`            // epochs before it are in a report
+	ComputePrices  []byte                 `protobuf:"bytes,16,opt,name=compute_prices,json=computePrices,proto3" json:"compute_prices,omitempty"`    // stratos.wire.v1.ComputePrices, likewise
+	ValueHash      []byte                 `protobuf:"bytes,17,opt,name=value_hash,json=valueHash,proto3" json:"value_hash,omitempty"`                // of the newest header of the value layer that was verified
+	ValueMs        int64                  `protobuf:"varint,18,opt,name=value_ms,json=valueMs,proto3" json:"value_ms,omitempty"`                     // its time
 	DatabasePrices []byte                 `protobuf:"bytes,15,opt,name=database_prices,json=databasePrices,proto3" json:"database_prices,omitempty"` // stratos.wire.v1.Prices, as the value layer said last
 	CheckpointMs   int64                  `protobuf:"varint,14,opt,name=checkpoint_ms,json=checkpointMs,proto3" json:"checkpoint_ms,omitempty"`      // of block time between checkpoints of cells that are founded
 	unknownFields  protoimpl.UnknownFields
@@ -1402,6 +1421,27 @@ func (x *Tip) GetTrustedBlock() []byte {
 func (x *Tip) GetReportedTo() uint64 {
 	if x != nil {
 		return x.ReportedTo
+	}
+	return 0
+}
+
+func (x *Tip) GetComputePrices() []byte {
+	if x != nil {
+		return x.ComputePrices
+	}
+	return nil
+}
+
+func (x *Tip) GetValueHash() []byte {
+	if x != nil {
+		return x.ValueHash
+	}
+	return nil
+}
+
+func (x *Tip) GetValueMs() int64 {
+	if x != nil {
+		return x.ValueMs
 	}
 	return 0
 }
@@ -1989,15 +2029,623 @@ func (x *CellMember) GetAddress() string {
 	return ""
 }
 
+type Job struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Account    []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Session    []byte                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"` // key that opened it
+	Level      uint32                 `protobuf:"varint,3,opt,name=level,proto3" json:"level,omitempty"`
+	Budget     uint64                 `protobuf:"varint,4,opt,name=budget,proto3" json:"budget,omitempty"`
+	Spent      uint64                 `protobuf:"varint,5,opt,name=spent,proto3" json:"spent,omitempty"`
+	Reserved   uint64                 `protobuf:"varint,6,opt,name=reserved,proto3" json:"reserved,omitempty"` // what its tasks have reserved; spent + reserved <= budget
+	DeadlineMs int64                  `protobuf:"varint,7,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"`
+	OpenedMs   int64                  `protobuf:"varint,8,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`
+	State      uint32                 `protobuf:"varint,9,opt,name=state,proto3" json:"state,omitempty"` // open 1, ended 2, clearing 3, closed 4, removing 5
+	Tasks      uint32                 `protobuf:"varint,10,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Verified   uint32                 `protobuf:"varint,11,opt,name=verified,proto3" json:"verified,omitempty"`
+	Failed     uint32                 `protobuf:"varint,12,opt,name=failed,proto3" json:"failed,omitempty"`
+	Dropped    uint32                 `protobuf:"varint,13,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Budgets    []*Budget              `protobuf:"bytes,14,rep,name=budgets,proto3" json:"budgets,omitempty"`                 // under which its budget was counted
+	Prices     []byte                 `protobuf:"bytes,15,opt,name=prices,proto3" json:"prices,omitempty"`                   // stratos.wire.v1.ComputePrices
+	SinceMs    int64                  `protobuf:"varint,16,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // when it came into this state
+	Walked     uint32                 `protobuf:"varint,17,opt,name=walked,proto3" json:"walked,omitempty"`                  // tasks that were seen to in this state
+	// Of level spot:
+	Running         uint32 `protobuf:"varint,18,opt,name=running,proto3" json:"running,omitempty"`                                        // workers that have not committed
+	Batch           uint32 `protobuf:"varint,19,opt,name=batch,proto3" json:"batch,omitempty"`                                            // which commitments join
+	Batched         uint32 `protobuf:"varint,20,opt,name=batched,proto3" json:"batched,omitempty"`                                        // tasks in it
+	CommittedHeight int64  `protobuf:"varint,21,opt,name=committed_height,json=committedHeight,proto3" json:"committed_height,omitempty"` // of the value layer, as known when the last joined
+	CommittedMs     int64  `protobuf:"varint,22,opt,name=committed_ms,json=committedMs,proto3" json:"committed_ms,omitempty"`             // block time of that
+	Drawing         bool   `protobuf:"varint,23,opt,name=drawing,proto3" json:"drawing,omitempty"`                                        // checks of the batch before are being drawn
+	Seed            []byte `protobuf:"bytes,24,opt,name=seed,proto3" json:"seed,omitempty"`                                               // of that draw
+	Pick            uint32 `protobuf:"varint,25,opt,name=pick,proto3" json:"pick,omitempty"`                                              // 1 + place in that batch of a task that is checked in any case
+	Seen            uint32 `protobuf:"varint,26,opt,name=seen,proto3" json:"seen,omitempty"`                                              // tasks of that batch that the draw has passed
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_state_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Job) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *Job) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Job) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Job) GetBudget() uint64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *Job) GetSpent() uint64 {
+	if x != nil {
+		return x.Spent
+	}
+	return 0
+}
+
+func (x *Job) GetReserved() uint64 {
+	if x != nil {
+		return x.Reserved
+	}
+	return 0
+}
+
+func (x *Job) GetDeadlineMs() int64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *Job) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *Job) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Job) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *Job) GetVerified() uint32 {
+	if x != nil {
+		return x.Verified
+	}
+	return 0
+}
+
+func (x *Job) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Job) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *Job) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Job) GetPrices() []byte {
+	if x != nil {
+		return x.Prices
+	}
+	return nil
+}
+
+func (x *Job) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Job) GetWalked() uint32 {
+	if x != nil {
+		return x.Walked
+	}
+	return 0
+}
+
+func (x *Job) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Job) GetBatch() uint32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Job) GetBatched() uint32 {
+	if x != nil {
+		return x.Batched
+	}
+	return 0
+}
+
+func (x *Job) GetCommittedHeight() int64 {
+	if x != nil {
+		return x.CommittedHeight
+	}
+	return 0
+}
+
+func (x *Job) GetCommittedMs() int64 {
+	if x != nil {
+		return x.CommittedMs
+	}
+	return 0
+}
+
+func (x *Job) GetDrawing() bool {
+	if x != nil {
+		return x.Drawing
+	}
+	return false
+}
+
+func (x *Job) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
+func (x *Job) GetPick() uint32 {
+	if x != nil {
+		return x.Pick
+	}
+	return 0
+}
+
+func (x *Job) GetSeen() uint32 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
+type Task struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          []byte                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	State         uint32                 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"` // see stratos.wire.v1.TaskAnswer
+	Workers       []*TaskWorker          `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`
+	Result        *wirepb.TaskResult     `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"` // verified, or of level receipt opened
+	Noz           uint64                 `protobuf:"varint,5,opt,name=noz,proto3" json:"noz,omitempty"`      // paid
+	Fuel          uint64                 `protobuf:"varint,6,opt,name=fuel,proto3" json:"fuel,omitempty"`    // as in the demand
+	OutputBytes   uint64                 `protobuf:"varint,7,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
+	Pages         uint32                 `protobuf:"varint,8,opt,name=pages,proto3" json:"pages,omitempty"`
+	Near          [][]byte               `protobuf:"bytes,9,rep,name=near,proto3" json:"near,omitempty"`
+	Reserved      uint64                 `protobuf:"varint,10,opt,name=reserved,proto3" json:"reserved,omitempty"`
+	Batch         uint32                 `protobuf:"varint,11,opt,name=batch,proto3" json:"batch,omitempty"`                    // 1 + the batch in which it waits for the draw of checks
+	Passed        bool                   `protobuf:"varint,12,opt,name=passed,proto3" json:"passed,omitempty"`                  // that draw has passed it
+	Checked       bool                   `protobuf:"varint,13,opt,name=checked,proto3" json:"checked,omitempty"`                // and chosen it
+	UntilMs       int64                  `protobuf:"varint,14,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // when its check is over in any case
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Task) GetTask() []byte {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *Task) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Task) GetWorkers() []*TaskWorker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *Task) GetResult() *wirepb.TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Task) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
+func (x *Task) GetFuel() uint64 {
+	if x != nil {
+		return x.Fuel
+	}
+	return 0
+}
+
+func (x *Task) GetOutputBytes() uint64 {
+	if x != nil {
+		return x.OutputBytes
+	}
+	return 0
+}
+
+func (x *Task) GetPages() uint32 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+func (x *Task) GetNear() [][]byte {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
+func (x *Task) GetReserved() uint64 {
+	if x != nil {
+		return x.Reserved
+	}
+	return 0
+}
+
+func (x *Task) GetBatch() uint32 {
+	if x != nil {
+		return x.Batch
+	}
+	return 0
+}
+
+func (x *Task) GetPassed() bool {
+	if x != nil {
+		return x.Passed
+	}
+	return false
+}
+
+func (x *Task) GetChecked() bool {
+	if x != nil {
+		return x.Checked
+	}
+	return false
+}
+
+func (x *Task) GetUntilMs() int64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+type TaskWorker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	State         uint32                 `protobuf:"varint,2,opt,name=state,proto3" json:"state,omitempty"` // see stratos.wire.v1.TaskWorker
+	Role          uint32                 `protobuf:"varint,3,opt,name=role,proto3" json:"role,omitempty"`
+	DrawnMs       int64                  `protobuf:"varint,4,opt,name=drawn_ms,json=drawnMs,proto3" json:"drawn_ms,omitempty"`
+	Commitment    []byte                 `protobuf:"bytes,5,opt,name=commitment,proto3" json:"commitment,omitempty"`
+	OpenMs        int64                  `protobuf:"varint,6,opt,name=open_ms,json=openMs,proto3" json:"open_ms,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,7,opt,name=digest,proto3" json:"digest,omitempty"`
+	Result        *wirepb.TaskResult     `protobuf:"bytes,8,opt,name=result,proto3" json:"result,omitempty"`   // until the task has ended
+	Opening       []byte                 `protobuf:"bytes,9,opt,name=opening,proto3" json:"opening,omitempty"` // SHA-256 of the Openings that hold it, where they are kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskWorker) Reset() {
+	*x = TaskWorker{}
+	mi := &file_state_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskWorker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskWorker) ProtoMessage() {}
+
+func (x *TaskWorker) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskWorker.ProtoReflect.Descriptor instead.
+func (*TaskWorker) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *TaskWorker) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *TaskWorker) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetRole() uint32 {
+	if x != nil {
+		return x.Role
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetDrawnMs() int64 {
+	if x != nil {
+		return x.DrawnMs
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+func (x *TaskWorker) GetOpenMs() int64 {
+	if x != nil {
+		return x.OpenMs
+	}
+	return 0
+}
+
+func (x *TaskWorker) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *TaskWorker) GetResult() *wirepb.TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *TaskWorker) GetOpening() []byte {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+// JobWorker is how a node stands in a job of level spot.
+type JobWorker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checks        uint32                 `protobuf:"varint,1,opt,name=checks,proto3" json:"checks,omitempty"` // of its results, that have not ended
+	Out           bool                   `protobuf:"varint,2,opt,name=out,proto3" json:"out,omitempty"`       // one went against it: what it has is given to others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobWorker) Reset() {
+	*x = JobWorker{}
+	mi := &file_state_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobWorker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobWorker) ProtoMessage() {}
+
+func (x *JobWorker) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobWorker.ProtoReflect.Descriptor instead.
+func (*JobWorker) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *JobWorker) GetChecks() uint32 {
+	if x != nil {
+		return x.Checks
+	}
+	return 0
+}
+
+func (x *JobWorker) GetOut() bool {
+	if x != nil {
+		return x.Out
+	}
+	return false
+}
+
+// Batched counts the tasks of a worker in a batch.
+type Batched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         uint32                 `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Seen          uint32                 `protobuf:"varint,2,opt,name=seen,proto3" json:"seen,omitempty"` // by the draw of checks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Batched) Reset() {
+	*x = Batched{}
+	mi := &file_state_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Batched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Batched) ProtoMessage() {}
+
+func (x *Batched) ProtoReflect() protoreflect.Message {
+	mi := &file_state_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Batched.ProtoReflect.Descriptor instead.
+func (*Batched) Descriptor() ([]byte, []int) {
+	return file_state_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Batched) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *Batched) GetSeen() uint32 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
 var File_state_proto protoreflect.FileDescriptor
 
 const file_state_proto_rawDesc = "" +
 	"\n" +
-	"\vstate.proto\x12\x15stratos.meta.state.v1\x1a\vindex.proto\x1a\fsigned.proto\"W\n" +
+	"\vstate.proto\x12\x15stratos.meta.state.v1\x1a\rcompute.proto\x1a\vindex.proto\x1a\fsigned.proto\"k\n" +
 	"\aAccount\x12\x1a\n" +
 	"\bcredited\x18\x01 \x01(\x04R\bcredited\x12\x18\n" +
 	"\adebited\x18\x02 \x01(\x04R\adebited\x12\x16\n" +
-	"\x06leased\x18\x03 \x01(\x04R\x06leased\"\x9f\x02\n" +
+	"\x06leased\x18\x03 \x01(\x04R\x06leased\x12\x12\n" +
+	"\x04jobs\x18\x04 \x01(\rR\x04jobs\"\x9f\x02\n" +
 	"\aSession\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\fR\x06holder\x12\x16\n" +
@@ -2096,12 +2744,13 @@ const file_state_proto_rawDesc = "" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
 	"\achanges\x18\f \x01(\x04R\achanges\x12!\n" +
 	"\fdeposit_stos\x18\r \x01(\x04R\vdepositStos\x12\x18\n" +
-	"\apardons\x18\x0e \x01(\x04R\apardons\"\x82\x01\n" +
+	"\apardons\x18\x0e \x01(\x04R\apardons\"\xb5\x01\n" +
 	"\bEvidence\x123\n" +
 	"\bevidence\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x12\n" +
 	"\x04cell\x18\x03 \x01(\fR\x04cell\x12\x18\n" +
-	"\apardons\x18\x04 \x01(\x04R\apardons\"q\n" +
+	"\apardons\x18\x04 \x01(\x04R\apardons\x121\n" +
+	"\x04task\x18\x05 \x01(\v2\x1d.stratos.wire.v1.TaskEvidenceR\x04task\"q\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12\x1d\n" +
 	"\n" +
@@ -2115,7 +2764,7 @@ const file_state_proto_rawDesc = "" +
 	"report_key\x18\x02 \x01(\fR\treportKey\x12#\n" +
 	"\rconsensus_key\x18\x03 \x01(\fR\fconsensusKey\x12\x17\n" +
 	"\atls_key\x18\x04 \x01(\fR\x06tlsKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xcf\x03\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xb0\x04\n" +
 	"\x03Tip\x12\x16\n" +
 	"\x06height\x18\x01 \x01(\x03R\x06height\x12\x17\n" +
 	"\atime_ms\x18\x02 \x01(\x03R\x06timeMs\x12\x16\n" +
@@ -2134,7 +2783,11 @@ const file_state_proto_rawDesc = "" +
 	"\areduced\x18\v \x01(\x04R\areduced\x12#\n" +
 	"\rtrusted_block\x18\f \x01(\fR\ftrustedBlock\x12\x1f\n" +
 	"\vreported_to\x18\r \x01(\x04R\n" +
-	"reportedTo\x12'\n" +
+	"reportedTo\x12%\n" +
+	"\x0ecompute_prices\x18\x10 \x01(\fR\rcomputePrices\x12\x1d\n" +
+	"\n" +
+	"value_hash\x18\x11 \x01(\fR\tvalueHash\x12\x19\n" +
+	"\bvalue_ms\x18\x12 \x01(\x03R\avalueMs\x12'\n" +
 	"\x0fdatabase_prices\x18\x0f \x01(\fR\x0edatabasePrices\x12#\n" +
 	"\rcheckpoint_ms\x18\x0e \x01(\x03R\fcheckpointMs\"\x91\x01\n" +
 	"\x06Report\x12\x1d\n" +
@@ -2196,7 +2849,71 @@ const file_state_proto_rawDesc = "" +
 	"\n" +
 	"answer_key\x18\x03 \x01(\fR\tanswerKey\x12\x12\n" +
 	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddressB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
+	"\aaddress\x18\x05 \x01(\tR\aaddress\"\xc3\x05\n" +
+	"\x03Job\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x18\n" +
+	"\asession\x18\x02 \x01(\fR\asession\x12\x14\n" +
+	"\x05level\x18\x03 \x01(\rR\x05level\x12\x16\n" +
+	"\x06budget\x18\x04 \x01(\x04R\x06budget\x12\x14\n" +
+	"\x05spent\x18\x05 \x01(\x04R\x05spent\x12\x1a\n" +
+	"\breserved\x18\x06 \x01(\x04R\breserved\x12\x1f\n" +
+	"\vdeadline_ms\x18\a \x01(\x03R\n" +
+	"deadlineMs\x12\x1b\n" +
+	"\topened_ms\x18\b \x01(\x03R\bopenedMs\x12\x14\n" +
+	"\x05state\x18\t \x01(\rR\x05state\x12\x14\n" +
+	"\x05tasks\x18\n" +
+	" \x01(\rR\x05tasks\x12\x1a\n" +
+	"\bverified\x18\v \x01(\rR\bverified\x12\x16\n" +
+	"\x06failed\x18\f \x01(\rR\x06failed\x12\x18\n" +
+	"\adropped\x18\r \x01(\rR\adropped\x127\n" +
+	"\abudgets\x18\x0e \x03(\v2\x1d.stratos.meta.state.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06prices\x18\x0f \x01(\fR\x06prices\x12\x19\n" +
+	"\bsince_ms\x18\x10 \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06walked\x18\x11 \x01(\rR\x06walked\x12\x18\n" +
+	"\arunning\x18\x12 \x01(\rR\arunning\x12\x14\n" +
+	"\x05batch\x18\x13 \x01(\rR\x05batch\x12\x18\n" +
+	"\abatched\x18\x14 \x01(\rR\abatched\x12)\n" +
+	"\x10committed_height\x18\x15 \x01(\x03R\x0fcommittedHeight\x12!\n" +
+	"\fcommitted_ms\x18\x16 \x01(\x03R\vcommittedMs\x12\x18\n" +
+	"\adrawing\x18\x17 \x01(\bR\adrawing\x12\x12\n" +
+	"\x04seed\x18\x18 \x01(\fR\x04seed\x12\x12\n" +
+	"\x04pick\x18\x19 \x01(\rR\x04pick\x12\x12\n" +
+	"\x04seen\x18\x1a \x01(\rR\x04seen\"\x94\x03\n" +
+	"\x04Task\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\fR\x04task\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\rR\x05state\x12;\n" +
+	"\aworkers\x18\x03 \x03(\v2!.stratos.meta.state.v1.TaskWorkerR\aworkers\x123\n" +
+	"\x06result\x18\x04 \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\x12\x10\n" +
+	"\x03noz\x18\x05 \x01(\x04R\x03noz\x12\x12\n" +
+	"\x04fuel\x18\x06 \x01(\x04R\x04fuel\x12!\n" +
+	"\foutput_bytes\x18\a \x01(\x04R\voutputBytes\x12\x14\n" +
+	"\x05pages\x18\b \x01(\rR\x05pages\x12\x12\n" +
+	"\x04near\x18\t \x03(\fR\x04near\x12\x1a\n" +
+	"\breserved\x18\n" +
+	" \x01(\x04R\breserved\x12\x14\n" +
+	"\x05batch\x18\v \x01(\rR\x05batch\x12\x16\n" +
+	"\x06passed\x18\f \x01(\bR\x06passed\x12\x18\n" +
+	"\achecked\x18\r \x01(\bR\achecked\x12\x19\n" +
+	"\buntil_ms\x18\x0e \x01(\x03R\auntilMs\"\x85\x02\n" +
+	"\n" +
+	"TaskWorker\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\rR\x05state\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\rR\x04role\x12\x19\n" +
+	"\bdrawn_ms\x18\x04 \x01(\x03R\adrawnMs\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\x05 \x01(\fR\n" +
+	"commitment\x12\x17\n" +
+	"\aopen_ms\x18\x06 \x01(\x03R\x06openMs\x12\x16\n" +
+	"\x06digest\x18\a \x01(\fR\x06digest\x123\n" +
+	"\x06result\x18\b \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\x12\x18\n" +
+	"\aopening\x18\t \x01(\fR\aopening\"5\n" +
+	"\tJobWorker\x12\x16\n" +
+	"\x06checks\x18\x01 \x01(\rR\x06checks\x12\x10\n" +
+	"\x03out\x18\x02 \x01(\bR\x03out\"3\n" +
+	"\aBatched\x12\x14\n" +
+	"\x05tasks\x18\x01 \x01(\rR\x05tasks\x12\x12\n" +
+	"\x04seen\x18\x02 \x01(\rR\x04seenB3Z1github.com/stratosmesh/stratos/meta/state/statepbb\x06proto3"
 
 var (
 	file_state_proto_rawDescOnce sync.Once
@@ -2210,53 +2927,65 @@ func file_state_proto_rawDescGZIP() []byte {
 	return file_state_proto_rawDescData
 }
 
-var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_state_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_state_proto_goTypes = []any{
-	(*Account)(nil),        // 0: stratos.meta.state.v1.Account
-	(*Session)(nil),        // 1: stratos.meta.state.v1.Session
-	(*Budget)(nil),         // 2: stratos.meta.state.v1.Budget
-	(*Counter)(nil),        // 3: stratos.meta.state.v1.Counter
-	(*Lease)(nil),          // 4: stratos.meta.state.v1.Lease
-	(*Bucket)(nil),         // 5: stratos.meta.state.v1.Bucket
-	(*Object)(nil),         // 6: stratos.meta.state.v1.Object
-	(*Upload)(nil),         // 7: stratos.meta.state.v1.Upload
-	(*Part)(nil),           // 8: stratos.meta.state.v1.Part
-	(*Page)(nil),           // 9: stratos.meta.state.v1.Page
-	(*Segment)(nil),        // 10: stratos.meta.state.v1.Segment
-	(*Node)(nil),           // 11: stratos.meta.state.v1.Node
-	(*Evidence)(nil),       // 12: stratos.meta.state.v1.Evidence
-	(*Vote)(nil),           // 13: stratos.meta.state.v1.Vote
-	(*Authority)(nil),      // 14: stratos.meta.state.v1.Authority
-	(*Tip)(nil),            // 15: stratos.meta.state.v1.Tip
-	(*Report)(nil),         // 16: stratos.meta.state.v1.Report
-	(*ReportTable)(nil),    // 17: stratos.meta.state.v1.ReportTable
-	(*AccessKey)(nil),      // 18: stratos.meta.state.v1.AccessKey
-	(*Database)(nil),       // 19: stratos.meta.state.v1.Database
-	(*Cell)(nil),           // 20: stratos.meta.state.v1.Cell
-	(*CellMember)(nil),     // 21: stratos.meta.state.v1.CellMember
-	(*wirepb.Section)(nil), // 22: stratos.wire.v1.Section
-	(*wirepb.Signed)(nil),  // 23: stratos.wire.v1.Signed
-	(*wirepb.Lock)(nil),    // 24: stratos.wire.v1.Lock
-	(*wirepb.Segment)(nil), // 25: stratos.wire.v1.Segment
+	(*Account)(nil),             // 0: stratos.meta.state.v1.Account
+	(*Session)(nil),             // 1: stratos.meta.state.v1.Session
+	(*Budget)(nil),              // 2: stratos.meta.state.v1.Budget
+	(*Counter)(nil),             // 3: stratos.meta.state.v1.Counter
+	(*Lease)(nil),               // 4: stratos.meta.state.v1.Lease
+	(*Bucket)(nil),              // 5: stratos.meta.state.v1.Bucket
+	(*Object)(nil),              // 6: stratos.meta.state.v1.Object
+	(*Upload)(nil),              // 7: stratos.meta.state.v1.Upload
+	(*Part)(nil),                // 8: stratos.meta.state.v1.Part
+	(*Page)(nil),                // 9: stratos.meta.state.v1.Page
+	(*Segment)(nil),             // 10: stratos.meta.state.v1.Segment
+	(*Node)(nil),                // 11: stratos.meta.state.v1.Node
+	(*Evidence)(nil),            // 12: stratos.meta.state.v1.Evidence
+	(*Vote)(nil),                // 13: stratos.meta.state.v1.Vote
+	(*Authority)(nil),           // 14: stratos.meta.state.v1.Authority
+	(*Tip)(nil),                 // 15: stratos.meta.state.v1.Tip
+	(*Report)(nil),              // 16: stratos.meta.state.v1.Report
+	(*ReportTable)(nil),         // 17: stratos.meta.state.v1.ReportTable
+	(*AccessKey)(nil),           // 18: stratos.meta.state.v1.AccessKey
+	(*Database)(nil),            // 19: stratos.meta.state.v1.Database
+	(*Cell)(nil),                // 20: stratos.meta.state.v1.Cell
+	(*CellMember)(nil),          // 21: stratos.meta.state.v1.CellMember
+	(*Job)(nil),                 // 22: stratos.meta.state.v1.Job
+	(*Task)(nil),                // 23: stratos.meta.state.v1.Task
+	(*TaskWorker)(nil),          // 24: stratos.meta.state.v1.TaskWorker
+	(*JobWorker)(nil),           // 25: stratos.meta.state.v1.JobWorker
+	(*Batched)(nil),             // 26: stratos.meta.state.v1.Batched
+	(*wirepb.Section)(nil),      // 27: stratos.wire.v1.Section
+	(*wirepb.Signed)(nil),       // 28: stratos.wire.v1.Signed
+	(*wirepb.Lock)(nil),         // 29: stratos.wire.v1.Lock
+	(*wirepb.Segment)(nil),      // 30: stratos.wire.v1.Segment
+	(*wirepb.TaskEvidence)(nil), // 31: stratos.wire.v1.TaskEvidence
+	(*wirepb.TaskResult)(nil),   // 32: stratos.wire.v1.TaskResult
 }
 var file_state_proto_depIdxs = []int32{
 	2,  // 0: stratos.meta.state.v1.Session.budgets:type_name -> stratos.meta.state.v1.Budget
-	22, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
-	23, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
-	24, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
-	23, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
-	23, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
-	23, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
-	25, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
-	23, // 8: stratos.meta.state.v1.Evidence.evidence:type_name -> stratos.wire.v1.Signed
-	17, // 9: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
-	23, // 10: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
-	21, // 11: stratos.meta.state.v1.Cell.members:type_name -> stratos.meta.state.v1.CellMember
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	27, // 1: stratos.meta.state.v1.Bucket.sections:type_name -> stratos.wire.v1.Section
+	28, // 2: stratos.meta.state.v1.Object.entry:type_name -> stratos.wire.v1.Signed
+	29, // 3: stratos.meta.state.v1.Object.lock:type_name -> stratos.wire.v1.Lock
+	28, // 4: stratos.meta.state.v1.Upload.begun:type_name -> stratos.wire.v1.Signed
+	28, // 5: stratos.meta.state.v1.Part.part:type_name -> stratos.wire.v1.Signed
+	28, // 6: stratos.meta.state.v1.Page.page:type_name -> stratos.wire.v1.Signed
+	30, // 7: stratos.meta.state.v1.Segment.segment:type_name -> stratos.wire.v1.Segment
+	28, // 8: stratos.meta.state.v1.Evidence.evidence:type_name -> stratos.wire.v1.Signed
+	31, // 9: stratos.meta.state.v1.Evidence.task:type_name -> stratos.wire.v1.TaskEvidence
+	17, // 10: stratos.meta.state.v1.Report.tables:type_name -> stratos.meta.state.v1.ReportTable
+	28, // 11: stratos.meta.state.v1.AccessKey.key:type_name -> stratos.wire.v1.Signed
+	21, // 12: stratos.meta.state.v1.Cell.members:type_name -> stratos.meta.state.v1.CellMember
+	2,  // 13: stratos.meta.state.v1.Job.budgets:type_name -> stratos.meta.state.v1.Budget
+	24, // 14: stratos.meta.state.v1.Task.workers:type_name -> stratos.meta.state.v1.TaskWorker
+	32, // 15: stratos.meta.state.v1.Task.result:type_name -> stratos.wire.v1.TaskResult
+	32, // 16: stratos.meta.state.v1.TaskWorker.result:type_name -> stratos.wire.v1.TaskResult
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_state_proto_init() }
@@ -2270,7 +2999,7 @@ func file_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_state_proto_rawDesc), len(file_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
