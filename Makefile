@@ -29,11 +29,11 @@ test: build lint test-unit test-chain test-network
 	@echo "make test: all passed"
 
 # The longest first, so that the rest runs beside them.
-RACE = ./node/database/replica $(shell $(GO) list ./node/... ./gateway/... ./client/... ./protocol/... ./meta/... ./mesh/... ./internal/... | grep -v -e /fuel$$ -e /wasi$$)
+RACE = ./node/database/replica $(shell $(GO) list ./node/... ./gateway/... ./client/... ./protocol/... ./meta/... ./mesh/... ./internal/... | grep -v -e /fuel$$ -e /wasi$$ -e /script$$)
 
 test-unit:
 	$(GO) test -race -parallel 4 $(RACE)
-	$(GO) test ./protocol/fuel ./node/compute/wasi ./cmd/stratos/...
+	$(GO) test ./protocol/fuel ./node/compute/wasi ./node/compute/script ./cmd/stratos/...
 
 # One package at a time: each links the Cosmos SDK.
 test-chain:
