@@ -254,7 +254,7 @@ func (n Network) settle(h home.Home, spec *devspec.Spec, p *home.Profile, author
 		name := processName(RoleNode, i)
 		err := node.WriteConfig(h.Process(RoleNode, i), node.Config{Name: name, Network: p.Network, Transfer: hostPort(ports[name]["transfer"]),
 			Status: hostPort(ports[name]["http"]), Authorities: members, SettleEvery: node.Every(time.Duration(n.Epoch) / 3),
-			Database: hostPort(ports[name]["replica_0"])})
+			Database: hostPort(ports[name]["replica_0"]), Tasks: 1})
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/traffic"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
@@ -202,6 +203,31 @@ func (c cells) Submit(ctx context.Context, tx []byte) error {
 func (c cells) Notices(ctx context.Context, database []byte) ([]*wirepb.Signed, error) {
 	return c.node.directory.current().AskNotices(ctx, database)
 }
+
+// work is the meta layer as the host of tasks sees it.
+type work struct{ node *Node }
+
+func (w work) Tasks(ctx context.Context) (all []*wirepb.TaskAnswer, err error) {
+	p := &wirepb.WorkPage{Node: w.node.identity.ID[:], Limit: compute.MaxBatch}
+	for {
+		answers, _, err := w.node.directory.current().Ask(ctx, group.Honest, &wirepb.Question{Question: &wirepb.Question_Work{Work: p}})
+		if err != nil {
+			return nil, err
+		}
+		a := new(wirepb.TasksAnswer)
+		if _, err := group.Decode(answers[0], a); err != nil {
+			return nil, err
+		}
+		all = append(all, a.Tasks...)
+		if !a.Truncated || len(a.Tasks) == 0 {
+			return all, nil
+		}
+		last := a.Tasks[len(a.Tasks)-1]
+		p.Job, p.Number = last.Job, last.Number
+	}
+}
+
+func (w work) Submit(ctx context.Context, tx []byte) error { return cells(w).Submit(ctx, tx) }
 
 // directory knows the authorities: those of the settings at first, then those that the group itself names.
 type directory struct {

@@ -38,6 +38,11 @@ type Config struct {
 	Database string `json:"database,omitempty"`
 	// DatabaseHost is the host at which others reach them; empty: that of Database.
 	DatabaseHost string `json:"database_host,omitempty"`
+
+	// Tasks is how many tasks of jobs the node runs at once; 0: as many as it has processors. TaskMemory is how many bytes the
+	// instances of all of them may have; 0: 2 GiB.
+	Tasks      int   `json:"tasks,omitempty"`
+	TaskMemory int64 `json:"task_memory,omitempty"`
 }
 
 // duration is a time.Duration that JSON writes as "10s".
@@ -62,6 +67,7 @@ const (
 	slicesDir   = "slices"
 	bookDir     = "receipts"
 	cellsDir    = "cells"
+	computeDir  = "compute" // modules, and outputs on their way
 )
 
 // Identity is what others must know of a node.
@@ -97,6 +103,9 @@ func WriteConfig(home string, c Config) error {
 	}
 	return atomicfile.Write(filepath.Join(home, configFile), append(b, '\n'), 0o644)
 }
+
+// maxTasks is the most tasks that a node runs at once.
+const maxTasks = 1024
 
 // ReadConfig reads a node's settings.
 func ReadConfig(home string) (Config, error) {
@@ -136,6 +145,9 @@ func (c Config) Check() error {
 		if port < 1 || port+database.Ports-1 > math.MaxUint16 {
 			return mesh.WithHint(mesh.Errorf(mesh.Invalid, "replicas of databases take %d ports from %d on", database.Ports, port), "choose a first port from 1 to %d", math.MaxUint16-database.Ports+1)
 		}
+	}
+	if c.Tasks < 0 || c.Tasks > maxTasks || c.TaskMemory < 0 {
+		return mesh.Errorf(mesh.Invalid, "%d tasks at once with %d bytes of memory, at most %d are possible", c.Tasks, c.TaskMemory, maxTasks)
 	}
 	if len(c.Authorities) == 0 {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the settings name no authority"), "use the profile of a network that has a meta layer")

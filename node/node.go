@@ -23,6 +23,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/internal/pebbledb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/compute"
 	"github.com/stratosmesh/stratos/node/database"
 	"github.com/stratosmesh/stratos/node/storage"
 	"github.com/stratosmesh/stratos/node/traffic"
@@ -52,12 +53,16 @@ type Node struct {
 	transferListener net.Listener
 	statusListener   net.Listener
 	databases        *database.Host // nil: it runs none
+	tasks            *compute.Host  // nil: it runs none
 }
 
 // Options of a node.
 type Options struct {
 	// Replica is a command line that calls database.RunReplica with the home that comes behind it. A node that runs databases needs it.
 	Replica []string
+	// Worker is a command line that calls worker.Serve, and Tasks opens what tasks of jobs may use; nil: the node runs none.
+	Worker []string
+	Tasks  compute.Storage
 }
 
 // New opens the node in home. Close it, whether Run was called or not.
@@ -97,8 +102,16 @@ func New(home string, o Options, log *slog.Logger) (n *Node, err error) {
 		return n, err
 	}
 	n.dialer = transfer.NewDialer(n.tlsKey, 5*time.Second)
-	if n.directory, err = newDirectory(c.Authorities, n.dialer); err != nil || c.Database == "" {
+	if n.directory, err = newDirectory(c.Authorities, n.dialer); err != nil {
 		return n, err
+	}
+	if o.Tasks != nil {
+		if err := n.host(filepath.Join(home, computeDir), o); err != nil {
+			return n, err
+		}
+	}
+	if c.Database == "" {
+		return n, nil
 	}
 	if len(o.Replica) == 0 {
 		return n, mesh.Errorf(mesh.Internal, "a node that runs databases has no command for their replicas")
@@ -107,6 +120,16 @@ func New(home string, o Options, log *slog.Logger) (n *Node, err error) {
 	n.databases = database.New(database.Options{Home: filepath.Join(home, cellsDir), Domain: n.domain, Node: n.identity.ID, Key: n.nodeKey,
 		Listen: listen, Public: public, Port: port, Command: o.Replica}, cells{n}, log)
 	return n, nil
+}
+
+// host makes what runs tasks of jobs.
+func (n *Node) host(dir string, o Options) error {
+	pool, err := compute.New(compute.Options{Home: dir, Command: o.Worker, Slots: n.config.Tasks, Memory: n.config.TaskMemory}, n.log)
+	if err != nil {
+		return err
+	}
+	n.tasks, err = compute.NewHost(compute.HostOptions{Domain: n.domain, Node: n.identity.ID, Key: n.nodeKey, Scratch: filepath.Join(dir, "scratch")}, pool, work{n}, o.Tasks, n.log)
+	return err
 }
 
 // Run serves until ctx ends or something fails. It may be called once.
@@ -129,6 +152,9 @@ func (n *Node) Run(ctx context.Context) error {
 		g.Go(n.refreshes),
 		g.Go(n.tidies),
 	)
+	if n.tasks != nil {
+		err = errors.Join(err, g.Go(n.tasks.Run))
+	}
 	if n.databases != nil {
 		err = errors.Join(err, g.Go(n.databases.Run))
 	}

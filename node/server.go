@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/tlsid"
 	"github.com/stratosmesh/stratos/protocol/traffic"
@@ -45,6 +46,15 @@ func (n *Node) transferPages() http.Handler {
 	mux.HandleFunc("POST "+transfer.WritePath, t.write)
 	mux.HandleFunc("POST "+transfer.ReadPath, t.read)
 	mux.Handle(transfer.TotalPath, rpc.Handler(64, t.total))
+	if n.tasks == nil {
+		return mux
+	}
+	mux.Handle(compute.TaskKeysPath, rpc.Handler(compute.MaxKeysRequest, func(_ context.Context, r rpc.Request[wirepb.TaskKeysRequest]) (proto.Message, error) {
+		return n.tasks.Keys(r.Peer, r.Message)
+	}))
+	mux.Handle(compute.TaskPath, rpc.Handler(compute.MaxTaskRequest, func(ctx context.Context, r rpc.Request[wirepb.TaskRequest]) (proto.Message, error) {
+		return n.tasks.Do(ctx, r.Peer, r.Message)
+	}))
 	return mux
 }
 

@@ -30,9 +30,10 @@ type jobCommand struct {
 	parts, memory               uint32
 	fuel, outputBytes           uint64
 	args, vars, files           []string
-	at                          string
+	at, level, budget           string
 	whole, logs                 bool
 	parallel                    int
+	timeout                     time.Duration
 }
 
 // defaultTime is where the clocks of tasks begin, so that the same job gives the same on any day.
@@ -41,18 +42,24 @@ const defaultTime = "2000-01-01T00:00:00Z"
 func newRunCommand(e *env) *cobra.Command {
 	c := jobCommand{env: e}
 	cmd := &cobra.Command{
-		Use:   "run --map MODULE FILE...",
-		Short: "Run a WebAssembly program over files, on this machine",
-		Long: `Runs a job as nodes do, on this machine: metered, confined, and with the same results wherever it runs. A module is a program of WASI preview 1,
-in whatever language: clang --target=wasm32-wasi, or GOOS=wasip1 GOARCH=wasm go build.
+		Use:   "run --map MODULE INPUT...",
+		Short: "Run a WebAssembly program over files here, or over objects on the nodes that hold them",
+		Long: `Runs a job: over files on this machine, over objects (stratos://...) on the nodes that hold them, metered, confined, and with the same results
+wherever it runs. A module is a program of WASI preview 1, in whatever language: clang --target=wasm32-wasi, or GOOS=wasip1 GOARCH=wasm go build.
 
 The map reads lines of the input on its standard input; the files are cut into tasks of about 4 MiB, each line going to one. With --reduce
 it writes lines KEY TAB VALUE. The reduce reads those of its part of all keys, sorted by key, equal keys in the order of the input, and writes a
 result. Without, what the maps write is the result, in order. What a program writes to standard error is its log.
 
 A program has its arguments, its input and --file, a clock that goes by what it spends, random numbers that are the same each time, and
-an empty /tmp. It has no network, and nothing else of this machine.`,
+an empty /tmp. It has no network, and nothing else of the machine.
+
+On the network the meta layer draws the nodes, whoever holds an input first. A node can read what its task reads: its grant is made out to it, for the
+objects of that task, as long as the job may take. Results count when they are verified: at level receipt the node is believed; at spot some tasks
+are run once more by others; at pair two run each, at quorum three. What a node was proven to have lied about costs it its deposit. The budget is
+set aside until the job ends; reading and writing is paid as traffic besides.`,
 		Example: `  stratos run --map words.wasm --reduce sum.wasm *.txt -o counts
+  stratos run --map words.wasm --reduce sum.wasm --parts 4 stratos://texts/2026/ -o stratos://texts/counts/
   stratos run --map join.wasm --file in/customers.csv=customers.csv sales.csv > joined.csv`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
@@ -71,19 +78,31 @@ an empty /tmp. It has no network, and nothing else of this machine.`,
 	f.Uint64Var(&c.outputBytes, "output-bytes", 64<<20, "that a task may write")
 	f.StringVar(&c.at, "time", defaultTime, "at which the programs' clocks begin, as "+defaultTime)
 	f.IntVarP(&c.parallel, "jobs", "j", runtime.NumCPU(), "tasks at once")
+	f.StringVar(&c.level, "level", "spot", "on the network: how results are verified: receipt, spot, pair or quorum")
+	f.StringVar(&c.budget, "budget", "10oz", "on the network: what the tasks may cost; what is not used returns")
+	f.DurationVar(&c.timeout, "timeout", defaultJobTime, "on the network: how long the job may take")
 	f.BoolVar(&c.logs, "logs", false, "show what the programs write to standard error")
 	return cmd
 }
 
 func (c *jobCommand) run(ctx context.Context, inputs []string) error {
-	job, err := c.job()
+	far := 0
+	for _, path := range inputs {
+		if mesh.IsPath(path) {
+			far++
+		}
+	}
+	if far == len(inputs) {
+		return c.runOnNodes(ctx, inputs)
+	}
+	if far > 0 {
+		return &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "some inputs lie on the network, and some here"), "copy them to one side: stratos cp")}
+	}
+	job, err := c.job(true)
 	if err != nil {
 		return err
 	}
 	for _, path := range inputs {
-		if mesh.IsPath(path) {
-			return &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "%s lies on the network, and jobs run on this machine", path), "copy it here first: stratos cp %s .", path)}
-		}
 		in, err := local.Open(path)
 		if err != nil {
 			return err
@@ -103,8 +122,8 @@ func (c *jobCommand) run(ctx context.Context, inputs []string) error {
 	return c.deliver(o, results)
 }
 
-// job is what the flags say.
-func (c *jobCommand) job() (j local.Job, err error) {
+// job is what the flags say; files are opened when they lie here.
+func (c *jobCommand) job(here bool) (j local.Job, err error) {
 	bad := func(format string, a ...any) (local.Job, error) {
 		return j, &usageError{mesh.Errorf(mesh.Invalid, format, a...)}
 	}
@@ -135,9 +154,12 @@ func (c *jobCommand) job() (j local.Job, err error) {
 		}
 	}
 	for _, f := range c.files {
-		name, path, ok := strings.Cut(f, "=")
-		if name = strings.TrimPrefix(name, "/"); !ok || name == "" || path == "" {
-			return bad("--file is %q, not NAME=PATH", f)
+		if !here {
+			break
+		}
+		name, path, err := c.fileFlag(f)
+		if err != nil {
+			return j, err
 		}
 		in, err := local.Open(path)
 		if err != nil {
@@ -146,6 +168,15 @@ func (c *jobCommand) job() (j local.Job, err error) {
 		j.Files = append(j.Files, local.File{Name: name, Input: in})
 	}
 	return j, nil
+}
+
+// fileFlag is a name and where its content lies.
+func (c *jobCommand) fileFlag(f string) (name, path string, err error) {
+	name, path, ok := strings.Cut(f, "=")
+	if name = strings.TrimPrefix(name, "/"); !ok || name == "" || path == "" {
+		return "", "", &usageError{mesh.Errorf(mesh.Invalid, "--file is %q, not NAME=PATH", f)}
+	}
+	return name, path, nil
 }
 
 // stage is a module with what the flags give each of its tasks.

@@ -15,6 +15,7 @@ import (
 	"github.com/stratosmesh/stratos/node"
 	"github.com/stratosmesh/stratos/node/compute/worker"
 	"github.com/stratosmesh/stratos/node/database"
+	"github.com/stratosmesh/stratos/protocol/sign"
 )
 
 // A service is a long-lived process of the network.
@@ -70,7 +71,13 @@ func newNodeCommand(e *env) *cobra.Command {
 			if err != nil {
 				return mesh.Errorf(mesh.Internal, "find the running program: %w", err)
 			}
-			n, err := node.New(e.cfg.Get(config.Home), node.Options{Replica: []string{program, "replica", "--home"}}, e.logger())
+			home := e.cfg.Get(config.Home)
+			c, err := node.ReadConfig(home)
+			if err != nil {
+				return err
+			}
+			n, err := node.New(home, node.Options{Replica: []string{program, "replica", "--home"}, Worker: []string{program, "worker", "--home", home},
+				Tasks: newTaskStorage(sign.Domain{Network: c.Network, Group: c.Group}, c.Authorities)}, e.logger())
 			if err != nil {
 				return err
 			}

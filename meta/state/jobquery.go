@@ -80,7 +80,7 @@ func (r *Reader) jobs(q *wirepb.JobsPage, asker mesh.PublicKey, nowMs int64) (pr
 
 func taskAnswer(id []byte, n uint32, j *statepb.Job, t *statepb.Task) *wirepb.TaskAnswer {
 	return &wirepb.TaskAnswer{Job: id, Number: n, Task: t.Task, State: t.State, Result: t.Result, Noz: t.Noz, Agent: j.Session, DeadlineMs: j.DeadlineMs,
-		Fuel: t.Fuel, OutputBytes: t.OutputBytes, Pages: t.Pages}
+		Fuel: t.Fuel, OutputBytes: t.OutputBytes, Pages: t.Pages, Level: j.Level}
 }
 
 func workerAnswer(w *statepb.TaskWorker) *wirepb.TaskWorker {

@@ -68,12 +68,15 @@ type Host struct {
 	storage Storage
 	log     *slog.Logger
 
-	mu     sync.Mutex
-	own    *lifecycle.Group // nil until Run
-	tasks  map[taskName]*hosted
-	drives map[driveName]*drive
-	drawn  map[taskName]*wirepb.TaskAnswer // as the log said last
-	asked  chan struct{}                   // closed when drawn is renewed
+	own  *lifecycle.Group
+	wake chan struct{} // has the log asked at once
+
+	mu       sync.Mutex
+	tasks    map[taskName]*hosted
+	drives   map[driveName]*drive
+	drawn    map[taskName]*wirepb.TaskAnswer // as the log said last
+	asked    chan struct{}                   // closed when drawn is renewed
+	awaiting int                             // tasks that are awaited on the log
 }
 
 // A taskName is a job and a number in it.
@@ -93,8 +96,8 @@ func NewHost(o HostOptions, p *Pool, meta Log, s Storage, log *slog.Logger) (*Ho
 	if err := errors.Join(os.RemoveAll(o.Scratch), os.MkdirAll(o.Scratch, 0o700)); err != nil {
 		return nil, fmt.Errorf("the folder for outputs: %w", err)
 	}
-	return &Host{opts: o, pool: p, meta: meta, storage: s, log: log, tasks: map[taskName]*hosted{}, drives: map[driveName]*drive{},
-		drawn: map[taskName]*wirepb.TaskAnswer{}, asked: make(chan struct{})}, nil
+	return &Host{opts: o, pool: p, meta: meta, storage: s, log: log, own: lifecycle.New(context.Background()), tasks: map[taskName]*hosted{}, drives: map[driveName]*drive{},
+		drawn: map[taskName]*wirepb.TaskAnswer{}, asked: make(chan struct{}), wake: make(chan struct{}, 1)}, nil
 }
 
 // Keys gives an agent keys for a job: nobody else gets the same ones, and the node knows them again after a restart.
@@ -124,7 +127,7 @@ func (h *Host) key(agent mesh.PublicKey, job mesh.JobID, prefix string) ed25519.
 	return ed25519.NewKeyFromSeed(m.Sum(nil))
 }
 
-// A hosted task is one that an agent has sent. What stands above done is fixed, what stands below is when that is closed.
+// A hosted task is one that an agent has sent. What stands above done is fixed, reply and err are when that is closed, and the rest is guarded by the host.
 type hosted struct {
 	agent  mesh.PublicKey
 	digest compute.Digest
@@ -133,7 +136,10 @@ type hosted struct {
 
 	reply *wirepb.TaskReply
 	err   error
-	said  bool // its result is on the log as far as it can be
+
+	result *wirepb.TaskResult // once it is there, with its output stored
+	salt   [compute.SaltBytes]byte
+	known  bool // the log has drawn the node for it
 }
 
 // Do runs a task for an agent, whose key the connection proved, to its end; the log is told in the background. Asked again, it gives the same
@@ -146,10 +152,6 @@ func (h *Host) Do(ctx context.Context, agent mesh.PublicKey, q *wirepb.TaskReque
 	h.mu.Lock()
 	t := h.tasks[name]
 	if t == nil {
-		if h.own == nil {
-			h.mu.Unlock()
-			return nil, mesh.Errorf(mesh.Unavailable, "the node ends")
-		}
 		t = &hosted{agent: agent, digest: digest, done: make(chan struct{})}
 		var own context.Context
 		own, t.cancel = context.WithCancel(h.own.Context())
@@ -230,6 +232,7 @@ func (h *Host) execute(ctx context.Context, name taskName, t *hosted, q *wirepb.
 			return nil, fmt.Errorf("storing the output: %w", err)
 		}
 	}
+	h.finish(t, r)
 	reply := &wirepb.TaskReply{Result: r, Log: log.b}
 	for _, d := range src.drives {
 		all, near := d.Moved(h.opts.Node)
@@ -296,9 +299,20 @@ func (s *stored) close() {
 func (h *Host) await(ctx context.Context, name taskName) (*wirepb.TaskAnswer, error) {
 	patience := time.NewTimer(h.opts.Patience)
 	defer patience.Stop()
+	h.mu.Lock()
+	h.awaiting++
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		h.awaiting--
+		h.mu.Unlock()
+	}()
 	for {
 		h.mu.Lock()
 		a, asked := h.drawn[name], h.asked
+		if a == nil {
+			h.poke()
+		}
 		h.mu.Unlock()
 		if a != nil {
 			return a, nil

@@ -1628,6 +1628,7 @@ type TaskAnswer struct {
 	Fuel          uint64                 `protobuf:"varint,10,opt,name=fuel,proto3" json:"fuel,omitempty"`                              // as in the demand
 	OutputBytes   uint64                 `protobuf:"varint,11,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	Pages         uint32                 `protobuf:"varint,12,opt,name=pages,proto3" json:"pages,omitempty"`
+	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"` // of the job
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1742,6 +1743,13 @@ func (x *TaskAnswer) GetOutputBytes() uint64 {
 func (x *TaskAnswer) GetPages() uint32 {
 	if x != nil {
 		return x.Pages
+	}
+	return 0
+}
+
+func (x *TaskAnswer) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
 	}
 	return 0
 }
@@ -2039,7 +2047,7 @@ const file_compute_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"^\n" +
 	"\vTasksAnswer\x121\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x1b.stratos.wire.v1.TaskAnswerR\x05tasks\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xe2\x02\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xf8\x02\n" +
 	"\n" +
 	"TaskAnswer\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
@@ -2055,7 +2063,8 @@ const file_compute_proto_rawDesc = "" +
 	"\x04fuel\x18\n" +
 	" \x01(\x04R\x04fuel\x12!\n" +
 	"\foutput_bytes\x18\v \x01(\x04R\voutputBytes\x12\x14\n" +
-	"\x05pages\x18\f \x01(\rR\x05pages\"\x96\x01\n" +
+	"\x05pages\x18\f \x01(\rR\x05pages\x12\x14\n" +
+	"\x05level\x18\r \x01(\rR\x05level\"\x96\x01\n" +
 	"\n" +
 	"TaskWorker\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +

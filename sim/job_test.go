@@ -1,0 +1,95 @@
+package sim_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const jobModules = "../node/compute/local/testdata/"
+
+// A jobView is what stratos run --json prints of a job on nodes.
+type jobView struct {
+	Job     string
+	Maps    int
+	Reduces int
+	Nodes   int
+	Fuel    uint64
+	Cost    uint64 `json:"cost_noz"`
+	Read    uint64 `json:"read_bytes"`
+	Near    uint64 `json:"read_near_bytes"`
+	Results string
+	Objects []string
+}
+
+// jobText writes a file of random words and counts them.
+func jobText(t *testing.T, r *rand.Rand, path string, size int, counts map[string]int) {
+	t.Helper()
+	var b strings.Builder
+	for b.Len() < size {
+		w := fmt.Sprintf("word%d", int(r.ExpFloat64()*300))
+		counts[w]++
+		b.WriteString(w + []string{" ", ", ", "\n"}[r.IntN(3)])
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Words are counted where they lie, at every level of verification, to the same results as by a plain program and on one machine.
+func TestJob(t *testing.T) {
+	t.Parallel()
+	size := 24 << 20
+	if long() {
+		size = 1 << 30
+	}
+	dir, counts := t.TempDir(), map[string]int{}
+	jobText(t, random(t), filepath.Join(dir, "large.txt"), size, counts)
+	jobText(t, random(t), filepath.Join(dir, "small.txt"), 5000, counts)
+	mustCLI(t, "mb", "stratos://jobs")
+	mustCLI(t, "cp", "-r", dir, "stratos://jobs/in/")
+	program := []string{"run", "--map", jobModules + "words.wasm", "--reduce", jobModules + "sum.wasm", "--parts", "3", "--json"}
+	run := func(args ...string) (v jobView) {
+		t.Helper()
+		out := mustCLI(t, append(slices.Clone(program), args...)...)
+		if err := json.Unmarshal([]byte(out), &v); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return v
+	}
+	here := run(filepath.Join(dir, "large.txt"), filepath.Join(dir, "small.txt"), "-o", filepath.Join(t.TempDir(), "out"))
+	var want []string
+	for w, n := range counts {
+		want = append(want, fmt.Sprintf("%s\t%d", w, n))
+	}
+	slices.Sort(want)
+	for _, level := range []string{"receipt", "spot", "pair", "quorum"} {
+		v := run("stratos://jobs/in/", "-o", "stratos://jobs/"+level, "--level", level)
+		t.Logf("%s: %+v", level, v)
+		if v.Results != here.Results {
+			t.Errorf("%s: results %s, on this machine %s", level, v.Results, here.Results)
+		}
+		if v.Cost == 0 || v.Near*10 < v.Read*8 {
+			t.Errorf("%s: cost %d, %d of %d bytes were read where they lie", level, v.Cost, v.Near, v.Read)
+		}
+		var got []string
+		for _, o := range v.Objects {
+			got = append(got, strings.Fields(strings.ReplaceAll(mustCLI(t, "cp", o, "-"), "\t", ":"))...)
+		}
+		for i := range got {
+			got[i] = strings.Replace(got[i], ":", "\t", 1)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%s: %d words, want %d", level, len(got), len(want))
+		}
+		if left := mustCLI(t, "ls", "stratos://jobs/"+level+"/"); strings.Contains(left, ".job-") {
+			t.Errorf("%s: something is left:\n%s", level, left)
+		}
+	}
+}
