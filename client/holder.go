@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -13,13 +14,23 @@ type Stretch struct {
 	Node     mesh.NodeID // zero where no node does: of what is inline in the index
 }
 
-// Identity is 32 bytes that only this content has, as its writer saw it: BLAKE3 of the content, but of an object that came in parts the digest
-// of where it lies.
-func (o *Object) Identity() [32]byte {
-	if o.PlainHash != [32]byte{} {
-		return o.PlainHash
+// Identity names an object's content by what is stored and by the key that opens it: whoever reads an object of the same identity reads the same bytes,
+// whatever its writer says of it. Two objects of the same content have different ones.
+func (c *Client) Identity(ctx context.Context, o *Object) (id [32]byte, err error) {
+	h := sha256.New()
+	h.Write([]byte("stratos object 1\x00"))
+	add := func(p *Object) {
+		key := sha256.Sum256(p.key[:]) // the digest commits to the key, which the seal of a frame does not
+		h.Write(p.entry.ContentRoot)
+		h.Write(key[:])
 	}
-	return [32]byte(o.entry.ContentRoot)
+	if len(o.entry.Parts) == 0 {
+		add(o)
+	} else {
+		err = c.parts(ctx, o, 0, func(p *Object) (bool, error) { add(p); return true, nil })
+	}
+	h.Sum(id[:0])
+	return id, err
 }
 
 // Stretches tells which node holds what of an object as it is, in order and without a gap.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/compute"
@@ -107,9 +109,13 @@ func Run(ctx context.Context, c *client.Client, log Log, s Spec) (_ *Outcome, er
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	plan := compute.Job{Rules: s.Rules, Map: r.with(s.Map.Stage), Parts: s.Parts, Nanos: s.Nanos}
+	files, err := r.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan := compute.Job{Rules: s.Rules, Map: with(s.Map.Stage, files), Parts: s.Parts, Nanos: s.Nanos}
 	if s.Reduce != nil {
-		plan.Reduce = r.with(s.Reduce.Stage)
+		plan.Reduce = with(s.Reduce.Stage, files)
 	}
 	inputs, err := r.cut(ctx)
 	if err != nil {
@@ -132,11 +138,15 @@ func Run(ctx context.Context, c *client.Client, log Log, s Spec) (_ *Outcome, er
 		return nil, err
 	}
 	if s.Reduce != nil {
-		reduces, err := plan.Reduces(results(tasks))
+		spills := tasks
+		var inputs []*wirepb.ComputeInput
+		for _, m := range spills {
+			inputs = append(inputs, m.spill)
+		}
+		reduces, err := plan.Reduces(inputs)
 		if err != nil {
 			return nil, err
 		}
-		spills := tasks
 		tasks = make([]*task, len(reduces))
 		for i, t := range reduces {
 			tasks[i] = &task{text: t, prefix: r.folder()}
@@ -179,13 +189,21 @@ func (r *run) check() error {
 	return nil
 }
 
-// with is a stage with the job's files.
-func (r *run) with(s *wirepb.Stage) *wirepb.Stage {
-	s = cloneStage(s)
+// files names the files that all tasks can read.
+func (r *run) files(ctx context.Context) (all []*wirepb.ComputeFile, err error) {
 	for _, f := range r.Files {
-		id := f.Object.Identity()
-		s.Files = append(s.Files, &wirepb.ComputeFile{Name: f.Name, Size: f.Object.Size, Root: id[:]})
+		id, err := r.client.Identity(ctx, f.Object)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &wirepb.ComputeFile{Name: f.Name, Size: f.Object.Size, Root: id[:]})
 	}
+	return all, nil
+}
+
+func with(s *wirepb.Stage, files []*wirepb.ComputeFile) *wirepb.Stage {
+	s = proto.CloneOf(s)
+	s.Files = append(s.Files, files...)
 	return s
 }
 
@@ -197,7 +215,11 @@ func (r *run) cut(ctx context.Context) ([]compute.Input, error) {
 		if err != nil {
 			return nil, err
 		}
-		inputs[i] = compute.Input{Root: o.Identity(), Size: o.Size, Whole: r.Whole}
+		id, err := r.client.Identity(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		inputs[i] = compute.Input{Root: id, Size: o.Size, Whole: r.Whole}
 		for n, x := range stretches {
 			if n > 0 && !r.Whole && o.Size > compute.Small {
 				inputs[i].Cuts = append(inputs[i].Cuts, x.From)

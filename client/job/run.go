@@ -3,13 +3,16 @@ package job
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
@@ -84,8 +87,6 @@ func newRun(c *client.Client, log Log, s Spec) *run {
 		access: accesses{all: map[accessName]*access{}}, read: map[mesh.NodeID][2]uint64{}}
 }
 
-func cloneStage(s *wirepb.Stage) *wirepb.Stage { return proto.CloneOf(s) }
-
 // A task of a stage.
 type task struct {
 	text   *wirepb.TaskText
@@ -96,6 +97,7 @@ type task struct {
 	attempts map[mesh.NodeID]*attempt
 	result   *wirepb.TaskResult   // once it is verified
 	output   *wirepb.StoredObject // of the worker that gave it
+	spill    *wirepb.ComputeInput // the output as an input
 	accepted bool
 }
 
@@ -107,6 +109,7 @@ type attempt struct {
 	err     error
 	digest  compute.Digest // of the result, when it is there
 	output  *wirepb.StoredObject
+	spill   *wirepb.ComputeInput
 	log     []byte
 	reissue bool // the log was told to take it away
 }
@@ -117,6 +120,7 @@ type report struct {
 	node   mesh.NodeID
 	reply  *wirepb.TaskReply
 	output *wirepb.StoredObject
+	spill  *wirepb.ComputeInput
 	err    error
 	took   time.Duration
 }
@@ -275,7 +279,7 @@ func (s *stage) verified(t *task, a *wirepb.TaskAnswer) error {
 		}
 		return mesh.WithHint(mesh.Errorf(mesh.KindOf(err), "%s %d failed: %w%s", s.name, t.text.Number, err, said), "%s", mesh.HintOf(err))
 	}
-	t.result, t.output = a.Result, w.output
+	t.result, t.output, t.spill = a.Result, w.output, w.spill
 	s.progress.Fuel += a.Result.Fuel
 	s.progress.Cost += mesh.Noz(a.Noz)
 	return nil
@@ -306,10 +310,12 @@ func (s *stage) work(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wire
 	}
 	x.running = true
 	return s.own.Go(func(ctx context.Context) error {
+		x := report{task: t, node: node}
 		began := time.Now()
-		reply, output, err := s.ask(ctx, node, a.Number, t)
+		x.err = s.ask(ctx, &x, a.Number)
+		x.took = time.Since(began)
 		select {
-		case s.reports <- report{t, node, reply, output, err, time.Since(began)}:
+		case s.reports <- x:
 		case <-ctx.Done():
 		}
 		return nil
@@ -384,30 +390,59 @@ func (s *stage) delegate(ctx context.Context, node mesh.NodeID, prefix string, w
 	return at.chain, err
 }
 
-// ask has a worker run a task, and looks where it put the output.
-func (s *stage) ask(ctx context.Context, node mesh.NodeID, number uint32, t *task) (*wirepb.TaskReply, *wirepb.StoredObject, error) {
-	q, err := s.request(ctx, node, number, t)
+// ask has a worker run a task, and looks whether the output is what the result says: the log verifies results, but nobody else would look at what
+// was stored. At level receipt the worker is believed.
+func (s *stage) ask(ctx context.Context, x *report, number uint32) error {
+	q, err := s.request(ctx, x.node, number, x.task)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	reply := new(wirepb.TaskReply)
-	if err := s.log.CallNode(ctx, node, compute.TaskPath, compute.MaxTaskReply, q, reply); err != nil {
-		return nil, nil, err
+	x.reply, x.output = new(wirepb.TaskReply), q.Output
+	if err := s.log.CallNode(ctx, x.node, compute.TaskPath, compute.MaxTaskReply, q, x.reply); err != nil {
+		return err
 	}
-	if reply.Result == nil {
-		return nil, nil, mesh.Errorf(mesh.Corrupt, "node %s gave no result", node)
+	r := x.reply.Result
+	if r == nil {
+		return mesh.Errorf(mesh.Corrupt, "node %s gave no result", x.node)
 	}
-	if err := compute.CheckResult(q.Text, reply.Result); err != nil || !compute.Succeeded(reply.Result) {
-		return reply, q.Output, err
+	if err := compute.CheckResult(q.Text, r); err != nil || !compute.Succeeded(r) {
+		return err
 	}
 	o, err := s.client.Stat(ctx, mesh.Path{Bucket: q.Output.Bucket, Key: q.Output.Key})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	if id := o.Identity(); o.Size != reply.Result.OutputBytes || string(id[:]) != string(reply.Result.Output) {
-		return nil, nil, mesh.Errorf(mesh.Corrupt, "node %s put another output than it says", node)
+	id, err := s.client.Identity(ctx, o)
+	if err != nil {
+		return err
 	}
-	return reply, storedOf(o), nil
+	x.output, x.spill = storedOf(o), &wirepb.ComputeInput{Root: id[:], Size: o.Size}
+	root := compute.Digest(o.PlainHash)
+	if s.Level != Receipt {
+		if root, err = s.hash(ctx, o); err != nil {
+			return err
+		}
+	}
+	if o.Size != r.OutputBytes || string(root[:]) != string(r.Output) {
+		return mesh.Errorf(mesh.Corrupt, "node %s stored another output than it says", x.node)
+	}
+	return nil
+}
+
+// hash reads an object for its BLAKE3.
+func (s *stage) hash(ctx context.Context, o *client.Object) (compute.Digest, error) {
+	h := blake3.New(32, nil)
+	if o.Size > 0 {
+		r, err := s.client.Open(ctx, o, 0, o.Size)
+		if err != nil {
+			return compute.Digest{}, err
+		}
+		_, err = io.Copy(h, r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return compute.Digest{}, err
+		}
+	}
+	return compute.Digest(h.Sum(nil)), nil
 }
 
 // take notes what an attempt came to.
@@ -417,7 +452,7 @@ func (s *stage) take(x report) error {
 	if x.err != nil {
 		return nil
 	}
-	a.digest, a.output, a.log = compute.ResultDigest(x.reply.Result), x.output, x.reply.Log
+	a.digest, a.output, a.spill, a.log = compute.ResultDigest(x.reply.Result), x.output, x.spill, x.reply.Log
 	s.took = append(s.took, x.took)
 	s.read[x.node] = [2]uint64{max(s.read[x.node][0], x.reply.ReadBytes), max(s.read[x.node][1], x.reply.NearBytes)}
 	s.progress.Read, s.progress.ReadNear, s.progress.Nodes = 0, 0, len(s.read)

@@ -55,7 +55,8 @@ func (d *taskDrive) Source(ctx context.Context, o *wirepb.StoredObject) (wirecom
 	if object == nil || object.Marker {
 		return nil, wirecompute.Digest{}, mesh.Errorf(mesh.NotFound, "no version %s of %s", version, p)
 	}
-	return &objectSource{ctx, d.Client, object}, object.Identity(), nil
+	id, err := d.Identity(ctx, object)
+	return &objectSource{ctx, d.Client, object}, id, err
 }
 
 func (d *taskDrive) Put(ctx context.Context, o *wirepb.StoredObject, r io.Reader) error {

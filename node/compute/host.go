@@ -39,7 +39,7 @@ type Storage interface {
 
 // A Drive is objects, as far as a delegation allows. It is safe for concurrent use.
 type Drive interface {
-	// Source gives a version of an object, and what names its content: see client.Object's Identity.
+	// Source gives a version of an object, and what names its content, whatever its author says of it: see Identity of package client.
 	Source(ctx context.Context, o *wirepb.StoredObject) (compute.Source, compute.Digest, error)
 	// Put writes an object.
 	Put(ctx context.Context, o *wirepb.StoredObject, r io.Reader) error

@@ -15,7 +15,7 @@ type Job struct {
 
 // An Input is an object of a job.
 type Input struct {
-	Root  Digest // BLAKE3 of its content
+	Root  Digest // that only this content has, as its BLAKE3, or the identity of an object
 	Size  uint64
 	Cuts  []uint64 // places within it, ascending, at which it is cut into tasks; as where the nodes change that hold it
 	Whole bool     // it is one record, and read as it is
@@ -55,17 +55,25 @@ func (j *Job) Maps(inputs []Input) ([]*wirepb.TaskText, error) {
 	return all, j.finish(all)
 }
 
-// Reduces gives the tasks of the reduce, in order. maps are what the tasks of the map gave, in their order; all succeeded.
-func (j *Job) Reduces(maps []*wirepb.TaskResult) ([]*wirepb.TaskText, error) {
+// Reduces gives the tasks of the reduce, in order. spills are what the tasks of the map gave, in their order, by root and size.
+func (j *Job) Reduces(spills []*wirepb.ComputeInput) ([]*wirepb.TaskText, error) {
 	all := make([]*wirepb.TaskText, j.Parts)
 	var inputs []*wirepb.ComputeInput
-	for _, m := range maps {
-		inputs = append(inputs, &wirepb.ComputeInput{Root: m.Output, Size: m.OutputBytes, To: m.OutputBytes})
+	for _, s := range spills {
+		inputs = append(inputs, &wirepb.ComputeInput{Root: s.Root, Size: s.Size, To: s.Size})
 	}
 	for i := range all {
 		all[i] = &wirepb.TaskText{Stage: j.Reduce, Inputs: inputs, Merge: true, Of: j.Parts}
 	}
 	return all, j.finish(all)
+}
+
+// Outputs are what tasks gave, by the BLAKE3 of their bytes.
+func Outputs(results []*wirepb.TaskResult) (all []*wirepb.ComputeInput) {
+	for _, r := range results {
+		all = append(all, &wirepb.ComputeInput{Root: r.Output, Size: r.OutputBytes})
+	}
+	return all
 }
 
 // finish fills in what all tasks have.
@@ -83,11 +91,7 @@ func (j *Job) finish(all []*wirepb.TaskText) error {
 // Outcome names what a job gave: its results, in order, by their bytes. It is the same however the inputs were cut, as long as the results are, and
 // whoever ran it.
 func Outcome(results []*wirepb.TaskResult) Digest {
-	all := new(wirepb.JobOutcome)
-	for _, r := range results {
-		all.Outputs = append(all.Outputs, &wirepb.ComputeInput{Root: r.Output, Size: r.OutputBytes})
-	}
-	return digest("stratos outcome 1", all)
+	return digest("stratos outcome 1", &wirepb.JobOutcome{Outputs: Outputs(results)})
 }
 
 // Total adds up what tasks spent and gave.

@@ -79,7 +79,7 @@ func TestMaps(t *testing.T) {
 
 func TestReduces(t *testing.T) {
 	j := job()
-	tasks, err := j.Reduces([]*wirepb.TaskResult{{Output: bytes32('x'), OutputBytes: 50}, {Output: bytes32('y'), OutputBytes: 60}})
+	tasks, err := j.Reduces(compute.Outputs([]*wirepb.TaskResult{{Output: bytes32('x'), OutputBytes: 50}, {Output: bytes32('y'), OutputBytes: 60}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ type ComputeFile struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // below the root, as "in/customers.csv"
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
-	Root          []byte                 `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"` // BLAKE3 of its content
+	Root          []byte                 `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"` // as that of ComputeInput
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -178,7 +178,7 @@ func (x *ComputeFile) GetRoot() []byte {
 // ComputeInput is a part of what a task reads on its standard input; the parts follow each other.
 type ComputeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Root  []byte                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`  // BLAKE3 of the object's, or the spill's, content
+	Root  []byte                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`  // that only this content has: BLAKE3 of it, or, of what is stored, the identity of the object (client)
 	Size  uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of all of it
 	// Of an object: the lines that begin in [from, to). With whole: all of it, as it is.
 	From          uint64 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`

@@ -95,7 +95,7 @@ func Run(ctx context.Context, p *node.Pool, j Job) (*Outcome, error) {
 	}
 	o.Fuel, _ = compute.Total(results)
 	if j.Reduce != nil {
-		reduces, err := plan.Reduces(results)
+		reduces, err := plan.Reduces(compute.Outputs(results))
 		if err != nil {
 			return nil, err
 		}
