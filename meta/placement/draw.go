@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type score struct {
 	of   func(*Demand, *Node) uint64
 }
 
-// scores multiply to a weight below 2^52, so that the sum of those of 4,096 nodes is below 2^64.
+// scores multiply to a weight below 2^34, and of the few that are near below 2^52: no sum of those of all nodes comes near 2^64.
 var scores = []score{
 	{"score", func(_ *Demand, n *Node) uint64 { return 1 + min(n.Score, 1_000_000)/1000 }}, // below 2^10
 	{"deposit", func(d *Demand, n *Node) uint64 { // below 2^16 + 1
@@ -85,9 +86,6 @@ var scores = []score{
 		return 1 << (18 - 2*i)
 	}},
 }
-
-// maxDrawn bounds the nodes among which one draw is made, so that no sum of weights overflows.
-const maxDrawn = 1 << 12
 
 // A Verdict is what a draw makes of a node.
 type Verdict struct {
@@ -131,33 +129,50 @@ func weigh(d *Demand, n *Node) (weight uint64, refused string) {
 // Lots are the random numbers of a draw: below returns one less than limit, which is not 0.
 type Lots interface{ Below(limit uint64) uint64 }
 
-// Draw chooses nodes for a demand, by weight. nodes are in an order that is the same for everybody. It is a pure function without floats:
-// the state machine calls it. The error is Unavailable, and says what is missing, when too few can be drawn.
+// Draw chooses nodes for a demand, by weight. nodes are all that there are, by rising id. It is a pure function without floats: the state
+// machine calls it. Of more than 256 that can be drawn it looks at those that are near and, from a place by lot on, at 256 others. The error
+// is Unavailable, and says what is missing, when too few can be drawn.
 func Draw(d Demand, nodes []Node, lots Lots) ([]mesh.NodeID, error) {
+	start := 0
+	if len(nodes) > sample {
+		start = int(lots.Below(uint64(len(nodes))))
+	}
+	if drawn, _ := drawFrom(&d, nodes, start, sample, lots); drawn != nil {
+		return drawn, nil
+	}
+	return drawFrom(&d, nodes, start, len(nodes), lots)
+}
+
+// sample is how many nodes that can be drawn are enough to draw from.
+const sample = 256
+
+// drawFrom draws from at most limit nodes, those from start on and those that are near.
+func drawFrom(d *Demand, nodes []Node, start, limit int, lots Lots) ([]mesh.NodeID, error) {
 	type candidate struct {
 		*Node
 		weight uint64
 	}
-	var all []candidate
-	refusals := map[string]int{}
-	operators := map[mesh.Account]bool{}
-	for i := range nodes {
-		n := &nodes[i]
-		weight, refused := weigh(&d, n)
+	all := make([]candidate, 0, min(limit, len(nodes))+len(d.Near))
+	refusals, operators := map[string]int{}, map[mesh.Account]bool{}
+	look := func(n *Node) {
+		weight, refused := weigh(d, n)
 		if refused != "" {
 			refusals[refused]++
-			continue
+			return
 		}
 		all = append(all, candidate{n, weight})
 		operators[n.Operator] = true
 	}
-	for len(all) > maxDrawn { // by lot, but those that are near
-		i := int(lots.Below(uint64(len(all))))
-		if slices.Contains(d.Near, all[i].ID) {
-			continue
+	for i, id := range d.Near {
+		at, ok := slices.BinarySearchFunc(nodes, id, func(n Node, id mesh.NodeID) int { return bytes.Compare(n.ID[:], id[:]) })
+		if ok && !slices.Contains(d.Near[:i], id) {
+			look(&nodes[at])
 		}
-		all[i] = all[len(all)-1]
-		all = all[:len(all)-1]
+	}
+	for i := 0; i < len(nodes) && len(all) < limit; i++ {
+		if n := &nodes[(start+i)%len(nodes)]; !slices.Contains(d.Near, n.ID) {
+			look(n)
+		}
 	}
 	var drawn []mesh.NodeID
 	for len(drawn) < d.Count {

@@ -106,3 +106,23 @@ func TestDrawPrefers(t *testing.T) {
 		t.Errorf("the idle one was drawn %d times of 300", n)
 	}
 }
+
+// Of very many nodes that one operator has, the few others are found.
+func TestDrawFindsTheFew(t *testing.T) {
+	r := lots{seeded(t)}
+	var all []placement.Node
+	for i := range 3000 {
+		n := node(i)
+		if i != 77 && i != 2500 {
+			n.Operator = mesh.Account{0xff}
+		}
+		all = append(all, n)
+	}
+	drawn, err := placement.Draw(placement.Demand{Kind: 1, Count: 3, MaxLoad: 64}, all, r)
+	if err != nil || !slices.Contains(drawn, all[77].ID) || !slices.Contains(drawn, all[2500].ID) {
+		t.Errorf("%v: %v", drawn, err)
+	}
+	if _, err := placement.Draw(placement.Demand{Kind: 1, Count: 4, MaxLoad: 64}, all, r); mesh.KindOf(err) != mesh.Unavailable || err == nil {
+		t.Errorf("four of three operators: %v", err)
+	}
+}
