@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +41,11 @@ const defaultTime = "2000-01-01T00:00:00Z"
 func newRunCommand(e *env) *cobra.Command {
 	c := jobCommand{env: e}
 	cmd := &cobra.Command{
-		Use:   "run --map MODULE INPUT...",
-		Short: "Run a WebAssembly program over files here, or over objects on the nodes that hold them",
+		Use:   "run --map PROGRAM INPUT...",
+		Short: "Run a WebAssembly program over files here, or over objects on the nodes that hold them; or a script over files here",
 		Long: `Runs a job: over files on this machine, over objects (stratos://...) on the nodes that hold them, metered, confined, and with the same results
-wherever it runs. A module is a program of WASI preview 1, in whatever language: clang --target=wasm32-wasi, or GOOS=wasip1 GOARCH=wasm go build.
+wherever it runs. A program is a WebAssembly module of WASI preview 1, in whatever language (clang --target=wasm32-wasi, or GOOS=wasip1 GOARCH=wasm
+go build), or, over files on this machine, a script in JavaScript, whose name ends in .js.
 
 The map reads lines of the input on its standard input; the files are cut into tasks of about 4 MiB, each line going to one. With --reduce
 it writes lines KEY TAB VALUE. The reduce reads those of its part of all keys, sorted by key, equal keys in the order of the input, and writes a
@@ -54,19 +54,23 @@ result. Without, what the maps write is the result, in order. What a program wri
 A program has its arguments, its input and --file, a clock that goes by what it spends, random numbers that are the same each time, and
 an empty /tmp. It has no network, and nothing else of the machine.
 
+A script has lines(), which gives the lines of the input in a for loop, readLine() (null at the end), readAll(), readFile(PATH), print(...),
+write(TEXT), console, args, env and exit(CODE). It has no ES modules and no packages: bundle them to one script.
+
 On the network the meta layer draws the nodes, whoever holds an input first. A node can read what its task reads: its grant is made out to it, for the
 objects of that task, as long as the job may take. Results count when they are verified: at level receipt the node is believed; at spot some tasks
 are run once more by others; at pair two run each, at quorum three. What a node was proven to have lied about costs it its deposit. The budget is
 set aside until the job ends; reading and writing is paid as traffic besides.`,
 		Example: `  stratos run --map words.wasm --reduce sum.wasm *.txt -o counts
+  stratos run --map words.js --reduce sum.js *.txt
   stratos run --map words.wasm --reduce sum.wasm --parts 4 stratos://texts/2026/ -o stratos://texts/counts/
   stratos run --map join.wasm --file in/customers.csv=customers.csv sales.csv > joined.csv`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.mapPath, "map", "", "module that reads the input")
-	f.StringVar(&c.reducePath, "reduce", "", "module that reads what the maps give, sorted by key")
+	f.StringVar(&c.mapPath, "map", "", "program that reads the input: a module, or a script that ends in .js")
+	f.StringVar(&c.reducePath, "reduce", "", "program that reads what the maps give, sorted by key")
 	f.Uint32Var(&c.parts, "parts", 1, "into how many parts the keys are divided, each a reduce and a result")
 	f.StringVarP(&c.output, "output", "o", "", "new folder for the results; default: they go to standard output, one after the other")
 	f.StringArrayVar(&c.args, "arg", nil, "argument of the programs; may be repeated")
@@ -130,7 +134,7 @@ func (c *jobCommand) job(here bool) (j local.Job, err error) {
 	begin, err := time.Parse(time.RFC3339, c.at)
 	switch {
 	case c.mapPath == "":
-		return bad("--map names no module")
+		return bad("--map names no program")
 	case c.json && c.output == "":
 		return bad("with --json the results need a folder: --output DIR")
 	case err != nil || begin.Unix() < 0:
@@ -144,12 +148,12 @@ func (c *jobCommand) job(here bool) (j local.Job, err error) {
 	case c.parallel < 1 || c.parallel > 1024:
 		return bad("--jobs is %d, not of 1 to 1024", c.parallel)
 	}
-	j = local.Job{MapPath: c.mapPath, ReducePath: c.reducePath, Parts: c.parts, Nanos: begin.UnixNano(), Whole: c.whole, Parallel: c.parallel}
-	if j.Map, err = c.stage(c.mapPath); err != nil {
+	j = local.Job{Parts: c.parts, Nanos: begin.UnixNano(), Whole: c.whole, Parallel: c.parallel}
+	if j.Map, j.MapProgram, err = c.stage(c.mapPath); err != nil {
 		return j, err
 	}
 	if c.reducePath != "" {
-		if j.Reduce, err = c.stage(c.reducePath); err != nil {
+		if j.Reduce, j.ReduceProgram, err = c.stage(c.reducePath); err != nil {
 			return j, err
 		}
 	}
@@ -179,19 +183,18 @@ func (c *jobCommand) fileFlag(f string) (name, path string, err error) {
 	return name, path, nil
 }
 
-// stage is a module with what the flags give each of its tasks.
-func (c *jobCommand) stage(path string) (*wirepb.Stage, error) {
-	b, err := os.ReadFile(path)
+// stage is a program with what the flags give each of its tasks.
+func (c *jobCommand) stage(path string) (*wirepb.Stage, local.Program, error) {
+	p, err := local.Load(path)
 	if err != nil {
-		return nil, mesh.Errorf(mesh.NotFound, "the module: %w", err)
+		return nil, p, fmt.Errorf("the program: %w", err)
 	}
-	hash := sha256.Sum256(b)
-	s := &wirepb.Stage{Module: hash[:], Pages: c.memory << 4, Fuel: c.fuel, OutputBytes: c.outputBytes, Env: c.vars,
+	s := &wirepb.Stage{Module: p.Module[:], Pages: c.memory << 4, Fuel: c.fuel, OutputBytes: c.outputBytes, Env: c.vars,
 		Args: append([]string{filepath.Base(path)}, c.args...)}
 	if err := wirecompute.CheckStage(s); err != nil {
-		return nil, &usageError{err}
+		return nil, p, &usageError{err}
 	}
-	return s, nil
+	return s, p, nil
 }
 
 // folders makes one for scratch, and in it one for the results, beside where they go, so that they come there whole or not at all.

@@ -69,6 +69,9 @@ func (c *jobCommand) spec() (s job.Spec, err error) {
 	bad := func(format string, a ...any) (job.Spec, error) {
 		return s, &usageError{mesh.Errorf(mesh.Invalid, format, a...)}
 	}
+	if len(j.MapProgram.Files)+len(j.ReduceProgram.Files) > 0 {
+		return s, &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "a script runs over files on this machine, and the inputs are on the network"), "copy them here first (stratos cp), or make the program a WebAssembly module")}
+	}
 	s = job.Spec{Map: job.Program{Stage: j.Map}, Parts: j.Parts, Rules: compute.Rules(), Nanos: j.Nanos, Whole: j.Whole, Timeout: c.timeout}
 	if s.Budget, err = parseBudget(c.budget); err != nil {
 		return s, &usageError{err}

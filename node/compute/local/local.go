@@ -5,11 +5,13 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 	node "github.com/stratosmesh/stratos/node/compute"
+	"github.com/stratosmesh/stratos/node/compute/script"
 	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -39,11 +42,38 @@ type File struct {
 	Input
 }
 
+// A Program is what a stage runs.
+type Program struct {
+	Module node.ModuleID // for the stage's text
+	Open   func() (io.ReadCloser, error)
+	Files  []File // which the stage's tasks have behind the job's
+}
+
+// Load reads a program: a script, which the system module runs, where the name says so; else a WebAssembly binary.
+func Load(path string) (Program, error) {
+	is, err := script.Is(path)
+	if err != nil {
+		return Program{}, err
+	}
+	if is {
+		in, err := Open(path)
+		return Program{script.Hash(), func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(script.Module())), nil }, []File{{script.File, in}}}, err
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return Program{}, mesh.Errorf(mesh.NotFound, "%w", err)
+	}
+	if err != nil {
+		return Program{}, mesh.Errorf(mesh.Invalid, "%w", err)
+	}
+	return Program{sha256.Sum256(b), func() (io.ReadCloser, error) { return os.Open(path) }, nil}, nil
+}
+
 // A Job is what is to be run.
 type Job struct {
 	Map, Reduce      *wirepb.Stage // without files; no Reduce: what the maps give is the result
-	MapPath          string
-	ReducePath       string
+	MapProgram       Program
+	ReduceProgram    Program
 	Files            []File
 	Parts            uint32
 	Nanos            int64
@@ -75,7 +105,7 @@ type Outcome struct {
 // Run runs a job to its end. A task that fails ends it, with that task's kind of failure.
 func Run(ctx context.Context, p *node.Pool, j Job) (*Outcome, error) {
 	r := &run{Job: j, pool: p, sources: map[[32]byte]compute.Source{}}
-	plan := compute.Job{Rules: node.Rules(), Map: j.with(j.Map), Reduce: j.with(j.Reduce), Parts: j.Parts, Nanos: j.Nanos}
+	plan := compute.Job{Rules: node.Rules(), Map: j.with(j.Map, j.MapProgram), Reduce: j.with(j.Reduce, j.ReduceProgram), Parts: j.Parts, Nanos: j.Nanos}
 	inputs := make([]compute.Input, len(j.Inputs))
 	for i, f := range j.Inputs {
 		r.sources[f.Root] = f.Source
@@ -89,7 +119,7 @@ func Run(ctx context.Context, p *node.Pool, j Job) (*Outcome, error) {
 		return nil, err
 	}
 	o := &Outcome{Maps: len(maps)}
-	results, files, err := r.stage(ctx, "map", maps, j.MapPath)
+	results, files, err := r.stage(ctx, "map", maps, j.MapProgram)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +133,7 @@ func Run(ctx context.Context, p *node.Pool, j Job) (*Outcome, error) {
 			r.sources[[32]byte(results[i].Output)] = disk{f, results[i].OutputBytes}
 		}
 		o.Reduces = len(reduces)
-		if results, files, err = r.stage(ctx, "reduce", reduces, j.ReducePath); err != nil {
+		if results, files, err = r.stage(ctx, "reduce", reduces, j.ReduceProgram); err != nil {
 			return nil, err
 		}
 		fuel, _ := compute.Total(results)
@@ -114,13 +144,13 @@ func Run(ctx context.Context, p *node.Pool, j Job) (*Outcome, error) {
 	return o, nil
 }
 
-// with is a stage with the job's files.
-func (j *Job) with(s *wirepb.Stage) *wirepb.Stage {
+// with is a stage with the job's files and its program's.
+func (j *Job) with(s *wirepb.Stage, p Program) *wirepb.Stage {
 	if s == nil {
 		return nil
 	}
 	s = proto.CloneOf(s)
-	for _, f := range j.Files {
+	for _, f := range slices.Concat(j.Files, p.Files) {
 		s.Files = append(s.Files, &wirepb.ComputeFile{Name: f.Name, Size: f.Size(), Root: f.Root[:]})
 	}
 	return s
@@ -154,7 +184,7 @@ func Open(path string) (Input, error) {
 }
 
 // stage runs its tasks, and gives their results and where their outputs lie, in order.
-func (r *run) stage(ctx context.Context, name string, tasks []*wirepb.TaskText, module string) ([]*wirepb.TaskResult, []string, error) {
+func (r *run) stage(ctx context.Context, name string, tasks []*wirepb.TaskText, program Program) ([]*wirepb.TaskResult, []string, error) {
 	results, files := make([]*wirepb.TaskResult, len(tasks)), make([]string, len(tasks))
 	folder, pattern := r.Scratch, name+"-%05d"
 	if name == "reduce" || r.Reduce == nil {
@@ -167,7 +197,7 @@ func (r *run) stage(ctx context.Context, name string, tasks []*wirepb.TaskText, 
 		_ = own.Go(func(ctx context.Context) error {
 			for i := range next {
 				files[i] = filepath.Join(folder, fmt.Sprintf(pattern, i))
-				res, err := r.task(ctx, name, tasks[i], module, files[i])
+				res, err := r.task(ctx, name, tasks[i], program, files[i])
 				if err != nil {
 					return err
 				}
@@ -206,7 +236,7 @@ func (r *run) report(p Progress, fuel uint64) {
 }
 
 // task runs one task; its output becomes a file.
-func (r *run) task(ctx context.Context, stage string, t *wirepb.TaskText, module, path string) (_ *wirepb.TaskResult, err error) {
+func (r *run) task(ctx context.Context, stage string, t *wirepb.TaskText, program Program, path string) (_ *wirepb.TaskResult, err error) {
 	out, err := os.Create(path)
 	if err != nil {
 		return nil, mesh.Errorf(mesh.Invalid, "%w", err)
@@ -221,7 +251,7 @@ func (r *run) task(ctx context.Context, stage string, t *wirepb.TaskText, module
 	if r.Log != nil {
 		log = io.MultiWriter(log, r.Log(stage, t.Number))
 	}
-	res, err := r.pool.Execute(ctx, "", t, sources{r, t, module}, out, log)
+	res, err := r.pool.Execute(ctx, "", t, sources{r, t, program}, out, log)
 	if err != nil {
 		return nil, fmt.Errorf("%s %d: %w", stage, t.Number, err)
 	}
@@ -248,19 +278,19 @@ func (l *last) Write(b []byte) (int, error) {
 
 // sources are the files of a task.
 type sources struct {
-	run    *run
-	task   *wirepb.TaskText
-	module string
+	run     *run
+	task    *wirepb.TaskText
+	program Program
 }
 
-func (s sources) Module(context.Context) (io.ReadCloser, error) { return os.Open(s.module) }
+func (s sources) Module(context.Context) (io.ReadCloser, error) { return s.program.Open() }
 
 func (s sources) Input(_ context.Context, n int) (compute.Source, error) {
 	return s.run.sources[[32]byte(s.task.Inputs[n].Root)], nil
 }
 
 func (s sources) File(_ context.Context, n int) (io.ReaderAt, error) {
-	return compute.ReaderAt{Source: s.run.Files[n].Source}, nil
+	return compute.ReaderAt{Source: slices.Concat(s.run.Files, s.program.Files)[n].Source}, nil
 }
 
 // A disk is a file as a source.

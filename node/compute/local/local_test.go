@@ -3,7 +3,6 @@ package local_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -66,14 +65,20 @@ func newPool(t *testing.T) *node.Pool {
 	return p
 }
 
-func stage(t *testing.T, path string, args ...string) *wirepb.Stage {
+// load reads a program.
+func load(t *testing.T, path string) local.Program {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	p, err := local.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash := sha256.Sum256(b)
-	return &wirepb.Stage{Module: hash[:], Pages: 256, Fuel: 1 << 36, OutputBytes: 64 << 20, Args: append([]string{"task"}, args...)}
+	return p
+}
+
+func stage(t *testing.T, path string, args ...string) *wirepb.Stage {
+	t.Helper()
+	module := load(t, path).Module
+	return &wirepb.Stage{Module: module[:], Pages: 256, Fuel: 1 << 36, OutputBytes: 64 << 20, Args: append([]string{"task"}, args...)}
 }
 
 const (
@@ -122,7 +127,7 @@ func TestWordCount(t *testing.T) {
 		stages := []string{}
 		out := t.TempDir()
 		o, err := local.Run(t.Context(), p, local.Job{
-			Map: stage(t, words), Reduce: stage(t, sum), MapPath: words, ReducePath: sum, Parts: 3, Inputs: inputs, Scratch: t.TempDir(), Outputs: out, Parallel: parallel,
+			Map: stage(t, words), Reduce: stage(t, sum), MapProgram: load(t, words), ReduceProgram: load(t, sum), Parts: 3, Inputs: inputs, Scratch: t.TempDir(), Outputs: out, Parallel: parallel,
 			Progress: func(p local.Progress) { stages = append(stages, fmt.Sprintf("%s %d of %d", p.Stage, p.Done, p.Tasks)) },
 		})
 		if err != nil {
@@ -179,7 +184,7 @@ func TestMapOnly(t *testing.T) {
 		{[]string{"env", "STRATOS_TASK", "HOME"}, false, "STRATOS_TASK=0\nHOME=(none)\ntime 5\n"},
 	} {
 		m := stage(t, program, c.args...)
-		o, err := local.Run(t.Context(), p, local.Job{Map: m, MapPath: program, Files: []local.File{{Name: "in/side", Input: input(t, in)}}, Inputs: []local.Input{input(t, in)}, Whole: c.whole, Nanos: 5e9,
+		o, err := local.Run(t.Context(), p, local.Job{Map: m, MapProgram: load(t, program), Files: []local.File{{Name: "in/side", Input: input(t, in)}}, Inputs: []local.Input{input(t, in)}, Whole: c.whole, Nanos: 5e9,
 			Scratch: t.TempDir(), Outputs: t.TempDir(), Parallel: 2})
 		if err != nil {
 			t.Fatal(err)
@@ -223,7 +228,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			outputs := t.TempDir()
-			j := local.Job{Map: stage(t, program, "cat"), MapPath: program, ReducePath: program, Inputs: []local.Input{input(t, in)}, Whole: true, Scratch: t.TempDir(), Outputs: outputs, Parallel: 2}
+			j := local.Job{Map: stage(t, program, "cat"), MapProgram: load(t, program), ReduceProgram: load(t, program), Inputs: []local.Input{input(t, in)}, Whole: true, Scratch: t.TempDir(), Outputs: outputs, Parallel: 2}
 			c.edit(&j)
 			_, err := local.Run(t.Context(), p, j)
 			if mesh.KindOf(err) != c.kind || err == nil || !strings.Contains(err.Error(), c.say) {
@@ -245,7 +250,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	m := stage(t, program, "log")
 	m.Fuel = 1 << 60
-	_, err := local.Run(ctx, p, local.Job{Map: m, MapPath: program, Inputs: []local.Input{input(t, in)}, Scratch: t.TempDir(), Outputs: t.TempDir(), Parallel: 1,
+	_, err := local.Run(ctx, p, local.Job{Map: m, MapProgram: load(t, program), Inputs: []local.Input{input(t, in)}, Scratch: t.TempDir(), Outputs: t.TempDir(), Parallel: 1,
 		Log: func(string, uint32) io.Writer { return writer(func() { cancel() }) }})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("a job that was cancelled: %v", err)

@@ -348,11 +348,16 @@ static int read_file(JSContext *ctx, const char *path, Bytes *b) {
 }
 
 static JSValue js_read_file(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-    const char *path = JS_ToCString(ctx, argv[0]);
+    size_t n;
+    const char *path = JS_ToCStringLen(ctx, &n, argv[0]);
     if (!path)
         return JS_EXCEPTION;
     Bytes b = {0};
-    JSValue v = read_file(ctx, path, &b) ? JS_EXCEPTION : text(ctx, b.p, b.n);
+    JSValue v;
+    if (strlen(path) != n)
+        v = JS_ThrowTypeError(ctx, "a path with a zero character");
+    else
+        v = read_file(ctx, path, &b) ? JS_EXCEPTION : text(ctx, b.p, b.n);
     js_free(ctx, b.p);
     JS_FreeCString(ctx, path);
     return v;
