@@ -18,8 +18,6 @@ import (
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/seal"
 	"github.com/stratosmesh/stratos/protocol/sign"
-	"github.com/stratosmesh/stratos/protocol/signed"
-	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
@@ -99,7 +97,7 @@ func (a *Access) Share(t Terms) (*Access, grant.LinkID, error) {
 }
 
 // Delegate is Share for somebody whose key is known: what it gives is of use to who holds that key, and to nobody else. See Accept.
-func (a *Access) Delegate(holder mesh.PublicKey, t Terms) (*wirepb.Chain, error) {
+func (a *Access) Delegate(holder mesh.PublicKey, t Terms) (*wirepb.Delegation, error) {
 	link, folder, k, err := a.link(holder, t)
 	if err != nil {
 		return nil, err
@@ -108,26 +106,18 @@ func (a *Access) Delegate(holder mesh.PublicKey, t Terms) (*wirepb.Chain, error)
 	if err != nil {
 		return nil, err
 	}
-	link.Keys = []*wirepb.WrappedKey{{Prefix: folder, Sealed: sealed}}
-	return grant.Extend(a.domain, a.chain, a.key, link)
+	chain, err := grant.Extend(a.domain, a.chain, a.key, link)
+	return &wirepb.Delegation{Chain: chain, Folder: &wirepb.WrappedKey{Prefix: folder, Sealed: sealed}}, err
 }
 
 // Accept makes an access of what Delegate gave to the holder of key.
-func Accept(d sign.Domain, chain *wirepb.Chain, key ed25519.PrivateKey) (*Access, error) {
-	a, err := newAccess(d, chain, key, map[string]seal.Key{})
-	if err != nil || len(chain.Links) == 0 {
+func Accept(d sign.Domain, g *wirepb.Delegation, key ed25519.PrivateKey) (*Access, error) {
+	a, err := newAccess(d, g.Chain, key, map[string]seal.Key{})
+	if err != nil || g.Folder == nil {
 		return a, err
 	}
-	l := new(wirepb.Link)
-	if err := wire.Decode(chain.Links[len(chain.Links)-1].Body, signed.MaxBody, l); err != nil {
-		return nil, err
-	}
-	for _, w := range l.Keys {
-		if a.folders[w.Prefix], err = seal.FromHolder(key, w.Sealed); err != nil {
-			return nil, err
-		}
-	}
-	return a, nil
+	a.folders[g.Folder.Prefix], err = seal.FromHolder(key, g.Folder.Sealed)
+	return a, err
 }
 
 // link is what a narrower access of holder's is; with it come the folder that it opens, and that one's key.

@@ -74,7 +74,7 @@ func TestJob(t *testing.T) {
 		if v.Results != here.Results {
 			t.Errorf("%s: results %s, on this machine %s", level, v.Results, here.Results)
 		}
-		if v.Cost == 0 || v.Near*10 < v.Read*8 {
+		if alone := level == "receipt" || level == "spot"; v.Cost == 0 || alone && v.Near*10 < v.Read*8 { // a second worker does not hold the piece
 			t.Errorf("%s: cost %d, %d of %d bytes were read where they lie", level, v.Cost, v.Near, v.Read)
 		}
 		var got []string

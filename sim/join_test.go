@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta"
 )
 
 // free returns addresses on loopback that nothing listened on a moment ago.
@@ -109,6 +112,15 @@ func TestAuthorityJoins(t *testing.T) {
 	if out, _, code := op.run(t, "", "meta", "vote", guest); code == 0 {
 		t.Fatalf("a candidate voted for itself: %s", out)
 	}
+	_, founders, _ := shared.home(t)
+	until(t, "a newcomer that has taken the log", func() (bool, error) { // else the others would wait for its vote
+		now, err := meta.AskStatus(ctx, founders.Endpoints.Status)
+		if err != nil {
+			return false, err
+		}
+		own, err := meta.AskStatus(ctx, "http://"+at[2])
+		return err == nil && own.Height+5 >= now.Height, errors.Join(err, fmt.Errorf("it is at %d, the others at %d", own.Height, now.Height))
+	})
 	for i, want := range []string{"1 vote so far", "2 votes so far", "is present"} {
 		if out := mustCLI(t, "meta", "vote", guest, "--account", authorityName(i)); !strings.Contains(out, want) {
 			t.Fatalf("vote %d: %q lacks %q", i, out, want)

@@ -87,6 +87,7 @@ type Progress struct {
 	Cost            mesh.Noz
 	Read, ReadNear  mesh.Noz // bytes that workers have read of objects, and of these from the node itself
 	Reissued, Nodes int
+	Trouble         string // what went wrong last at a node; empty: nothing
 }
 
 // An Outcome is what a job gave.

@@ -70,7 +70,7 @@ type accessName struct {
 }
 type access struct {
 	mu    sync.Mutex // held while it is made
-	chain *wirepb.Chain
+	grant *wirepb.Delegation
 }
 
 func (a *accesses) of(n accessName) *access {
@@ -301,10 +301,15 @@ func (s *stage) work(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wire
 	case x.reissue || x.output != nil:
 		return nil
 	case x.err != nil && since > grace, x.running && since > s.patience():
+		err := s.log.ReissueTask(ctx, &wirepb.Reissue{Job: s.id[:], Number: a.Number, Node: w.Node})
+		if k := mesh.KindOf(err); err != nil && (k == mesh.Conflict || k == mesh.Unavailable) { // it is too soon, by the log's clock, or too late, or nobody else is there
+			x.began = time.Now().Add(-grace + retryEvery)
+			return nil
+		}
 		x.reissue = true
 		s.progress.Reissued++
 		s.tell()
-		return s.log.ReissueTask(ctx, &wirepb.Reissue{Job: s.id[:], Number: a.Number, Node: w.Node})
+		return err
 	case x.running || time.Since(x.tried) < retryEvery:
 		return nil
 	}
@@ -364,12 +369,12 @@ func (s *stage) request(ctx context.Context, node mesh.NodeID, number uint32, t 
 }
 
 // delegate makes a grant out to a node, once for all its tasks.
-func (s *stage) delegate(ctx context.Context, node mesh.NodeID, prefix string, write bool) (*wirepb.Chain, error) {
+func (s *stage) delegate(ctx context.Context, node mesh.NodeID, prefix string, write bool) (*wirepb.Delegation, error) {
 	at := s.access.of(accessName{node, prefix})
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	if at.chain != nil {
-		return at.chain, nil
+	if at.grant != nil {
+		return at.grant, nil
 	}
 	a := new(wirepb.TaskKeysAnswer)
 	if err := s.log.CallNode(ctx, node, compute.TaskKeysPath, 4<<10, &wirepb.TaskKeysRequest{Job: s.id[:], Prefixes: []string{prefix}}, a); err != nil {
@@ -386,8 +391,8 @@ func (s *stage) delegate(ctx context.Context, node mesh.NodeID, prefix string, w
 	if write {
 		terms.Operations |= grant.Write
 	}
-	at.chain, err = s.client.Access().Delegate(key, terms)
-	return at.chain, err
+	at.grant, err = s.client.Access().Delegate(key, terms)
+	return at.grant, err
 }
 
 // ask has a worker run a task, and looks whether the output is what the result says: the log verifies results, but nobody else would look at what
@@ -450,6 +455,8 @@ func (s *stage) take(x report) error {
 	a := x.task.attempts[x.node]
 	a.running, a.err, a.tried = false, x.err, time.Now()
 	if x.err != nil {
+		s.progress.Trouble = x.err.Error()
+		s.tell()
 		return nil
 	}
 	a.digest, a.output, a.spill, a.log = compute.ResultDigest(x.reply.Result), x.output, x.spill, x.reply.Log

@@ -31,7 +31,7 @@ func newTaskStorage(d sign.Domain, authorities []group.Member) *taskStorage {
 	return &taskStorage{domain: d, authorities: authorities, memory: client.NewMemory(driveMemory)}
 }
 
-func (s *taskStorage) Open(_ context.Context, access *wirepb.Chain, key ed25519.PrivateKey) (compute.Drive, error) {
+func (s *taskStorage) Open(_ context.Context, access *wirepb.Delegation, key ed25519.PrivateKey) (compute.Drive, error) {
 	a, err := client.Accept(s.domain, access, key)
 	if err != nil {
 		return nil, err

@@ -190,6 +190,10 @@ func newJobProgress(e *env) *jobProgress {
 func (p *jobProgress) tell(now job.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if now.Trouble != p.job.Trouble && !p.env.json {
+		p.clear()
+		fmt.Fprintln(p.env.stderr, visible(now.Trouble))
+	}
 	p.job = now
 }
 

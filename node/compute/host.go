@@ -34,7 +34,7 @@ type Log interface {
 // A Storage opens what agents let tasks use. Whoever runs a node brings one.
 type Storage interface {
 	// Open acts under a delegation that was made out to key, until the Drive is closed.
-	Open(ctx context.Context, access *wirepb.Chain, key ed25519.PrivateKey) (Drive, error)
+	Open(ctx context.Context, access *wirepb.Delegation, key ed25519.PrivateKey) (Drive, error)
 }
 
 // A Drive is objects, as far as a delegation allows. It is safe for concurrent use.
@@ -203,12 +203,12 @@ func (h *Host) execute(ctx context.Context, name taskName, t *hosted, q *wirepb.
 	defer cancel()
 	src := &stored{host: h, request: q}
 	defer func() { src.close() }()
-	for _, chain := range q.Access {
-		rights, err := grant.Verify(h.opts.Domain, chain)
+	for _, access := range q.Access {
+		rights, err := grant.Verify(h.opts.Domain, access.Chain)
 		if err != nil {
 			return nil, err
 		}
-		d, err := h.open(ctx, chain, h.key(t.agent, name.job, rights.Prefix))
+		d, err := h.open(ctx, access, h.key(t.agent, name.job, rights.Prefix))
 		if err != nil {
 			return nil, err
 		}
@@ -234,10 +234,9 @@ func (h *Host) execute(ctx context.Context, name taskName, t *hosted, q *wirepb.
 	}
 	h.finish(t, r)
 	reply := &wirepb.TaskReply{Result: r, Log: log.b}
-	for _, d := range src.drives {
-		all, near := d.Moved(h.opts.Node)
-		reply.ReadBytes += uint64(all)
-		reply.NearBytes += uint64(near)
+	if len(q.Inputs) > 0 && !q.Text.Merge {
+		all, near := src.drives[q.Inputs[0].Access].Moved(h.opts.Node)
+		reply.ReadBytes, reply.NearBytes = uint64(all), uint64(near)
 	}
 	return reply, nil
 }
@@ -343,8 +342,8 @@ type drive struct {
 const driveTime = time.Minute
 
 // open gives the drive of a delegation, which many tasks of a job share.
-func (h *Host) open(ctx context.Context, chain *wirepb.Chain, key ed25519.PrivateKey) (*drive, error) {
-	name := driveName(sha256.Sum256(append(wire.Encode(chain), key.Seed()...)))
+func (h *Host) open(ctx context.Context, access *wirepb.Delegation, key ed25519.PrivateKey) (*drive, error) {
+	name := driveName(sha256.Sum256(append(wire.Encode(access), key.Seed()...)))
 	h.mu.Lock()
 	d := h.drives[name]
 	first := d == nil
@@ -355,7 +354,7 @@ func (h *Host) open(ctx context.Context, chain *wirepb.Chain, key ed25519.Privat
 	d.users++
 	h.mu.Unlock()
 	if first {
-		d.Drive, d.err = h.storage.Open(ctx, chain, key)
+		d.Drive, d.err = h.storage.Open(ctx, access, key)
 		close(d.ready)
 		if d.err != nil {
 			h.mu.Lock()

@@ -94,8 +94,8 @@ type fakeStorage struct {
 	full    bool
 }
 
-func (s *fakeStorage) Open(_ context.Context, chain *wirepb.Chain, key ed25519.PrivateKey) (compute.Drive, error) {
-	rights, err := grant.Verify(testDomain, chain)
+func (s *fakeStorage) Open(_ context.Context, access *wirepb.Delegation, key ed25519.PrivateKey) (compute.Drive, error) {
+	rights, err := grant.Verify(testDomain, access.Chain)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (h *hostTest) request(number uint32, args ...string) *wirepb.TaskRequest {
 	defer h.log.mu.Unlock()
 	h.log.tasks[number] = &wirepb.TaskAnswer{Job: h.job[:], Number: number, Task: d.Task, State: wirecompute.TaskDrawn, Agent: h.agent[:], DeadlineMs: now.Add(time.Minute).UnixMilli(),
 		Fuel: d.Fuel, OutputBytes: d.OutputBytes, Pages: d.Pages, Workers: []*wirepb.TaskWorker{{Node: make([]byte, 20), State: wirecompute.WorkerDrawn}}}
-	return &wirepb.TaskRequest{Job: h.job[:], Number: number, Text: texts[0], Access: []*wirepb.Chain{chain}, Module: object("m.wasm"), Inputs: []*wirepb.StoredObject{object("in")}, Output: object("out")}
+	return &wirepb.TaskRequest{Job: h.job[:], Number: number, Text: texts[0], Access: []*wirepb.Delegation{{Chain: chain}}, Module: object("m.wasm"), Inputs: []*wirepb.StoredObject{object("in")}, Output: object("out")}
 }
 
 // A task is run, committed, opened, and asked for again.
@@ -295,7 +295,7 @@ func TestHostRefuses(t *testing.T) {
 		{"another agent's job", func(h *hostTest, q *wirepb.TaskRequest) { h.log.tasks[0].Agent = make([]byte, 32) }, mesh.Denied},
 		{"another task", func(h *hostTest, q *wirepb.TaskRequest) { h.log.tasks[0].Task = make([]byte, 32) }, mesh.Denied},
 		{"more than is reserved", func(h *hostTest, q *wirepb.TaskRequest) { h.log.tasks[0].Fuel-- }, mesh.Denied},
-		{"another's grant", func(h *hostTest, q *wirepb.TaskRequest) { q.Access[0] = h.chain }, mesh.Denied},
+		{"another's grant", func(h *hostTest, q *wirepb.TaskRequest) { q.Access[0].Chain = h.chain }, mesh.Denied},
 		{"another input", func(h *hostTest, q *wirepb.TaskRequest) { h.storage.objects["box/in"] = []byte("one\ntwx\n") }, mesh.Corrupt},
 		{"another module", func(h *hostTest, q *wirepb.TaskRequest) { h.storage.objects["box/m.wasm"] = []byte("no") }, mesh.Corrupt},
 		{"no place for the output", func(h *hostTest, q *wirepb.TaskRequest) { h.storage.full = true }, mesh.Exhausted},

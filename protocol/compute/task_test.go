@@ -203,7 +203,7 @@ func TestCheckTaskRequest(t *testing.T) {
 	object := func(key string) *wirepb.StoredObject {
 		return &wirepb.StoredObject{Bucket: "b", Key: key, Version: []byte("0123456789abcdef")}
 	}
-	good := &wirepb.TaskRequest{Job: []byte("0123456789abcdef"), Text: tasks[0], Access: []*wirepb.Chain{{}}, Module: object("m"),
+	good := &wirepb.TaskRequest{Job: []byte("0123456789abcdef"), Text: tasks[0], Access: []*wirepb.Delegation{{}}, Module: object("m"),
 		Files: []*wirepb.StoredObject{object("f")}, Inputs: []*wirepb.StoredObject{object("i")}, Output: &wirepb.StoredObject{Bucket: "b", Key: "o"}}
 	if err := compute.CheckTaskRequest(good); err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestCheckTaskRequest(t *testing.T) {
 		"files":         func(q *wirepb.TaskRequest) { q.Files = nil },
 		"inputs":        func(q *wirepb.TaskRequest) { q.Inputs = append(q.Inputs, object("j")) },
 		"access":        func(q *wirepb.TaskRequest) { q.Inputs[0].Access = 1 },
-		"many accesses": func(q *wirepb.TaskRequest) { q.Access = make([]*wirepb.Chain, compute.MaxAccesses+1) },
+		"many accesses": func(q *wirepb.TaskRequest) { q.Access = make([]*wirepb.Delegation, compute.MaxAccesses+1) },
 		"key":           func(q *wirepb.TaskRequest) { q.Output.Key = "" },
 		"version":       func(q *wirepb.TaskRequest) { q.Files[0].Version = nil },
 	} {

@@ -125,7 +125,7 @@ type TaskRequest struct {
 	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // in the job
 	Text          *TaskText              `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	Access        []*Chain               `protobuf:"bytes,4,rep,name=access,proto3" json:"access,omitempty"` // each made out to the key for its prefix
+	Access        []*Delegation          `protobuf:"bytes,4,rep,name=access,proto3" json:"access,omitempty"` // each made out to the key for its prefix
 	Module        *StoredObject          `protobuf:"bytes,5,opt,name=module,proto3" json:"module,omitempty"`
 	Files         []*StoredObject        `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`   // of text.stage.files
 	Inputs        []*StoredObject        `protobuf:"bytes,7,rep,name=inputs,proto3" json:"inputs,omitempty"` // of text.inputs
@@ -185,7 +185,7 @@ func (x *TaskRequest) GetText() *TaskText {
 	return nil
 }
 
-func (x *TaskRequest) GetAccess() []*Chain {
+func (x *TaskRequest) GetAccess() []*Delegation {
 	if x != nil {
 		return x.Access
 	}
@@ -220,6 +220,59 @@ func (x *TaskRequest) GetOutput() *StoredObject {
 	return nil
 }
 
+// Delegation is a grant, and the key of the folder that its prefix names or lies in, sealed to the grant's holder.
+type Delegation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chain         *Chain                 `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	Folder        *WrappedKey            `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delegation) Reset() {
+	*x = Delegation{}
+	mi := &file_task_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delegation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delegation) ProtoMessage() {}
+
+func (x *Delegation) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delegation.ProtoReflect.Descriptor instead.
+func (*Delegation) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Delegation) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Delegation) GetFolder() *WrappedKey {
+	if x != nil {
+		return x.Folder
+	}
+	return nil
+}
+
 // StoredObject is an object, and under which of the accesses it can be reached.
 type StoredObject struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -233,7 +286,7 @@ type StoredObject struct {
 
 func (x *StoredObject) Reset() {
 	*x = StoredObject{}
-	mi := &file_task_proto_msgTypes[3]
+	mi := &file_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +298,7 @@ func (x *StoredObject) String() string {
 func (*StoredObject) ProtoMessage() {}
 
 func (x *StoredObject) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[3]
+	mi := &file_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +311,7 @@ func (x *StoredObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredObject.ProtoReflect.Descriptor instead.
 func (*StoredObject) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{3}
+	return file_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StoredObject) GetAccess() uint32 {
@@ -294,7 +347,7 @@ type TaskReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Result        *TaskResult            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	Log           []byte                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`                               // the end of what it wrote to its standard error, at most 16 KiB
-	ReadBytes     uint64                 `protobuf:"varint,3,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // that the node has read of objects for this job so far, on the wire
+	ReadBytes     uint64                 `protobuf:"varint,3,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // that the node has read of the map's inputs so far under the same grant, on the wire
 	NearBytes     uint64                 `protobuf:"varint,4,opt,name=near_bytes,json=nearBytes,proto3" json:"near_bytes,omitempty"` // of these, from itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -302,7 +355,7 @@ type TaskReply struct {
 
 func (x *TaskReply) Reset() {
 	*x = TaskReply{}
-	mi := &file_task_proto_msgTypes[4]
+	mi := &file_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +367,7 @@ func (x *TaskReply) String() string {
 func (*TaskReply) ProtoMessage() {}
 
 func (x *TaskReply) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[4]
+	mi := &file_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +380,7 @@ func (x *TaskReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReply.ProtoReflect.Descriptor instead.
 func (*TaskReply) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{4}
+	return file_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TaskReply) GetResult() *TaskResult {
@@ -368,16 +421,20 @@ const file_task_proto_rawDesc = "" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\"$\n" +
 	"\x0eTaskKeysAnswer\x12\x12\n" +
-	"\x04keys\x18\x01 \x03(\fR\x04keys\"\xf0\x02\n" +
+	"\x04keys\x18\x01 \x03(\fR\x04keys\"\xf5\x02\n" +
 	"\vTaskRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12-\n" +
-	"\x04text\x18\x03 \x01(\v2\x19.stratos.wire.v1.TaskTextR\x04text\x12.\n" +
-	"\x06access\x18\x04 \x03(\v2\x16.stratos.wire.v1.ChainR\x06access\x125\n" +
+	"\x04text\x18\x03 \x01(\v2\x19.stratos.wire.v1.TaskTextR\x04text\x123\n" +
+	"\x06access\x18\x04 \x03(\v2\x1b.stratos.wire.v1.DelegationR\x06access\x125\n" +
 	"\x06module\x18\x05 \x01(\v2\x1d.stratos.wire.v1.StoredObjectR\x06module\x123\n" +
 	"\x05files\x18\x06 \x03(\v2\x1d.stratos.wire.v1.StoredObjectR\x05files\x125\n" +
 	"\x06inputs\x18\a \x03(\v2\x1d.stratos.wire.v1.StoredObjectR\x06inputs\x125\n" +
-	"\x06output\x18\b \x01(\v2\x1d.stratos.wire.v1.StoredObjectR\x06output\"j\n" +
+	"\x06output\x18\b \x01(\v2\x1d.stratos.wire.v1.StoredObjectR\x06output\"o\n" +
+	"\n" +
+	"Delegation\x12,\n" +
+	"\x05chain\x18\x01 \x01(\v2\x16.stratos.wire.v1.ChainR\x05chain\x123\n" +
+	"\x06folder\x18\x02 \x01(\v2\x1b.stratos.wire.v1.WrappedKeyR\x06folder\"j\n" +
 	"\fStoredObject\x12\x16\n" +
 	"\x06access\x18\x01 \x01(\rR\x06access\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x10\n" +
@@ -403,30 +460,34 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_task_proto_goTypes = []any{
 	(*TaskKeysRequest)(nil), // 0: stratos.wire.v1.TaskKeysRequest
 	(*TaskKeysAnswer)(nil),  // 1: stratos.wire.v1.TaskKeysAnswer
 	(*TaskRequest)(nil),     // 2: stratos.wire.v1.TaskRequest
-	(*StoredObject)(nil),    // 3: stratos.wire.v1.StoredObject
-	(*TaskReply)(nil),       // 4: stratos.wire.v1.TaskReply
-	(*TaskText)(nil),        // 5: stratos.wire.v1.TaskText
-	(*Chain)(nil),           // 6: stratos.wire.v1.Chain
-	(*TaskResult)(nil),      // 7: stratos.wire.v1.TaskResult
+	(*Delegation)(nil),      // 3: stratos.wire.v1.Delegation
+	(*StoredObject)(nil),    // 4: stratos.wire.v1.StoredObject
+	(*TaskReply)(nil),       // 5: stratos.wire.v1.TaskReply
+	(*TaskText)(nil),        // 6: stratos.wire.v1.TaskText
+	(*Chain)(nil),           // 7: stratos.wire.v1.Chain
+	(*WrappedKey)(nil),      // 8: stratos.wire.v1.WrappedKey
+	(*TaskResult)(nil),      // 9: stratos.wire.v1.TaskResult
 }
 var file_task_proto_depIdxs = []int32{
-	5, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
-	6, // 1: stratos.wire.v1.TaskRequest.access:type_name -> stratos.wire.v1.Chain
-	3, // 2: stratos.wire.v1.TaskRequest.module:type_name -> stratos.wire.v1.StoredObject
-	3, // 3: stratos.wire.v1.TaskRequest.files:type_name -> stratos.wire.v1.StoredObject
-	3, // 4: stratos.wire.v1.TaskRequest.inputs:type_name -> stratos.wire.v1.StoredObject
-	3, // 5: stratos.wire.v1.TaskRequest.output:type_name -> stratos.wire.v1.StoredObject
-	7, // 6: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
+	3, // 1: stratos.wire.v1.TaskRequest.access:type_name -> stratos.wire.v1.Delegation
+	4, // 2: stratos.wire.v1.TaskRequest.module:type_name -> stratos.wire.v1.StoredObject
+	4, // 3: stratos.wire.v1.TaskRequest.files:type_name -> stratos.wire.v1.StoredObject
+	4, // 4: stratos.wire.v1.TaskRequest.inputs:type_name -> stratos.wire.v1.StoredObject
+	4, // 5: stratos.wire.v1.TaskRequest.output:type_name -> stratos.wire.v1.StoredObject
+	7, // 6: stratos.wire.v1.Delegation.chain:type_name -> stratos.wire.v1.Chain
+	8, // 7: stratos.wire.v1.Delegation.folder:type_name -> stratos.wire.v1.WrappedKey
+	9, // 8: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -442,7 +503,7 @@ func file_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
