@@ -413,7 +413,7 @@ func (r *running) release(node []byte, from uint32) {
 			continue
 		}
 		if !stands.Out {
-			if w.State == workerOpened && !t.Checked {
+			if w.State == workerOpened { // none of its is checked
 				r.verify(n, t, w.Digest)
 			}
 			continue

@@ -210,6 +210,21 @@ func TestLiarWhoDoesNotOpen(t *testing.T) {
 	if j := w.jobOf(alice, "sum"); j.Verified != 5 || w.computed(liar) != 0 {
 		t.Errorf("%v: the liar has %d", j, w.computed(liar))
 	}
+	// What it does well after that is paid.
+	var again []*wirepb.TaskDemand
+	for n := range uint32(5) {
+		again = append(again, demand("sum", 5+n, liar))
+	}
+	w.ok(alice.tasks("sum", 5, again...))
+	w.finish("sum", compute.Spot, truth)
+	if j := w.jobOf(alice, "sum"); j.Verified != 10 || w.computed(liar) < runNoz {
+		t.Errorf("%v: it has %d", j, w.computed(liar))
+	}
+	for n, k := range w.tasksOf(alice, "sum")[5:] {
+		if k.Workers[0].State != workerOpened {
+			t.Errorf("task %d was taken from its worker", 5+n)
+		}
+	}
 	w.check()
 }
 

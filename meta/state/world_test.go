@@ -38,7 +38,7 @@ const oz = uint64(mesh.NozPerOz)
 // dawn is when every world begins, in Unix milliseconds.
 const dawn = 1_700_000_000_000
 
-// trusting believes every record it is shown, in order. The value layer's height stands in the head; its time is the log's.
+// trusting believes every record it is shown, in order. The value layer's height stands in the head, and its time, if it is not the log's.
 type trusting struct{}
 
 func (trusting) Verify(_ []byte, f *wirepb.Facts, next uint64, nowMs int64) (v VerifiedFacts, err error) {
@@ -50,6 +50,9 @@ func (trusting) Verify(_ []byte, f *wirepb.Facts, next uint64, nowMs int64) (v V
 		v.Records = append(v.Records, r.Record)
 	}
 	v.Height, v.Hash, v.TimeMs = int64(binary.BigEndian.Uint64(f.Head)), hashOf(f.Head), nowMs
+	if len(f.Head) > 8 {
+		v.TimeMs = int64(binary.BigEndian.Uint64(f.Head[8:]))
+	}
 	return v, nil
 }
 
