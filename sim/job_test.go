@@ -44,6 +44,8 @@ func jobText(t *testing.T, r *rand.Rand, path string, size int, counts map[strin
 // Words are counted where they lie, at every level of verification, to the same results as by a plain program and on one machine.
 func TestJob(t *testing.T) {
 	t.Parallel()
+	objects.Lock()
+	defer objects.Unlock()
 	size := 24 << 20
 	if long() {
 		size = 1 << 30
