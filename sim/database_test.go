@@ -35,7 +35,7 @@ func TestDatabase(t *testing.T) {
 	refused(mesh.Invalid, "mysql", "db", "create", name, "--dialect", "mysql")
 	refused(mesh.Invalid, "faults", "db", "create", name, "--faults", "5")
 	refused(mesh.Invalid, "small letters", "db", "create", "Shop")
-	refused(mesh.Exhausted, "13 are needed to stand 4 faults", "db", "create", name, "--faults", "4")
+	refused(mesh.Exhausted, "8 operators have a node that can take it, 13 are needed", "db", "create", name, "--faults", "4")
 	refused(mesh.NotFound, "stratos db create "+name, "db", "sql", name, "SELECT 1")
 	early := strings.TrimSpace(mustCLI(t, "keys", "create", "db-early")) // revoked before there is a cell
 	mustCLI(t, "keys", "revoke", "db-early")
