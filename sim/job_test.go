@@ -46,16 +46,16 @@ func TestJob(t *testing.T) {
 	t.Parallel()
 	objects.Lock()
 	defer objects.Unlock()
-	size := 24 << 20
+	size, budget := 24<<20, "10oz"
 	if long() {
-		size = 1 << 30
+		size, budget = 1<<30, "100oz"
 	}
 	dir, counts := t.TempDir(), map[string]int{}
 	jobText(t, random(t), filepath.Join(dir, "large.txt"), size, counts)
 	jobText(t, random(t), filepath.Join(dir, "small.txt"), 5000, counts)
 	mustCLI(t, "mb", "stratos://jobs")
 	mustCLI(t, "cp", "-r", dir, "stratos://jobs/in/")
-	program := []string{"run", "--map", jobModules + "words.wasm", "--reduce", jobModules + "sum.wasm", "--parts", "3", "--json"}
+	program := []string{"run", "--map", jobModules + "words.wasm", "--reduce", jobModules + "sum.wasm", "--parts", "3", "--json", "--budget", budget}
 	run := func(args ...string) (v jobView) {
 		t.Helper()
 		out := mustCLI(t, append(slices.Clone(program), args...)...)
