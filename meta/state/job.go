@@ -195,7 +195,7 @@ func (s *step) addTasks(m *wirepb.Tasks, by mesh.PublicKey, msg *wirepb.Signed) 
 	case len(m.Tasks) > compute.MaxTasks-int(j.Tasks):
 		return mesh.Errorf(mesh.Exhausted, "a job has at most %d tasks", compute.MaxTasks)
 	}
-	runs, total := uint64(compute.Workers(j.Level)), uint64(0)
+	runs, total, dearest := uint64(compute.Workers(j.Level)), uint64(0), uint64(0)
 	prices := make([]uint64, len(m.Tasks))
 	for i, d := range m.Tasks {
 		if err := compute.CheckDemand(d); err != nil {
@@ -207,9 +207,15 @@ func (s *step) addTasks(m *wirepb.Tasks, by mesh.PublicKey, msg *wirepb.Signed) 
 		}
 		prices[i] = p * runs
 		total += prices[i]
+		dearest = max(dearest, p)
+	}
+	with := ""
+	if j.Level == compute.Spot {
+		total += dearest * min(r.expectedChecks(len(m.Tasks)), uint64(mesh.MaxNoz)/dearest)
+		with = " with their checks"
 	}
 	if total > r.free() {
-		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the tasks may cost %s, and the job's budget has %s left", mesh.Noz(total), mesh.Noz(r.free())),
+		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the tasks%s may cost %s, and the job's budget has %s left", with, mesh.Noz(total), mesh.Noz(r.free())),
 			"it needs %s more; give each task less fuel and output, or the job a greater budget", mesh.Noz(total-r.free()))
 	}
 	if err := s.charge(j.Account, len(msg.Body)); err != nil {

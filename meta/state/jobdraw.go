@@ -61,9 +61,7 @@ func workerOf(t *statepb.Task, role uint32) *statepb.TaskWorker {
 // draw draws nodes for a task, of other operators and domains than all that it had. Workers are drawn near what they read; who checks
 // and decides is not, so that the author has no say in it.
 func (r *running) draw(n uint32, t *statepb.Task, role uint32, count int) error {
-	if r.workers == nil {
-		r.workers = r.placed(func(id mesh.NodeID, _ *statepb.Node) int { return int(r.counter(key(loadKey, id[:]))) })
-	}
+	r.placeWorkers()
 	d := placement.Demand{Kind: computeKind, Count: count, MaxLoad: compute.MaxNodeTasks, Not: []mesh.Account{mesh.Account(r.job.Account)}, ByRoom: true}
 	for _, w := range t.Workers {
 		if at := r.workerAt(w.Node); at != nil {
@@ -88,6 +86,13 @@ func (r *running) draw(n uint32, t *statepb.Task, role uint32, count int) error 
 		}
 	}
 	return nil
+}
+
+// placeWorkers sees to it that there is what draws are made from.
+func (s *step) placeWorkers() {
+	if s.workers == nil {
+		s.workers = s.placed(func(id mesh.NodeID, _ *statepb.Node) int { return int(s.counter(key(loadKey, id[:]))) })
+	}
 }
 
 // workerAt finds a node among those that draws are made from, nil where it is not registered.
@@ -274,6 +279,20 @@ func (s *step) drawChecks() {
 		left -= r.passBatch(left)
 		r.save()
 	}
+}
+
+// expectedChecks is for how many checks a job needs room when it gets more tasks: of all that are open then one in 16, rounded up, and for
+// each node that can have four of them one.
+func (r *running) expectedChecks(more int) uint64 {
+	r.placeWorkers()
+	j, able := r.job, 0
+	for i := range r.workers {
+		if n := &r.workers[i]; n.Kinds&computeKind != 0 && n.Online {
+			able++
+		}
+	}
+	open := int(j.Tasks-j.Verified-j.Failed-j.Dropped) + more
+	return uint64((open+checkOneIn-1)/checkOneIn + min(open/checkFrom, able))
 }
 
 // beginDraw closes a job's batch.

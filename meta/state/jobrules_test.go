@@ -95,8 +95,9 @@ func TestWhoIsGoneIsNotPaid(t *testing.T) {
 // What the budget has no room for is not checked, and not held up by that.
 func TestNoRoomForChecks(t *testing.T) {
 	w, _, alice := newPlant(t, 4)
-	w.ok(alice.openJob("sum", compute.Spot, mostNoz))
-	w.ok(alice.more("sum", 0, 1))
+	w.ok(alice.openJob("less", compute.Spot, 2*mostNoz-1))
+	w.refused(mesh.Exhausted, alice.more("less", 0, 1)) // tasks are taken with room for their checks
+	crowd(w, alice, "sum")
 	w.finish("sum", compute.Spot, truth)
 	if a := w.tasksOf(alice, "sum")[0]; a.State != taskVerified || len(a.Workers) != 1 || a.Noz != runNoz {
 		t.Errorf("%v", a)
@@ -177,6 +178,15 @@ func TestTooLate(t *testing.T) {
 	w.check()
 }
 
+// crowd opens a job of level spot, and brings it two tasks, after which it has room for a check of the second only, which costs half.
+func crowd(w *world, u user, job string) {
+	w.ok(u.openJob(job, compute.Spot, 2*mostNoz))
+	w.ok(u.more(job, 0, 1))
+	half := demand(job, 1)
+	half.Fuel, half.OutputBytes = 500_000, 50
+	w.ok(u.tasks(job, 1, half))
+}
+
 // Who comes in the place of one that did not open is waited for, and at level spot waits for a draw of his own.
 func TestReplacedBeforeOpening(t *testing.T) {
 	w, _, alice := newPlant(t, 5)
@@ -194,10 +204,10 @@ func TestReplacedBeforeOpening(t *testing.T) {
 		t.Errorf("%v", j)
 	}
 
-	w.ok(alice.openJob("spot", compute.Spot, mostNoz)) // without room for checks
-	w.ok(alice.more("spot", 0, 1))
-	late := w.workers(alice, "spot", 0)[0]
+	crowd(w, alice, "spot")
+	late, other := w.workers(alice, "spot", 0)[0], w.workers(alice, "spot", 1)[0]
 	w.ok(commits(late, commitment(late, "spot", 0, 0)))
+	w.ok(commits(other, commitment(other, "spot", 1, 0)))
 	w.facts()
 	w.pass(6 * time.Second)
 	w.ok(alice.reissue("spot", 0, late.id[:]))
@@ -206,8 +216,66 @@ func TestReplacedBeforeOpening(t *testing.T) {
 	w.refused(mesh.Conflict, opens(next, opening(next, "spot", 0, 0)))
 	w.facts()
 	w.finish("spot", compute.Spot, truth)
-	if j := w.jobOf(alice, "spot"); j.Verified != 1 || w.computed(late) > runNoz {
+	for _, k := range w.tasksOf(alice, "spot")[0].Workers {
+		if w.member(k.Node).id == late.id && k.State != workerDropped {
+			t.Errorf("who was late is %v", k)
+		}
+	}
+	if j := w.jobOf(alice, "spot"); j.Verified != 2 || w.tasksOf(alice, "spot")[0].Noz != runNoz {
 		t.Errorf("%v", j)
 	}
 	w.check()
+}
+
+// A checker that lies is convicted, and what it has in the job itself is not believed any more, whether it is checked or not: others do it.
+func TestLyingCheckerLosesItsTasks(t *testing.T) {
+	const workers, each = 3, 2 * checkFrom
+	w, _, alice := newPlant(t, workers+3)
+	w.ok(alice.openJob("sum", compute.Spot, 100_000))
+	for i, n := range w.nodes[:workers] {
+		var all []*wirepb.TaskDemand
+		for k := range uint32(each) {
+			all = append(all, demand("sum", uint32(i)*each+k, n))
+		}
+		w.ok(alice.tasks("sum", uint32(i)*each, all...))
+	}
+	own := map[mesh.NodeID][]uint32{}
+	for number, k := range w.tasksOf(alice, "sum") {
+		n := w.member(k.Workers[0].Node)
+		own[n.id] = append(own[n.id], uint32(number))
+		w.ok(commits(n, commitment(n, "sum", uint32(number), 0)))
+	}
+	w.facts()
+	for number, k := range w.tasksOf(alice, "sum") {
+		if len(k.Workers) < 2 || len(own[mesh.NodeID(k.Workers[1].Node)]) < checkFrom {
+			continue
+		}
+		n, worker, liar := uint32(number), w.member(k.Workers[0].Node), w.member(k.Workers[1].Node)
+		for _, m := range own[liar.id] { // it gives what is not checked, which waits for the check of what is
+			if len(w.tasksOf(alice, "sum")[m].Workers) == 1 {
+				w.ok(opens(liar, opening(liar, "sum", m, 0)))
+			}
+		}
+		if j := w.jobOf(alice, "sum"); j.Verified != 0 {
+			t.Fatalf("%v", j)
+		}
+		w.ok(commits(liar, commitment(liar, "sum", n, 1)))
+		w.ok(opens(worker, opening(worker, "sum", n, 0)))
+		w.ok(opens(liar, opening(liar, "sum", n, 1)))
+		decider := w.workers(alice, "sum", n)[2]
+		w.ok(commits(decider, commitment(decider, "sum", n, 0)))
+		w.ok(opens(decider, opening(decider, "sum", n, 0)))
+		for _, m := range own[liar.id] {
+			if k := w.tasksOf(alice, "sum")[m]; k.Workers[0].State != workerDropped || k.State >= taskVerified {
+				t.Errorf("task %d of the liar: %v", m, k)
+			}
+		}
+		w.finish("sum", compute.Spot, truth)
+		if j := w.jobOf(alice, "sum"); j.Verified != workers*each || w.computed(liar) != 0 {
+			t.Errorf("%v, the liar has %d", j, w.computed(liar))
+		}
+		w.check()
+		return
+	}
+	t.Fatal("no worker checks another")
 }

@@ -251,3 +251,60 @@ func TestCheckNobodyServes(t *testing.T) {
 	}
 	w.check()
 }
+
+// The tasks of many workers whose checks end at once are decided of block by block: those of four, and then of the next.
+func TestManyReleases(t *testing.T) {
+	const workers, each = 9, checkFrom
+	w, _, alice := newPlant(t, workers+3)
+	w.ok(alice.openJob("sum", compute.Spot, 100_000))
+	for i, n := range w.nodes[:workers] {
+		var all []*wirepb.TaskDemand
+		for k := range uint32(each) {
+			all = append(all, demand("sum", uint32(i)*each+k, n))
+		}
+		w.ok(alice.tasks("sum", uint32(i)*each, all...))
+	}
+	own := map[string]int{}
+	for number, k := range w.tasksOf(alice, "sum") {
+		n := w.member(k.Workers[0].Node)
+		own[n.name]++
+		w.ok(commits(n, commitment(n, "sum", uint32(number), 0)))
+	}
+	w.facts()
+	checked := map[string]bool{}
+	for number, k := range w.tasksOf(alice, "sum") {
+		if n := w.member(k.Workers[0].Node); len(k.Workers) > 1 {
+			checked[n.name] = true
+		} else {
+			w.ok(opens(n, opening(n, "sum", uint32(number), 0)))
+		}
+	}
+	if len(checked) <= 2*releaseLimit/drawLimit {
+		t.Fatalf("only %d workers are checked", len(checked))
+	}
+	done := func() uint32 { return w.jobOf(alice, "sum").Verified }
+	before := done()
+	w.pass(61 * time.Second) // nobody serves the checks
+	for blocks, last := 0, before; ; blocks++ {
+		now := done()
+		if now-last > releaseLimit/drawLimit*each {
+			t.Errorf("block %d decides of %d tasks", blocks, now-last)
+		}
+		if w.check(); w.count(releaseKey) == 0 {
+			if blocks < 2 {
+				t.Errorf("all was decided in %d blocks", blocks+1)
+			}
+			break
+		}
+		if now == last {
+			t.Fatal("nothing goes on")
+		}
+		last = now
+		w.block()
+	}
+	w.finish("sum", compute.Spot, truth)
+	if j := w.jobOf(alice, "sum"); j.Verified != workers*each {
+		t.Errorf("%v", j)
+	}
+	w.check()
+}
