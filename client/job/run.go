@@ -38,8 +38,12 @@ type Log interface {
 const (
 	pollEvery   = 200 * time.Millisecond
 	grace       = compute.PatienceMs * time.Millisecond // before a worker that fails is replaced
+	toldGrace   = 2 * grace                             // before one is that has its result, and does not tell the log
 	retryEvery  = time.Second
 	leastStrag  = 15 * time.Second // what a task may take at least before it counts as straggling
+	findTime    = 30 * time.Second // for which the output of a verified task is looked for
+	slowFuel    = 7_500_000_000    // a second, of a worker that is slow
+	slowBytes   = 1 << 20          // the same of its input
 	stragFactor = 4                // times the median of those that are done
 )
 
@@ -99,6 +103,7 @@ type task struct {
 	output   *wirepb.StoredObject // of the worker that gave it
 	spill    *wirepb.ComputeInput // the output as an input
 	accepted bool
+	missed   time.Time // when it was seen to be verified without that
 }
 
 // An attempt is a task at a worker.
@@ -111,7 +116,20 @@ type attempt struct {
 	output  *wirepb.StoredObject
 	spill   *wirepb.ComputeInput
 	log     []byte
-	reissue bool // the log was told to take it away
+	openMs  int64     // block time since which it may open its result
+	mayOpen time.Time // when that was seen
+	asked   time.Time // when the log was asked last to take it away
+	reissue bool      // it has
+}
+
+// attempt is the one at a worker.
+func (t *task) attempt(node mesh.NodeID) *attempt {
+	x := t.attempts[node]
+	if x == nil {
+		x = &attempt{began: time.Now()}
+		t.attempts[node] = x
+	}
+	return x
 }
 
 // report is what an attempt came to.
@@ -223,6 +241,8 @@ func (s *stage) step(ctx context.Context, answers []*wirepb.TaskAnswer) (done bo
 			}
 			if t.result != nil {
 				verified++
+			} else if err := s.find(ctx, a, t); err != nil {
+				return false, err
 			}
 			continue
 		case compute.TaskFailed:
@@ -234,10 +254,15 @@ func (s *stage) step(ctx context.Context, answers []*wirepb.TaskAnswer) (done bo
 			accept.Numbers, t.accepted = append(accept.Numbers, a.Number), true
 		}
 		for _, w := range a.Workers {
-			if w.State == compute.WorkerDrawn {
-				if err := s.work(ctx, a, t, w); err != nil {
-					return false, err
-				}
+			var err error
+			switch {
+			case w.State == compute.WorkerDrawn:
+				err = s.work(ctx, a, t, w)
+			case w.State == compute.WorkerCommitted && w.OpenMs > 0:
+				err = s.awaitOpening(ctx, a, t, w)
+			}
+			if err != nil {
+				return false, err
 			}
 		}
 	}
@@ -291,33 +316,26 @@ func (s *stage) work(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wire
 	if err != nil {
 		return err
 	}
-	x := t.attempts[node]
-	if x == nil {
-		x = &attempt{began: time.Now()}
-		t.attempts[node] = x
-	}
+	x := t.attempt(node)
 	since := time.Since(x.began)
 	switch {
-	case x.reissue || x.output != nil:
+	case x.reissue, x.output != nil && time.Since(x.tried) < toldGrace:
 		return nil
-	case x.err != nil && since > grace, x.running && since > s.patience():
-		err := s.log.ReissueTask(ctx, &wirepb.Reissue{Job: s.id[:], Number: a.Number, Node: w.Node})
-		if k := mesh.KindOf(err); err != nil && (k == mesh.Conflict || k == mesh.Unavailable) { // it is too soon, by the log's clock, or too late, or nobody else is there
-			x.began = time.Now().Add(-grace + retryEvery)
-			return nil
-		}
-		x.reissue = true
-		s.progress.Reissued++
-		s.tell()
-		return err
-	case x.running || time.Since(x.tried) < retryEvery:
+	case time.Since(x.asked) > retryEvery && (x.output != nil || x.err != nil && since > grace || x.running && since > s.patience(t)):
+		return s.reissue(ctx, a, x, w)
+	case x.running, x.output != nil, time.Since(x.tried) < retryEvery:
 		return nil
 	}
-	x.running = true
+	return s.try(t, node, func(ctx context.Context, x *report) error { return s.ask(ctx, x, a.Number) })
+}
+
+// try has f make a report of an attempt.
+func (s *stage) try(t *task, node mesh.NodeID, f func(context.Context, *report) error) error {
+	t.attempt(node).running = true
 	return s.own.Go(func(ctx context.Context) error {
-		x := report{task: t, node: node}
+		x := report{task: t, node: node, reply: new(wirepb.TaskReply)}
 		began := time.Now()
-		x.err = s.ask(ctx, &x, a.Number)
+		x.err = f(ctx, &x)
 		x.took = time.Since(began)
 		select {
 		case s.reports <- x:
@@ -327,10 +345,76 @@ func (s *stage) work(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wire
 	})
 }
 
-// patience is how long a worker may take.
-func (s *stage) patience() time.Duration {
+// find looks for the output of a task that was verified by workers whose replies never came.
+func (s *stage) find(ctx context.Context, a *wirepb.TaskAnswer, t *task) error {
+	want := compute.ResultDigest(a.Result)
+	if t.missed.IsZero() {
+		t.missed = time.Now()
+	}
+	var why error
+	for _, w := range a.Workers {
+		node, err := mesh.FromBytes[mesh.NodeID](w.Node)
+		if err != nil {
+			return err
+		}
+		x := t.attempt(node)
+		if x.running {
+			return nil
+		}
+		if string(w.Digest) != string(want[:]) || time.Since(x.tried) < retryEvery {
+			continue
+		}
+		if why = x.err; why != nil && time.Since(t.missed) > findTime {
+			break
+		}
+		return s.try(t, node, func(ctx context.Context, x *report) error {
+			x.reply.Result = a.Result
+			return s.look(ctx, x, s.outputOf(t, node))
+		})
+	}
+	if why == nil {
+		return nil
+	}
+	return mesh.Errorf(mesh.KindOf(why), "%s %d was verified, and its output is not to be had: %w", s.name, t.text.Number, why)
+}
+
+// awaitOpening has a task taken away from a worker that does not open what it has committed to: it has forgotten it, or never had it.
+func (s *stage) awaitOpening(ctx context.Context, a *wirepb.TaskAnswer, t *task, w *wirepb.TaskWorker) error {
+	node, err := mesh.FromBytes[mesh.NodeID](w.Node)
+	if err != nil {
+		return err
+	}
+	x := t.attempt(node)
+	if x.openMs != w.OpenMs {
+		x.openMs, x.mayOpen = w.OpenMs, time.Now()
+	}
+	if x.reissue || time.Since(x.mayOpen) < toldGrace || time.Since(x.asked) < retryEvery {
+		return nil
+	}
+	return s.reissue(ctx, a, x, w)
+}
+
+// reissue has the log take a task from a worker. It is left as it is where that is too soon or too late, by the log's clock, or nobody else is there.
+func (s *stage) reissue(ctx context.Context, a *wirepb.TaskAnswer, x *attempt, w *wirepb.TaskWorker) error {
+	x.asked = time.Now()
+	err := s.log.ReissueTask(ctx, &wirepb.Reissue{Job: s.id[:], Number: a.Number, Node: w.Node})
+	if k := mesh.KindOf(err); err != nil && (k == mesh.Conflict || k == mesh.Unavailable) {
+		return nil
+	}
+	x.reissue = true
+	s.progress.Reissued++
+	s.tell()
+	return err
+}
+
+// patience is how long a worker may take: where too few tasks are done to tell by those, as long as a slow one has something to do.
+func (s *stage) patience(t *task) time.Duration {
 	if len(s.took) < (len(s.tasks)+1)/2 {
-		return s.Timeout
+		bytes := uint64(0)
+		for _, in := range t.text.Inputs {
+			bytes += in.To - in.From
+		}
+		return min(s.Timeout, leastStrag+time.Duration(t.text.Stage.Fuel/slowFuel+min(bytes/slowBytes, 1<<20))*time.Second)
 	}
 	slices.Sort(s.took)
 	return max(leastStrag, stragFactor*s.took[len(s.took)/2])
@@ -363,9 +447,14 @@ func (s *stage) request(ctx context.Context, node mesh.NodeID, number uint32, t 
 		o.Access = under
 		q.Inputs = append(q.Inputs, o)
 	}
-	out := s.object(fmt.Sprintf("%s-%05d-%s", s.name, t.text.Number, node.String()))
-	q.Output = &wirepb.StoredObject{Bucket: out.Bucket, Key: out.Key}
+	q.Output = s.outputOf(t, node)
 	return q, nil
+}
+
+// outputOf says where a worker stores a task's output.
+func (s *stage) outputOf(t *task, node mesh.NodeID) *wirepb.StoredObject {
+	p := s.object(fmt.Sprintf("%s-%05d-%s", s.name, t.text.Number, node.String()))
+	return &wirepb.StoredObject{Bucket: p.Bucket, Key: p.Key}
 }
 
 // delegate makes a grant out to a node, once for all its tasks.
@@ -402,18 +491,23 @@ func (s *stage) ask(ctx context.Context, x *report, number uint32) error {
 	if err != nil {
 		return err
 	}
-	x.reply, x.output = new(wirepb.TaskReply), q.Output
 	if err := s.log.CallNode(ctx, x.node, compute.TaskPath, compute.MaxTaskReply, q, x.reply); err != nil {
 		return err
 	}
-	r := x.reply.Result
-	if r == nil {
+	if x.reply.Result == nil {
 		return mesh.Errorf(mesh.Corrupt, "node %s gave no result", x.node)
 	}
-	if err := compute.CheckResult(q.Text, r); err != nil || !compute.Succeeded(r) {
+	return s.look(ctx, x, q.Output)
+}
+
+// look examines what a worker has stored.
+func (s *stage) look(ctx context.Context, x *report, output *wirepb.StoredObject) error {
+	r := x.reply.Result
+	x.output = output
+	if err := compute.CheckResult(x.task.text, r); err != nil || !compute.Succeeded(r) {
 		return err
 	}
-	o, err := s.client.Stat(ctx, mesh.Path{Bucket: q.Output.Bucket, Key: q.Output.Key})
+	o, err := s.client.Stat(ctx, mesh.Path{Bucket: output.Bucket, Key: output.Key})
 	if err != nil {
 		return err
 	}
