@@ -3,7 +3,7 @@
 GO ?= go
 export GOFLAGS ?= -mod=readonly
 BIN := bin
-CHAIN_SOURCES := $(shell find chain cmd/stchaind protocol mesh -name '*.go' -not -name '*_test.go' -not -path 'protocol/postgres/*' -not -path 'protocol/softmath/*' -not -path 'protocol/fuel/*' -not -path 'protocol/compute/*' -o -name '*.json' -path 'protocol/abi/*') go.mod go.sum
+CHAIN_SOURCES := $(shell find chain cmd/stchaind protocol mesh -name '*.go' -not -name '*_test.go' -not -path 'protocol/postgres/*' -not -path 'protocol/softmath/*' -o -name '*.json' -path 'protocol/abi/*') go.mod go.sum
 
 .PHONY: up down build test test-unit test-chain test-network test-tools test-long bench lint fmt proto clean need
 

@@ -223,6 +223,7 @@ func (app *App) buildStratosKeepers() {
 		Denom:        Denom,
 	})
 	must(err)
+	app.RegisterKeeper.ForfeitTo(app.PotKeeper)
 }
 
 // CheckInvariants tells where coins or ozone do not add up across the modules. It walks the whole state: for tests

@@ -82,7 +82,7 @@ func (s *step) signConviction(m *wirepb.Conviction, by mesh.PublicKey, msg *wire
 func conviction(node []byte, e *statepb.Evidence) *wirepb.Conviction {
 	if t := e.Task; t != nil {
 		sum := sha256.Sum256(wire.Encode(t))
-		return &wirepb.Conviction{Node: node, Cell: t.Job, Evidence: sum[:], Pardons: e.Pardons}
+		return &wirepb.Conviction{Node: node, Cell: t.Job, Evidence: sum[:], Pardons: e.Pardons, Value: e.Value}
 	}
 	sum := sha256.Sum256(e.Evidence.Body)
 	return &wirepb.Conviction{Node: node, Cell: e.Cell, Evidence: sum[:], Pardons: e.Pardons}

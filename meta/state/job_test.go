@@ -219,7 +219,8 @@ func TestJobPair(t *testing.T) {
 		r := w.m.Reader()
 		all := r.Convictions(9)
 		r.Close()
-		if len(all) != 1 || string(all[0].Message.Node) != string(liar.id[:]) || string(all[0].Message.Cell) != string(jobID("sum")) {
+		if len(all) != 1 || string(all[0].Message.Node) != string(liar.id[:]) || string(all[0].Message.Cell) != string(jobID("sum")) ||
+			all[0].Message.Value < runs*mostNoz || all[0].Message.Value > 10_000 {
 			t.Fatalf("%v", all)
 		}
 		w.ok(tx(wirepb.TxKind_TX_CONVICTION, w.authorities[0].key, all[0].Message))

@@ -327,7 +327,7 @@ func (r *running) convictWorker(n uint32, t *statepb.Task, liar *statepb.TaskWor
 	}
 	r.move(n, liar, workerConvicted)
 	if !r.has(key(evidenceKey, liar.Node)) {
-		r.keepEvidence(liar.Node, &statepb.Evidence{Task: e})
+		r.keepEvidence(liar.Node, &statepb.Evidence{Task: e, Value: r.job.Spent + r.job.Reserved})
 	}
 	if s := r.standing(liar.Node); r.job.Level == compute.Spot && liar.Role != roleWorker { // its own tasks here are not believed either
 		s.Out = true

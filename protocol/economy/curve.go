@@ -31,6 +31,14 @@ func (p Pool) stake() *big.Int { return new(big.Int).Add(p.Deposits, p.Prepaid) 
 // Price of ozone as a fraction: so many wei for so many noz. Both are 0 before the first deposit.
 func (p Pool) Price() (wei, noz *big.Int) { return p.stake(), new(big.Int).Set(p.Remaining) }
 
+// Worth is what noz cost at the present price, whatever buying them would do to that, rounded up. It is 0 before the first deposit.
+func (p Pool) Worth(noz *big.Int) *big.Int {
+	if p.Remaining.Sign() == 0 {
+		return new(big.Int)
+	}
+	return ceilDiv(mul(p.stake(), noz), p.Remaining)
+}
+
 // Bought is the ozone for which wei pays, rounded down: Lt * X / (St + Pt + X). It is 0 while nothing is for sale.
 func (p Pool) Bought(wei *big.Int) *big.Int {
 	if wei.Sign() <= 0 || p.stake().Sign() == 0 {

@@ -63,6 +63,12 @@ func TestFirstPrice(t *testing.T) {
 	if wei, noz := p.Price(); new(big.Int).Quo(wei, noz).Int64() != DepositWeiPerNoz {
 		t.Errorf("price %s/%s", wei, noz)
 	}
+	if wei := p.Worth(big.NewInt(3)); wei.Int64() != 3*DepositWeiPerNoz || NewPool().Worth(big.NewInt(3)).Sign() != 0 {
+		t.Errorf("3 noz are worth %s wei", wei)
+	}
+	if wei := (Pool{big.NewInt(5), big.NewInt(2), big.NewInt(3)}).Worth(big.NewInt(2)); wei.Int64() != 5 { // 14/3, rounded up
+		t.Errorf("2 of 3 noz for 7 wei are worth %s", wei)
+	}
 	if _, _, err := NewPool().Prepay(stos(1)); mesh.KindOf(err) != mesh.Invalid {
 		t.Errorf("an empty pool sold ozone: %v", err)
 	}

@@ -15,7 +15,7 @@ func DecodeConviction(b []byte) (*wirepb.Conviction, error) {
 	if err := wire.Decode(b, maxConviction, c); err != nil {
 		return nil, err
 	}
-	if len(c.Node) != len(mesh.NodeID{}) || len(c.Cell) != len(mesh.CellID{}) || len(c.Evidence) != 32 {
+	if len(c.Node) != len(mesh.NodeID{}) || len(c.Cell) != len(mesh.CellID{}) || len(c.Evidence) != 32 || c.Value > uint64(mesh.MaxNoz) {
 		return nil, mesh.Errorf(mesh.Invalid, "a conviction names a node, a cell and the digest of its evidence")
 	}
 	return c, nil

@@ -778,6 +778,7 @@ type Conviction struct {
 	Cell          []byte                 `protobuf:"bytes,2,opt,name=cell,proto3" json:"cell,omitempty"`         // 16 bytes: the cell of which it had a replica, or the job of whose task it gave a false result
 	Evidence      []byte                 `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"` // SHA-256 of the bytes of the Evidence, or of the TaskEvidence
 	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"`  // before it
+	Value         uint64                 `protobuf:"varint,5,opt,name=value,proto3" json:"value,omitempty"`      // noz: what the tasks of the job may have cost in all; 0 where the lie was a replica's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +837,13 @@ func (x *Conviction) GetEvidence() []byte {
 func (x *Conviction) GetPardons() uint64 {
 	if x != nil {
 		return x.Pardons
+	}
+	return 0
+}
+
+func (x *Conviction) GetValue() uint64 {
+	if x != nil {
+		return x.Value
 	}
 	return 0
 }
@@ -956,13 +964,14 @@ const file_outbox_proto_rawDesc = "" +
 	"\vReportFinal\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vheader_hash\x18\x02 \x01(\fR\n" +
-	"headerHash\"j\n" +
+	"headerHash\"\x80\x01\n" +
 	"\n" +
 	"Conviction\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x12\n" +
 	"\x04cell\x18\x02 \x01(\fR\x04cell\x12\x1a\n" +
 	"\bevidence\x18\x03 \x01(\fR\bevidence\x12\x18\n" +
-	"\apardons\x18\x04 \x01(\x04R\apardons\"i\n" +
+	"\apardons\x18\x04 \x01(\x04R\apardons\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\x04R\x05value\"i\n" +
 	"\fRegistration\x12\x1a\n" +
 	"\boperator\x18\x01 \x01(\fR\boperator\x12)\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x15.stratos.wire.v1.RoleR\x04role\x12\x12\n" +

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/x/pot/potpb"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -20,9 +21,10 @@ const (
 
 // DefaultGenesis has parameters and no report.
 func DefaultGenesis() *potpb.GenesisState {
-	p := database.DefaultPrices()
+	p, c := database.DefaultPrices(), compute.DefaultPrices()
 	return &potpb.GenesisState{Params: potpb.Params{MaturityEpochs: defaultMaturityEpochs, MaxCarryEpochs: defaultMaxCarryEpochs,
-		DatabasePrices: potpb.DatabasePrices{Gas: p.Gas, Row: p.Row, ByteIn: p.ByteIn, ByteOut: p.ByteOut, ByteHour: p.ByteHour}}}
+		DatabasePrices: potpb.DatabasePrices{Gas: p.Gas, Row: p.Row, ByteIn: p.ByteIn, ByteOut: p.ByteOut, ByteHour: p.ByteHour},
+		ComputePrices:  potpb.ComputePrices{Fuel: c.Fuel, OutputByte: c.OutputByte}}}
 }
 
 // CheckParams tells what in parameters cannot be.
@@ -33,6 +35,9 @@ func CheckParams(p potpb.Params) error {
 	if err := database.CheckPrices(pricesOf(p)); err != nil {
 		return mesh.Errorf(mesh.Invalid, "pot: %w", err)
 	}
+	if err := compute.CheckPrices(computePricesOf(p)); err != nil {
+		return mesh.Errorf(mesh.Invalid, "pot: %w", err)
+	}
 	return nil
 }
 
@@ -40,6 +45,11 @@ func CheckParams(p potpb.Params) error {
 func pricesOf(p potpb.Params) *wirepb.Prices {
 	d := p.DatabasePrices
 	return &wirepb.Prices{Gas: d.Gas, Row: d.Row, ByteIn: d.ByteIn, ByteOut: d.ByteOut, ByteHour: d.ByteHour}
+}
+
+// computePricesOf are those of tasks.
+func computePricesOf(p potpb.Params) *wirepb.ComputePrices {
+	return &wirepb.ComputePrices{Fuel: p.ComputePrices.Fuel, OutputByte: p.ComputePrices.OutputByte}
 }
 
 // ValidateGenesis tells what in a genesis cannot be.
@@ -113,7 +123,7 @@ func (k *Keeper) emitParams(ctx context.Context) error {
 		return err
 	}
 	return k.Outbox.Append(ctx, &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Params{
-		Params: &wirepb.NetworkParams{EpochBlocks: r.EpochBlocks, MaturityEpochs: p.MaturityEpochs, DatabasePrices: pricesOf(p)}}})
+		Params: &wirepb.NetworkParams{EpochBlocks: r.EpochBlocks, MaturityEpochs: p.MaturityEpochs, DatabasePrices: pricesOf(p), ComputePrices: computePricesOf(p)}}})
 }
 
 // ExportGenesis writes the state down, an open report included.

@@ -61,6 +61,10 @@ func NewPrecompile(k *Keeper, bank cmn.BankKeeper) *precompile.Precompile {
 			d := p.DatabasePrices
 			return []any{d.Gas, d.Row, d.ByteIn, d.ByteOut, d.ByteHour}, err
 		},
+		"computePrices": func(c precompile.Call) ([]any, error) {
+			p, err := k.params.Get(c.Ctx)
+			return []any{p.ComputePrices.Fuel, p.ComputePrices.OutputByte}, err
+		},
 		"rewards": func(c precompile.Call) ([]any, error) {
 			r, err := k.Rewards(c.Ctx, mesh.Account(c.Args[0].(common.Address)))
 			if err != nil {

@@ -10,6 +10,8 @@ import (
 	"cosmossdk.io/collections"
 	"cosmossdk.io/math"
 
+	sdk "github.com/cosmos/cosmos-sdk/types"
+
 	"github.com/stratosmesh/stratos/chain/precompile"
 	"github.com/stratosmesh/stratos/chain/x/pot/potpb"
 	"github.com/stratosmesh/stratos/mesh"
@@ -74,7 +76,7 @@ func (k *Keeper) Withdraw(ctx context.Context, account, to mesh.Account) (*big.I
 		return nil, err
 	}
 	sum, n := math.ZeroInt(), 0
-	err = k.rewards.Walk(ctx, from(account, wallet), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
+	err = k.rewards.Walk(ctx, unpaid(account, wallet), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
 		if r.Matures > uint64(now) || n == withdrawalsPerCall {
 			return true, nil
 		}
@@ -95,7 +97,48 @@ func (k *Keeper) Withdraw(ctx context.Context, account, to mesh.Account) (*big.I
 	return sum.BigInt(), k.Bank.SendCoinsFromModuleToAccount(ctx, ModuleName, to[:], k.coins(sum.BigInt()))
 }
 
-func from(account mesh.Account, w potpb.Wallet) collections.Ranger[collections.Pair[[]byte, uint64]] {
+// Forfeit takes an account's rewards that have not matured, and coins that it loses with them from where they lie, for the community pool.
+// It returns the rewards.
+func (k *Keeper) Forfeit(ctx context.Context, account mesh.Account, from sdk.AccAddress, wei *big.Int) (*big.Int, error) {
+	now, err := k.Registry.Epoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wallet, err := k.wallet(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	lost := math.ZeroInt()
+	var epochs []uint64
+	if err := k.rewards.Walk(ctx, unpaid(account, wallet), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
+		if r.Matures > uint64(now) {
+			lost, epochs = lost.Add(r.Amount), append(epochs, r.Epoch)
+		}
+		return len(epochs) == maturingPerQuery, nil
+	}); err != nil {
+		return nil, err
+	}
+	for _, e := range epochs {
+		if err := k.rewards.Remove(ctx, collections.Join(account[:], e)); err != nil {
+			return nil, err
+		}
+	}
+	if len(epochs) > 0 {
+		wallet.Earned = wallet.Earned.Sub(lost)
+		if err := k.wallets.Set(ctx, account[:], wallet); err != nil {
+			return nil, err
+		}
+	}
+	if wei.Sign() > 0 {
+		if err := k.Community.FundCommunityPool(ctx, k.coins(wei), from); err != nil {
+			return nil, err
+		}
+	}
+	return lost.BigInt(), k.fundCommunity(ctx, lost.BigInt())
+}
+
+// unpaid ranges over an account's rewards that it has not withdrawn, by epoch.
+func unpaid(account mesh.Account, w potpb.Wallet) collections.Ranger[collections.Pair[[]byte, uint64]] {
 	return collections.NewPrefixedPairRange[[]byte, uint64](account[:]).StartInclusive(w.NextEpoch)
 }
 
@@ -113,7 +156,7 @@ func (k *Keeper) Rewards(ctx context.Context, account mesh.Account) (*Rewards, e
 		return nil, err
 	}
 	matured, n := math.ZeroInt(), 0
-	err = k.rewards.Walk(ctx, from(account, w), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
+	err = k.rewards.Walk(ctx, unpaid(account, w), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
 		if r.Matures > uint64(now) || n == maturingPerQuery {
 			return true, nil
 		}

@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"math/big"
 	"testing"
 
 	"github.com/stratosmesh/stratos/chain/chaintest"
@@ -70,5 +71,36 @@ func TestConviction(t *testing.T) {
 		t.Errorf("%+v, %v", n, err)
 	}
 	convict("was pardoned since", said, c.Network, sign.Conviction, 0, 1, 2)
+	had := c.deposit(id)
 	convict("", conviction(1), c.Network, sign.Conviction, 0, 1, 2)
+	if c.deposit(id).Cmp(had) != 0 {
+		t.Error("the lie of a replica takes of the deposit")
+	}
+	// A lie about a task takes a tenth of the deposit at least, and at most all.
+	for i, value := range []mesh.Noz{1, mesh.MaxNoz} {
+		c.Write(func(ctx chaintest.Context) error { return c.RegisterKeeper.PardonNode(ctx, id) })
+		convict("names a node", wire.Encode(&wirepb.Conviction{Node: id[:], Cell: make([]byte, 16), Evidence: make([]byte, 32), Pardons: uint64(2 + i), Value: 1 << 63}),
+			c.Network, sign.Conviction, 0, 1, 2)
+		convict("", wire.Encode(&wirepb.Conviction{Node: id[:], Cell: make([]byte, 16), Evidence: make([]byte, 32), Pardons: uint64(2 + i), Value: uint64(value)}),
+			c.Network, sign.Conviction, 0, 1, 2)
+		want := new(big.Int)
+		if value == 1 {
+			want.Sub(had, new(big.Int).Quo(new(big.Int).Add(had, big.NewInt(9)), big.NewInt(10)))
+		}
+		if got := c.deposit(id); got.Cmp(want) != 0 {
+			t.Errorf("a deposit of %s wei is %s after a lie in a job of %s, want %s", had, got, value, want)
+		}
+		if r := c.lastRecord().GetNode(); r.GetDepositWei() != want.String() {
+			t.Errorf("the meta layer is told %v", r)
+		}
+	}
+}
+
+func (c chain) deposit(id mesh.NodeID) *big.Int {
+	c.T.Helper()
+	n, err := c.RegisterKeeper.Node(c.Ctx(), id)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return n.Deposit.BigInt()
 }

@@ -33,10 +33,17 @@ type Bank interface {
 	GetBalance(ctx context.Context, a sdk.AccAddress, denom string) sdk.Coin
 }
 
-// Pool counts deposits.
+// Pool counts deposits, and knows what ozone is worth.
 type Pool interface {
 	Deposited(ctx context.Context, wei *big.Int) error
 	Withdrawn(ctx context.Context, wei *big.Int) error
+	Pool(ctx context.Context) (pool economy.Pool, issued *big.Int, err error)
+}
+
+// Treasury takes what liars forfeit.
+type Treasury interface {
+	// Forfeit takes an operator's rewards that have not matured, which it returns, and wei from an account.
+	Forfeit(ctx context.Context, operator mesh.Account, from sdk.AccAddress, wei *big.Int) (rewards *big.Int, err error)
 }
 
 // Outbox is where facts for the meta layer go.
@@ -48,6 +55,7 @@ type Outbox interface {
 type Keeper struct {
 	bank      Bank
 	pool      Pool
+	treasury  Treasury
 	outbox    Outbox
 	denom     string
 	account   sdk.AccAddress // the module's own
@@ -85,6 +93,9 @@ func NewKeeper(cdc codec.BinaryCodec, s store.KVStoreService, bank Bank, pool Po
 	_, err := b.Build()
 	return k, err
 }
+
+// ForfeitTo says who takes what liars forfeit: a module that itself needs this one. It is called once, before the first block.
+func (k *Keeper) ForfeitTo(t Treasury) { k.treasury = t }
 
 // SetNetwork writes down which network this is, before the genesis of any module.
 func (k *Keeper) SetNetwork(ctx context.Context, id mesh.NetworkID) error {

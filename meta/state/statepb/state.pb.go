@@ -1066,6 +1066,7 @@ type Evidence struct {
 	Cell          []byte                 `protobuf:"bytes,3,opt,name=cell,proto3" json:"cell,omitempty"`
 	Pardons       uint64                 `protobuf:"varint,4,opt,name=pardons,proto3" json:"pardons,omitempty"` // of the node, before it
 	Task          *wirepb.TaskEvidence   `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`        // in the place of evidence and cell
+	Value         uint64                 `protobuf:"varint,6,opt,name=value,proto3" json:"value,omitempty"`     // with task: noz that the tasks of the job may have cost in all when the lie was proven
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1133,6 +1134,13 @@ func (x *Evidence) GetTask() *wirepb.TaskEvidence {
 		return x.Task
 	}
 	return nil
+}
+
+func (x *Evidence) GetValue() uint64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
 }
 
 type Vote struct {
@@ -2744,13 +2752,14 @@ const file_state_proto_rawDesc = "" +
 	"\x05score\x18\v \x01(\x04R\x05score\x12\x18\n" +
 	"\achanges\x18\f \x01(\x04R\achanges\x12!\n" +
 	"\fdeposit_stos\x18\r \x01(\x04R\vdepositStos\x12\x18\n" +
-	"\apardons\x18\x0e \x01(\x04R\apardons\"\xb5\x01\n" +
+	"\apardons\x18\x0e \x01(\x04R\apardons\"\xcb\x01\n" +
 	"\bEvidence\x123\n" +
 	"\bevidence\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\bevidence\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x12\n" +
 	"\x04cell\x18\x03 \x01(\fR\x04cell\x12\x18\n" +
 	"\apardons\x18\x04 \x01(\x04R\apardons\x121\n" +
-	"\x04task\x18\x05 \x01(\v2\x1d.stratos.wire.v1.TaskEvidenceR\x04task\"q\n" +
+	"\x04task\x18\x05 \x01(\v2\x1d.stratos.wire.v1.TaskEvidenceR\x04task\x12\x14\n" +
+	"\x05value\x18\x06 \x01(\x04R\x05value\"q\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\rR\x06status\x12\x1d\n" +
 	"\n" +
