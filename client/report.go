@@ -67,7 +67,7 @@ type NodeInfo struct {
 	FreeBytes uint64
 	UsedBytes uint64
 	Score     uint64   // parts of 1,000,000
-	Suspended bool     // its replica of a database was proven to lie
+	Suspended bool     // it was proven to lie, about a database or a task
 	Reasons   []string // why it is not chosen, or less often
 }
 
@@ -83,7 +83,7 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	}
 	var all []NodeInfo
 	for _, n := range a.Nodes {
-		i := NodeInfo{Address: n.Address, Domain: n.Domain, Active: n.Active, Online: n.Status == statusOnline, Suspended: n.Evidence != nil, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Reasons: n.Reasons}
+		i := NodeInfo{Address: n.Address, Domain: n.Domain, Active: n.Active, Online: n.Status == statusOnline, Suspended: n.Status == statusSuspended, FreeBytes: n.FreeBytes, UsedBytes: n.UsedBytes, Score: n.Score, Reasons: n.Reasons}
 		if i.ID, err = mesh.FromBytes[mesh.NodeID](n.Id); err != nil {
 			return nil, err
 		}
@@ -95,8 +95,11 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return all, nil
 }
 
-// statusOnline is how authorities say that more than a third of them hear a node.
-const statusOnline = 2
+// What authorities say of a node: that more than a third of them hear it, or that it was proven to lie.
+const (
+	statusOnline    = 2
+	statusSuspended = 3
+)
 
 // Authorities returns the members that the group has now, by ascending id.
 func (c *Client) Authorities(ctx context.Context) ([]group.Member, error) {
