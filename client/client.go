@@ -14,6 +14,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/erasure"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/transfer"
@@ -63,6 +64,7 @@ type Client struct {
 	dialer *transfer.Dialer
 	group  *group.Group
 	leases *leases
+	runs   *runs
 	packer *packer
 	own    *lifecycle.Group
 	asks   *batcher[[]*wirepb.Question, [][]byte]
@@ -88,7 +90,8 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 	}
 	c := &Client{access: a, opts: o.withDefaults(), dialer: d, group: g, codes: map[[2]int]*erasure.Code{}, buckets: map[string]*wirepb.BucketAnswer{}}
 	c.memory = c.opts.Memory
-	c.leases = &leases{client: c}
+	c.leases = &leases{client: c, kind: report.Storage}
+	c.runs = &runs{leases: &leases{client: c, kind: report.Compute}, tickets: map[mesh.NodeID]*runTicket{}}
 	c.own = lifecycle.New(context.Background())
 	c.asks = &batcher[[]*wirepb.Question, [][]byte]{own: c.own, rounds: askRounds, most: maxQuestions, ask: c.askAll,
 		weight: func(q []*wirepb.Question) int { return len(q) }}
@@ -103,7 +106,7 @@ func New(a *Access, authorities []group.Member, o Options) (*Client, error) {
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err := errors.Join(c.packer.own.Close(), c.own.Close(), c.leases.close(ctx), c.group.Close())
+	err := errors.Join(c.packer.own.Close(), c.own.Close(), c.leases.close(ctx), c.runs.leases.close(ctx), c.group.Close())
 	c.dialer.Close()
 	return err
 }

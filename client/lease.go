@@ -16,6 +16,7 @@ import (
 // expire, or its authority does not answer.
 type leases struct {
 	client *Client
+	kind   int // of the report, under which nodes earn
 
 	mu      sync.Mutex // held while one is opened, so that others wait for it
 	current *lease
@@ -49,11 +50,7 @@ func (l *lease) ask(need uint64, now time.Time) bool {
 // Pay signs the next receipt: it covers all that moved and is moving, and n more.
 func (l *lease) Pay(node mesh.NodeID, n uint64) *wirepb.Signed {
 	l.mu.Lock()
-	t := l.nodes[node]
-	if t == nil {
-		t = new(tab)
-		l.nodes[node] = t
-	}
+	t := l.tab(node)
 	t.under += n
 	t.total = max(t.total, t.moved+t.under)
 	r := traffic.Receipt{Lease: l.ID, Session: l.Session, Node: node, Total: mesh.Noz(t.total)}
@@ -73,7 +70,40 @@ func (l *lease) Moved(node mesh.NodeID, n uint64, moved bool) {
 	}
 }
 
-// Moved tells for how many bytes the client signed so far, over all leases: what its account owes for traffic.
+// owe adds to what is due to a node for calls; the next receipt covers it.
+func (l *lease) owe(node mesh.NodeID, noz uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.tab(node)
+	t.moved += noz
+	t.total = max(t.total, t.moved+t.under)
+}
+
+// tab is the running total with a node; l.mu is held.
+func (l *lease) tab(node mesh.NodeID) *tab {
+	t := l.nodes[node]
+	if t == nil {
+		t = new(tab)
+		l.nodes[node] = t
+	}
+	return t
+}
+
+// receipt is the newest receipt for a node, nil where nothing is due.
+func (l *lease) receipt(node mesh.NodeID) *wirepb.Signed {
+	l.mu.Lock()
+	total := uint64(0)
+	if t := l.nodes[node]; t != nil {
+		total = t.total
+	}
+	l.mu.Unlock()
+	if total == 0 {
+		return nil
+	}
+	return traffic.Receipt{Lease: l.ID, Session: l.Session, Node: node, Total: mesh.Noz(total)}.Seal(l.client.access.domain, l.client.access.key)
+}
+
+// Moved tells for how many noz the client signed so far, over all leases: what its account owes for traffic and calls.
 func (c *Client) Moved() mesh.Noz { return c.moved(func(mesh.NodeID) bool { return true }) }
 
 // MovedWith is Moved of what went to one node, or came from it.
@@ -82,16 +112,18 @@ func (c *Client) MovedWith(node mesh.NodeID) mesh.Noz {
 }
 
 func (c *Client) moved(with func(mesh.NodeID) bool) (n mesh.Noz) {
-	c.leases.mu.Lock()
-	defer c.leases.mu.Unlock()
-	for _, l := range c.leases.all {
-		l.mu.Lock()
-		for node, t := range l.nodes {
-			if with(node) {
-				n += mesh.Noz(t.total)
+	for _, ls := range []*leases{c.leases, c.runs.leases} {
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		for _, l := range ls.all {
+			l.mu.Lock()
+			for node, t := range l.nodes {
+				if with(node) {
+					n += mesh.Noz(t.total)
+				}
 			}
+			l.mu.Unlock()
 		}
-		l.mu.Unlock()
 	}
 	return n
 }
@@ -163,7 +195,7 @@ func (ls *leases) openOne(ctx context.Context, amount mesh.Noz) (*lease, error) 
 	m := members[ls.next%len(members)]
 	expires := min(time.Now().Add(c.opts.LeaseLife).UnixMilli(), c.access.rights.ExpiresMs)
 	l := &lease{client: c, nodes: map[mesh.NodeID]*tab{}, Lease: traffic.Lease{ID: mesh.NewLeaseID(), Session: c.access.rights.Holder,
-		Amount: amount, Authority: m.ID, ExpiresMs: expires}}
+		Amount: amount, Authority: m.ID, ExpiresMs: expires, Kind: ls.kind}}
 	h, err := c.group.Submit(ctx, c.tx(wirepb.TxKind_TX_LEASE, sign.Lease, l.Message()))
 	if err != nil {
 		return nil, err

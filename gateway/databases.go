@@ -85,3 +85,13 @@ func (d httpDatabases) Key(ctx context.Context, name string) (*databases.Key, er
 func (d httpDatabases) Open(ctx context.Context, key *databases.Key, name string) (*database.DB, func(), error) {
 	return openDatabase(ctx, d.backend, d.log, key.Name, name)
 }
+
+// appDatabases are databases as functions use them.
+type appDatabases struct {
+	backend *s3.Backend
+	log     *slog.Logger
+}
+
+func (d appDatabases) Open(ctx context.Context, key, name string) (*database.DB, func(), error) {
+	return openDatabase(ctx, d.backend, d.log, key, name)
+}

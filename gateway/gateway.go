@@ -24,6 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/function"
+	"github.com/stratosmesh/stratos/gateway/app"
 	"github.com/stratosmesh/stratos/gateway/databases"
 	"github.com/stratosmesh/stratos/gateway/http"
 	"github.com/stratosmesh/stratos/gateway/postgres"
@@ -31,6 +33,7 @@ import (
 	"github.com/stratosmesh/stratos/internal/httpserve"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/sign"
 )
 
@@ -46,6 +49,8 @@ type Gateway struct {
 	sql     *postgres.Server  // nil: none
 	rows    *databases.Server // nil: none
 	sweeper *s3.Sweeper
+	runner  *function.Runner // nil: none
+	apps    *app.Apps        // nil: none
 	status  net.Listener
 	access  *accessLog    // nil: none
 	began   chan struct{} // closed when it is ready for the first time
@@ -54,8 +59,13 @@ type Gateway struct {
 	why string // not ready
 }
 
+// Options of a gateway.
+type Options struct {
+	Rules compute.Digest // by which calls of functions run
+}
+
 // New opens the gateway in a home. Close it, whether Run was called or not.
-func New(home string, log *slog.Logger) (g *Gateway, err error) {
+func New(home string, o Options, log *slog.Logger) (g *Gateway, err error) {
 	c, err := ReadConfig(home)
 	if err != nil {
 		return nil, err
@@ -137,7 +147,11 @@ func New(home string, log *slog.Logger) (g *Gateway, err error) {
 	if l, err = listen.open(address{"http", "HTTP", c.HTTP}, secure); err != nil {
 		return g, err
 	}
-	g.http, err = http.New(l, g.backend, g.keyring, log, http.Options{Domain: c.Domain, Registry: registry, AccessLog: opts.AccessLog})
+	g.runner = function.New(function.Options{Rules: o.Rules}, log)
+	if g.apps, err = app.New(g.runner, appDatabases{g.backend, log}, log, app.Options{Gateway: c.Name, Registry: registry}); err != nil {
+		return g, errors.Join(err, l.Close())
+	}
+	g.http, err = http.New(l, g.backend, g.keyring, log, http.Options{Domain: c.Domain, Registry: registry, AccessLog: opts.AccessLog, Apps: g.apps})
 	return g, err
 }
 
@@ -295,6 +309,12 @@ func (g *Gateway) Close() error {
 	}
 	if g.sql != nil {
 		errs = append(errs, g.sql.Close())
+	}
+	if g.runner != nil {
+		errs = append(errs, g.runner.Close())
+	}
+	if g.apps != nil { // which still writes its logs
+		errs = append(errs, g.apps.Close())
 	}
 	if g.backend != nil {
 		errs = append(errs, g.backend.Close())

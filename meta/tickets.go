@@ -21,6 +21,7 @@ import (
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/traffic"
@@ -40,8 +41,11 @@ const (
 	maxTold   = 128         // leases in one message
 )
 
-// storageKind is the bit of a node's kinds for storing slices.
-const storageKind = 4
+// The bits of a node's kinds for running tasks and for storing slices.
+const (
+	computeKind = 1
+	storageKind = 4
+)
 
 // ticketOffice signs tickets on the leases that name this authority. The ranges of a lease are reserved on disk before any
 // is signed away, so that no crash lets one range be signed twice.
@@ -187,8 +191,8 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 	if err != nil {
 		return nil, err
 	}
-	if len(q.Writes)+len(q.Reads) == 0 || len(q.Writes)+len(q.Reads) > maxPlans {
-		return nil, mesh.Errorf(mesh.Invalid, "a request for %d tickets, want 1 to %d", len(q.Writes)+len(q.Reads), maxPlans)
+	if n := len(q.Writes) + len(q.Reads) + len(q.Runs); n == 0 || n > maxPlans {
+		return nil, mesh.Errorf(mesh.Invalid, "a request for %d tickets, want 1 to %d", n, maxPlans)
 	}
 	nowMs := now.UnixMilli()
 	l := r.Lease(id[:])
@@ -205,6 +209,9 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 	if _, err := r.Session(session, nowMs); err != nil {
 		return nil, err
 	}
+	if runs := len(q.Runs) > 0; runs != (l.Kind == report.Compute) || runs && len(q.Writes)+len(q.Reads) > 0 {
+		return nil, mesh.Errorf(mesh.Invalid, "the lease %s pays for another kind of service", id)
+	}
 	t := &issuing{office: o, reader: r, id: id, lease: l, session: session, nowMs: nowMs, answer: new(wirepb.TicketAnswer)}
 	if len(q.Writes) > 0 {
 		t.nodes(look)
@@ -213,6 +220,9 @@ func (o *ticketOffice) issue(r *state.Reader, q *wirepb.TicketRequest, session m
 		return nil, err
 	}
 	if t.answer.TicketRead, err = t.reads(q.Reads); err != nil {
+		return nil, err
+	}
+	if t.answer.TicketRun, err = t.runs(q.Runs); err != nil {
 		return nil, err
 	}
 	return t.answer, nil
@@ -321,6 +331,29 @@ func (t *issuing) reads(plans []*wirepb.ReadPlan) (*wirepb.Signed, error) {
 		}
 	}
 	return t.sign(traffic.Read, wanted, slices)
+}
+
+// runs signs one ticket over all nodes that are to run calls. Who calls chooses them: it knows best which it trusts with what it waits for.
+func (t *issuing) runs(plans []*wirepb.RunPlan) (*wirepb.Signed, error) {
+	if len(plans) == 0 {
+		return nil, nil
+	}
+	wanted := map[mesh.NodeID]uint64{}
+	for _, p := range plans {
+		id, err := mesh.FromBytes[mesh.NodeID](p.Node)
+		if err != nil {
+			return nil, err
+		}
+		if p.Noz == 0 || p.Noz > t.lease.Amount || wanted[id] > 0 {
+			return nil, mesh.Errorf(mesh.Invalid, "a plan to have node %s run calls for %d noz", id, p.Noz)
+		}
+		n := t.reader.Node(id)
+		if n == nil || !n.Active || n.Kinds&computeKind == 0 || n.Status == state.Suspended {
+			return nil, mesh.Errorf(mesh.NotFound, "node %s runs no calls", id)
+		}
+		wanted[id] = p.Noz
+	}
+	return t.sign(traffic.Run, wanted, nil)
 }
 
 func (t *issuing) address(id mesh.NodeID) *wirepb.NodeAddress {

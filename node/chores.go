@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -128,7 +129,7 @@ func (n *Node) settlements(ctx context.Context) error {
 
 func (n *Node) refreshes(ctx context.Context) error {
 	return n.every(ctx, refreshEvery, "asking for the authorities", func(ctx context.Context) error {
-		return n.directory.refresh(ctx)
+		return errors.Join(n.directory.refresh(ctx), n.directory.learn(ctx))
 	})
 }
 
@@ -238,6 +239,7 @@ type directory struct {
 	members []group.Member
 	group   *group.Group
 	asked   time.Time // when the members were asked for last
+	prices  *wirepb.ComputePrices
 	why     string
 }
 
@@ -314,6 +316,27 @@ func (d *directory) refresh(ctx context.Context) error {
 	old := d.group
 	d.members, d.group = members, g
 	return old.Close()
+}
+
+// computePrices are those that calls are charged by.
+func (d *directory) computePrices() *wirepb.ComputePrices {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.prices == nil {
+		return compute.DefaultPrices()
+	}
+	return d.prices
+}
+
+// learn asks for what governance sets.
+func (d *directory) learn(ctx context.Context) error {
+	prices, err := d.current().ComputePrices(ctx)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.prices = prices
+	}
+	return err
 }
 
 func (d *directory) close() error { return d.current().Close() }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	book "github.com/stratosmesh/stratos/node/traffic"
 	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/rpc"
 	"github.com/stratosmesh/stratos/protocol/tlsid"
@@ -55,8 +56,54 @@ func (n *Node) transferPages() http.Handler {
 	mux.Handle(compute.TaskPath, rpc.Handler(compute.MaxTaskRequest, func(ctx context.Context, r rpc.Request[wirepb.TaskRequest]) (proto.Message, error) {
 		return n.tasks.Do(ctx, r.Peer, r.Message)
 	}))
+	mux.Handle(compute.CallPath, rpc.Handler(compute.MaxCallRequest, t.call))
+	mux.Handle(compute.CallAnswerPath, rpc.Handler(compute.MaxCallAnswerMessage, func(ctx context.Context, r rpc.Request[wirepb.CallAnswer]) (proto.Message, error) {
+		return n.tasks.AnswerCall(ctx, r.Peer, r.Message)
+	}))
+	mux.Handle(compute.CallModulePath, rpc.Handler(compute.MaxCallModule, func(ctx context.Context, r rpc.Request[wirepb.CallModule]) (proto.Message, error) {
+		if _, err := t.admit(ctx, r.Message.Ticket, r.Peer, traffic.Run); err != nil {
+			return nil, err
+		}
+		return new(wirepb.CallReply), n.tasks.PutModule(r.Message.Module)
+	}))
+	mux.Handle(compute.CallPayPath, rpc.Handler(4<<10, func(_ context.Context, r rpc.Request[wirepb.CallPay]) (proto.Message, error) {
+		receipt, err := traffic.OpenReceipt(n.domain, r.Message.Receipt)
+		if err != nil {
+			return nil, err
+		}
+		return new(wirepb.CallReply), n.ledger.Agree(receipt.Lease, r.Message.Receipt)
+	}))
 	return mux
 }
+
+// call begins a call that is paid under a ticket.
+func (t *transfers) call(ctx context.Context, r rpc.Request[wirepb.CallRequest]) (proto.Message, error) {
+	a, err := t.admit(ctx, r.Message.Ticket, r.Peer, traffic.Run)
+	if err != nil {
+		return nil, err
+	}
+	if !a.paid {
+		return nil, mesh.Errorf(mesh.Denied, "calls are run under a lease")
+	}
+	if r.Message.Receipt != nil {
+		if err := t.node.ledger.Agree(a.ticket.Lease, r.Message.Receipt); err != nil {
+			return nil, err
+		}
+	}
+	return t.node.tasks.Call(ctx, r.Peer, r.Message, t.node.directory.computePrices(), bill{t.node.ledger, a.ticket.Lease})
+}
+
+// callCredit is for how many noz of a lease calls are run before a receipt covers them.
+const callCredit = 8 << 20
+
+// A bill is a lease in the node's book.
+type bill struct {
+	ledger *book.Ledger
+	lease  mesh.LeaseID
+}
+
+func (b bill) Charge(noz uint64) error { return b.ledger.Owe(b.lease, noz, callCredit) }
+func (b bill) Return(noz uint64)       { b.ledger.Return(b.lease, noz) }
 
 // admitted is a request whose ticket was checked.
 type admitted struct {

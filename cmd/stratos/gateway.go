@@ -25,6 +25,7 @@ import (
 	"github.com/stratosmesh/stratos/devnet"
 	"github.com/stratosmesh/stratos/gateway"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/node/compute"
 )
 
 func newGatewayCommand(e *env) *cobra.Command {
@@ -42,7 +43,7 @@ log, a hangup (SIGHUP) makes it open the log again under its name: move the file
 		Example: "  stratos gateway run --home /srv/gateway",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := gateway.New(e.cfg.Get(config.Home), e.logger())
+			g, err := gateway.New(e.cfg.Get(config.Home), gateway.Options{Rules: compute.Rules()}, e.logger())
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/app"
 )
 
 // sharePath is where shares lie. No bucket's name is that short.
@@ -64,13 +65,10 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 	if !at.own && strings.HasPrefix(path, sharePath) {
 		return s.share(ctx, w, r, path[len(sharePath):], who)
 	}
-	switch r.Method {
-	case nethttp.MethodGet, nethttp.MethodHead, nethttp.MethodOptions:
-	default:
-		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
-		return errMethod
-	}
 	if at.bucket == "" {
+		if err := onlyReads(w, r, "GET, HEAD, OPTIONS"); err != nil {
+			return err
+		}
 		return s.page(w, r, nethttp.StatusOK, "hello", pageData{Title: "Stratos"})
 	}
 	v, err := s.store.Visit(ctx, at.bucket, who)
@@ -78,6 +76,16 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 		return err
 	}
 	defer v.Close()
+	if s.opts.Apps != nil {
+		if body, sum, err := v.Section(app.Section); err != nil {
+			return err
+		} else if body != nil {
+			return s.app(w, r.WithContext(ctx), v, at, who, body, sum)
+		}
+	}
+	if err := onlyReads(w, r, "GET, HEAD, OPTIONS"); err != nil {
+		return err
+	}
 	if done, err := s.cors(w, r, v); done || err != nil {
 		return err
 	}
@@ -90,6 +98,16 @@ func (s *Server) serve(w *answer, r *nethttp.Request, who s3.Visitor) error {
 		w.Header().Set("Content-Security-Policy", sandbox)
 	}
 	return s.site(w, r, v, at)
+}
+
+// onlyReads refuses methods that change something.
+func onlyReads(w *answer, r *nethttp.Request, allowed string) error {
+	switch r.Method {
+	case nethttp.MethodGet, nethttp.MethodHead, nethttp.MethodOptions:
+		return nil
+	}
+	w.Header().Set("Allow", allowed)
+	return errMethod
 }
 
 // cors says which pages of other origins may read the answer, and answers their browsers' questions about that.

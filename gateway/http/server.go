@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stratosmesh/stratos/client"
+	apps "github.com/stratosmesh/stratos/gateway/app"
 	"github.com/stratosmesh/stratos/gateway/internal/guard"
 	"github.com/stratosmesh/stratos/gateway/s3"
 	"github.com/stratosmesh/stratos/mesh"
@@ -57,6 +58,8 @@ type Options struct {
 	// Grace is how long requests under way have when the server stops. Default 10 s.
 	Grace time.Duration
 
+	// Apps serves applications. nil: nobody does, and their buckets are shown as others.
+	Apps *apps.Apps
 	// AccessLog gets a line a request in Combined Log Format. nil: none.
 	AccessLog io.Writer
 	// Registry gets the metrics. nil: nobody does.

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -30,6 +31,7 @@ type shelf struct {
 	cut     bool  // bodies break off in the middle
 	gone    error // why bodies do not even begin
 	stuck   bool  // nobody answers
+	app     []byte
 }
 
 func newShelf() *shelf {
@@ -83,13 +85,14 @@ type memVisit struct {
 	b      *shelf
 	bucket string
 	rights *grant.Rights // of a share
+	all    bool          // the key that serves it visits
 }
 
 func (v *memVisit) MayRead(key string) bool {
 	if v.rights != nil {
 		return v.rights.Allow(grant.Read, v.bucket, key, time.Now().UnixMilli()) == nil
 	}
-	return !slices.ContainsFunc(v.b.hidden, func(p string) bool { return strings.HasPrefix(key, p) })
+	return v.all || !slices.ContainsFunc(v.b.hidden, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
 func (v *memVisit) MayList(prefix string) bool {
@@ -102,6 +105,16 @@ func (v *memVisit) MayList(prefix string) bool {
 func (v *memVisit) Website() (*s3response.WebsiteConfiguration, error) { return v.b.website, nil }
 func (v *memVisit) CORS() (*auth.CORSConfiguration, error)             { return v.b.cors, nil }
 func (v *memVisit) Close()                                             { v.s.open.Add(-1) }
+
+func (v *memVisit) Section(uint32) ([]byte, [32]byte, error) {
+	return v.b.app, sha256.Sum256(v.b.app), nil
+}
+
+func (v *memVisit) Served() (s3.Visit, *client.Client) {
+	served := *v
+	served.all = true
+	return &served, nil
+}
 
 func (v *memVisit) Object(key, _ string) (*s3.Found, error) {
 	if v.b.fail != nil {

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -40,6 +41,10 @@ type Visit interface {
 	Open(f *Found, offset, length uint64) (io.ReadCloser, error)
 	// List returns a page of at most 1000 of a folder's objects and sub-folders, behind a name, and where to go on; "" at the end.
 	List(prefix, after string) ([]client.Listed, string, error)
+	// Section is a part of the bucket's configuration, with its SHA-256, which tells whether it is one that is known; nil when it is not set.
+	Section(kind uint32) (body []byte, sum [32]byte, err error)
+	// Served is a visit by the key that serves the bucket, to all that it may see, and its client. It ends with this one.
+	Served() (Visit, *client.Client)
 	Close()
 }
 
@@ -185,6 +190,17 @@ func (v *visit) CORS() (*auth.CORSConfiguration, error) {
 		return nil, plainError(err)
 	}
 	return auth.ParseCORSOutput(raw)
+}
+
+func (v *visit) Section(kind uint32) (body []byte, sum [32]byte, err error) {
+	if body, err = v.section(v.bucket, kind); err != nil || body == nil {
+		return nil, sum, plainError(err)
+	}
+	return body, sha256.Sum256(body), nil
+}
+
+func (v *visit) Served() (Visit, *client.Client) {
+	return &sharedVisit{visit{op: v.op, bucket: v.bucket}}, v.Client
 }
 
 func (v *visit) Object(key, version string) (*Found, error) {

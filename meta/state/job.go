@@ -98,6 +98,15 @@ func (r *running) price(fuel, output uint64) uint64 {
 	return compute.Price(p, fuel, output)
 }
 
+// computePricesOf are the prices that count at a tip.
+func computePricesOf(t *statepb.Tip) *wirepb.ComputePrices {
+	p := new(wirepb.ComputePrices)
+	if len(t.ComputePrices) == 0 || wire.Decode(t.ComputePrices, maxPrices, p) != nil { // it was encoded here
+		return compute.DefaultPrices()
+	}
+	return p
+}
+
 // computePrices are those that the value layer has told last.
 func (s *step) computePrices() []byte {
 	if len(s.tip.ComputePrices) == 0 {

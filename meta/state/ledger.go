@@ -6,7 +6,6 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
-	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/traffic"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -174,7 +173,7 @@ func (s *step) openLease(m *wirepb.Lease, by mesh.PublicKey) error {
 	}
 	a.Leased += uint64(l.Amount)
 	s.put(key(accountKey, r.Account), a)
-	s.put(key(leaseKey, l.ID[:]), &statepb.Lease{Account: r.Account, Session: by[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs})
+	s.put(key(leaseKey, l.ID[:]), &statepb.Lease{Account: r.Account, Session: by[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs, Kind: uint32(l.Kind)})
 	s.putBytes(key(leaseTimeKey, msKey(l.ExpiresMs), l.ID[:]), nil)
 	return nil
 }
@@ -333,7 +332,7 @@ func (s *step) settleReceipt(node mesh.NodeID, m *wirepb.Signed) error {
 	a.Leased -= more
 	a.Debited += more
 	s.put(key(accountKey, l.Account), a)
-	s.earn(report.Storage, l.Account, node[:], more)
+	s.earn(int(l.Kind), l.Account, node[:], more)
 	return nil
 }
 

@@ -227,6 +227,10 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		t := r.tip
 		return &wirepb.GroupAnswer{Epoch: t.Epoch, ValueHeight: t.ValueHeight, OutboxNext: t.OutboxNext, EpochBlocks: t.EpochBlocks, Domains: uint32(r.domains()),
 			TimeMs: t.TimeMs, Objects: t.Objects, Segments: t.Segments, Reduced: t.Reduced}, nil
+	case *wirepb.Question_ComputePrices:
+		return computePricesOf(r.tip), nil
+	case *wirepb.Question_Draw:
+		return answered(r.drawn(q.Draw))
 	case *wirepb.Question_Job:
 		return r.jobOf(q.Job, asker, nowMs)
 	case *wirepb.Question_Jobs:

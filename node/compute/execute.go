@@ -33,6 +33,11 @@ type Sources interface {
 	File(ctx context.Context, n int) (io.ReaderAt, error)
 }
 
+// An Answerer is what sources are too, where the task may ask.
+type Answerer interface {
+	Answer(request []byte) ([]byte, error)
+}
+
 // Execute runs a task by its text, and writes its output, or the spill of that, to out; what stands there counts only with a result that
 // succeeded. The error is the node's or the sources'; a task that fails has a result. log gets what the task writes to its standard error.
 func (p *Pool) Execute(ctx context.Context, tenant string, t *wirepb.TaskText, src Sources, out, log io.Writer) (*wirepb.TaskResult, error) {
@@ -48,6 +53,16 @@ func (p *Pool) Execute(ctx context.Context, tenant string, t *wirepb.TaskText, s
 	task := worker.Task{
 		Args: t.Stage.Args, Env: append(t.Stage.Env[:len(t.Stage.Env):len(t.Stage.Env)], numbered(t)), Fuel: int64(t.Stage.Fuel), Nanos: t.Nanos,
 		Seed: [32]byte(t.Seed), Most: int64(t.Stage.OutputBytes), Input: in, Log: log,
+	}
+	var asked compute.Asked
+	if a, ok := src.(Answerer); ok {
+		task.Ask = func(request []byte) ([]byte, error) {
+			answer, err := a.Answer(request)
+			if err == nil {
+				asked.Add(request, answer)
+			}
+			return answer, err
+		}
 	}
 	var lines bytes.Buffer
 	counted := &count{w: io.MultiWriter(out, hash)}
@@ -70,7 +85,7 @@ func (p *Pool) Execute(ctx context.Context, tenant string, t *wirepb.TaskText, s
 			return nil, err
 		}
 	}
-	r := &wirepb.TaskResult{Task: name[:], End: uint32(got.End), Code: got.Code, Fuel: uint64(got.Fuel)}
+	r := &wirepb.TaskResult{Task: name[:], End: uint32(got.End), Code: got.Code, Fuel: uint64(got.Fuel), Asked: asked.Sum()}
 	if t.Parts > 0 && compute.Succeeded(r) {
 		if err := spill(t, r, lines.Bytes(), counted); err != nil {
 			return nil, err

@@ -43,11 +43,7 @@ func newGate(slots int, memory int64, waiters int) *gate {
 // enter waits until a task of so much memory may begin; leave it afterwards. It is refused as Exhausted when too many of its tenant wait.
 func (g *gate) enter(ctx context.Context, name string, memory int64) error {
 	g.mu.Lock()
-	t := g.tenants[name]
-	if t == nil {
-		t = new(tenant)
-		g.tenants[name] = t
-	}
+	t := g.tenant(name)
 	if t.waiting >= g.waiters {
 		g.mu.Unlock()
 		return mesh.Errorf(mesh.Exhausted, "%d tasks of this account wait on this node already", t.waiting)
@@ -72,6 +68,26 @@ func (g *gate) enter(ctx context.Context, name string, memory int64) error {
 	g.forget(name)
 	g.admit() // it may have stood before others
 	return mesh.Errorf(mesh.Unavailable, "waiting for a worker: %w", ctx.Err())
+}
+
+// tenant gives what is known of a tenant.
+func (g *gate) tenant(name string) *tenant {
+	t := g.tenants[name]
+	if t == nil {
+		t = new(tenant)
+		g.tenants[name] = t
+	}
+	return t
+}
+
+// rest gives a slot back that a task will want again, and keeps its memory; resume takes one at once, if need be one more than there are.
+func (g *gate) rest(name string) { g.leave(name, 0) }
+
+func (g *gate) resume(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.slots--
+	g.tenant(name).inside++
 }
 
 // leave gives back what enter took.

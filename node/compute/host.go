@@ -77,6 +77,8 @@ type Host struct {
 	drawn    map[taskName]*wirepb.TaskAnswer // as the log said last
 	asked    chan struct{}                   // closed when drawn is renewed
 	awaiting int                             // tasks that are awaited on the log
+
+	calls calls
 }
 
 // A taskName is a job and a number in it.
@@ -97,7 +99,8 @@ func NewHost(o HostOptions, p *Pool, meta Log, s Storage, log *slog.Logger) (*Ho
 		return nil, fmt.Errorf("the folder for outputs: %w", err)
 	}
 	return &Host{opts: o, pool: p, meta: meta, storage: s, log: log, own: lifecycle.New(context.Background()), tasks: map[taskName]*hosted{}, drives: map[driveName]*drive{},
-		drawn: map[taskName]*wirepb.TaskAnswer{}, asked: make(chan struct{}), wake: make(chan struct{}, 1)}, nil
+		drawn: map[taskName]*wirepb.TaskAnswer{}, asked: make(chan struct{}), wake: make(chan struct{}, 1),
+		calls: calls{all: map[callID]*calling{}}}, nil
 }
 
 // Keys gives an agent keys for a job: nobody else gets the same ones, and the node knows them again after a restart.

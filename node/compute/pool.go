@@ -166,6 +166,13 @@ func (p *Pool) Do(ctx context.Context, prog Program, fetch func(context.Context)
 		return worker.Result{}, err
 	}
 	defer p.gate.leave(prog.Tenant, prog.memory())
+	if ask := t.Ask; ask != nil {
+		t.Ask = func(request []byte) ([]byte, error) { // while it waits, it keeps its memory and leaves its slot to others
+			p.gate.rest(prog.Tenant)
+			defer p.gate.resume(prog.Tenant)
+			return ask(request)
+		}
+	}
 	w, err := p.worker(ctx, prog)
 	if err != nil {
 		return worker.Result{}, err
@@ -184,6 +191,12 @@ func (p *Pool) Do(ctx context.Context, prog Program, fetch func(context.Context)
 	p.retire(time.Time{})
 	return r, nil
 }
+
+// Has tells whether a module is there.
+func (p *Pool) Has(id ModuleID) bool { return p.modules.use(id) }
+
+// Put keeps a module.
+func (p *Pool) Put(id ModuleID, r io.Reader) error { return p.modules.put(id, r) }
 
 // fetch sees to it that a module is there.
 func (p *Pool) fetch(ctx context.Context, id ModuleID, fetch func(context.Context) (io.ReadCloser, error)) error {

@@ -172,13 +172,30 @@ func (l *Ledger) Deliver(lease mesh.LeaseID, n uint64) error {
 	if acc == nil || n > acc.agreed-min(acc.delivered, acc.agreed) {
 		return mesh.Errorf(mesh.Denied, "no receipt covers the next %d bytes", n)
 	}
-	if acc.delivered+n > acc.allowed() {
-		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the tickets of lease %s allow %d bytes here, %d are delivered", lease, acc.allowed(), acc.delivered), "ask for a new ticket")
+	return acc.deliver(l, lease, n)
+}
+
+// deliver counts n as delivered, if tickets allow it.
+func (a *account) deliver(l *Ledger, lease mesh.LeaseID, n uint64) error {
+	if a.delivered+n > a.allowed() {
+		return mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the tickets of lease %s allow %d bytes here, %d are delivered", lease, a.allowed(), a.delivered), "ask for a new ticket")
 	}
-	acc.delivered += n
-	acc.record.Delivered = acc.delivered
+	a.delivered += n
+	a.record.Delivered = a.delivered
 	l.dirty[lease] = true
 	return nil
+}
+
+// Owe counts n as delivered before a receipt covers it, as long as no more than credit is uncovered in all; the error is Denied beyond that, and
+// Exhausted when no ticket covers it.
+func (l *Ledger) Owe(lease mesh.LeaseID, n, credit uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	acc := l.leases[lease]
+	if acc == nil || acc.delivered+n > acc.agreed+credit {
+		return mesh.WithHint(mesh.Errorf(mesh.Denied, "receipts of this lease lag behind by too much"), "sign what is due, or open another lease")
+	}
+	return acc.deliver(l, lease, n)
 }
 
 // Return takes back a Deliver whose bytes did not move by this node's fault.

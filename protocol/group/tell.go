@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -107,4 +108,17 @@ func Decode(answer []byte, m proto.Message) (found bool, err error) {
 		return false, nil
 	}
 	return true, wire.Decode(answer, wirepb.MaxQueryAnswer, m)
+}
+
+// ComputePrices asks for the prices of computing that governance has set.
+func (g *Group) ComputePrices(ctx context.Context) (*wirepb.ComputePrices, error) {
+	answers, _, err := g.Ask(ctx, Honest, &wirepb.Question{Question: &wirepb.Question_ComputePrices{ComputePrices: true}})
+	if err != nil {
+		return nil, err
+	}
+	p := new(wirepb.ComputePrices)
+	if _, err := Decode(answers[0], p); err != nil {
+		return nil, err
+	}
+	return p, compute.CheckPrices(p)
 }

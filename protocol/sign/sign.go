@@ -65,11 +65,12 @@ const (
 	Opening      Purpose = "opening/1"         // node: these are the results
 	Acceptance   Purpose = "acceptance/1"      // the job's session key: pay these tasks
 	JobEnd       Purpose = "job-end/1"         // session key: end a job
+	Call         Purpose = "call/1"            // node: what a call gave
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Backup, Notice, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor,
-	Job, Tasks, Reissue, Commitment, Opening, Acceptance, JobEnd}
+	Job, Tasks, Reissue, Commitment, Opening, Acceptance, JobEnd, Call}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/wire"
@@ -28,6 +29,7 @@ type Action uint32
 const (
 	Read  Action = 1
 	Write Action = 2
+	Run   Action = 3 // calls
 )
 
 // A Lease is part of an account's ozone, set aside for one session and one authority.
@@ -37,6 +39,7 @@ type Lease struct {
 	Amount    mesh.Noz
 	Authority mesh.AuthorityID
 	ExpiresMs int64
+	Kind      int // of the report: Storage or Compute
 }
 
 // ParseLease checks a lease's message by itself; session is the key that signed it.
@@ -47,7 +50,10 @@ func ParseLease(m *wirepb.Lease, session mesh.PublicKey) (l Lease, err error) {
 	if l.Authority, err = mesh.FromBytes[mesh.AuthorityID](m.Authority); err != nil {
 		return l, err
 	}
-	l.Session, l.Amount, l.ExpiresMs = session, mesh.Noz(m.Amount), m.ExpiresMs
+	l.Session, l.Amount, l.ExpiresMs, l.Kind = session, mesh.Noz(m.Amount), m.ExpiresMs, int(m.Kind)
+	if m.Kind != report.Storage && m.Kind != report.Compute {
+		return l, mesh.Errorf(mesh.Invalid, "a lease of kind %d; there are %d for storage and %d for computing", m.Kind, report.Storage, report.Compute)
+	}
 	if l.Amount < MinLease || l.Amount > mesh.MaxNoz {
 		return l, mesh.Errorf(mesh.Invalid, "a lease of %s; at least %s and at most %s", l.Amount, MinLease, mesh.MaxNoz)
 	}
@@ -56,7 +62,7 @@ func ParseLease(m *wirepb.Lease, session mesh.PublicKey) (l Lease, err error) {
 
 // Message is the lease as its session signs it.
 func (l Lease) Message() *wirepb.Lease {
-	return &wirepb.Lease{Id: l.ID[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs}
+	return &wirepb.Lease{Id: l.ID[:], Amount: uint64(l.Amount), Authority: l.Authority[:], ExpiresMs: l.ExpiresMs, Kind: uint32(l.Kind)}
 }
 
 // An Allowance is one node's part of a ticket.
@@ -106,7 +112,7 @@ func OpenTicket(d sign.Domain, s *wirepb.Signed) (t Ticket, by mesh.PublicKey, e
 		return t, by, err
 	}
 	t.Action, t.ExpiresMs = Action(m.Action), m.ExpiresMs
-	if t.Action != Read && t.Action != Write {
+	if t.Action < Read || t.Action > Run {
 		return t, by, mesh.Errorf(mesh.Invalid, "a ticket for the unknown action %d", m.Action)
 	}
 	if len(m.Allowances) == 0 || len(m.Allowances) > MaxAllowances {

@@ -371,6 +371,7 @@ type TaskResult struct {
 	Fuel          uint64                 `protobuf:"varint,4,opt,name=fuel,proto3" json:"fuel,omitempty"`
 	OutputBytes   uint64                 `protobuf:"varint,5,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`
 	Output        []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"` // BLAKE3 of its output, or the spill of that; of one that did not exit with 0, of nothing
+	Asked         []byte                 `protobuf:"bytes,7,opt,name=asked,proto3" json:"asked,omitempty"`   // of a call: digest of all that it asked and was answered; empty if that is nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -443,6 +444,13 @@ func (x *TaskResult) GetOutputBytes() uint64 {
 func (x *TaskResult) GetOutput() []byte {
 	if x != nil {
 		return x.Output
+	}
+	return nil
+}
+
+func (x *TaskResult) GetAsked() []byte {
+	if x != nil {
+		return x.Asked
 	}
 	return nil
 }
@@ -1947,7 +1955,7 @@ const file_compute_proto_rawDesc = "" +
 	"\x06inputs\x18\x06 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\x06inputs\x12\x14\n" +
 	"\x05parts\x18\a \x01(\rR\x05parts\x12\x14\n" +
 	"\x05merge\x18\b \x01(\bR\x05merge\x12\x0e\n" +
-	"\x02of\x18\t \x01(\rR\x02of\"\x95\x01\n" +
+	"\x02of\x18\t \x01(\rR\x02of\"\xab\x01\n" +
 	"\n" +
 	"TaskResult\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\fR\x04task\x12\x10\n" +
@@ -1955,7 +1963,8 @@ const file_compute_proto_rawDesc = "" +
 	"\x04code\x18\x03 \x01(\rR\x04code\x12\x12\n" +
 	"\x04fuel\x18\x04 \x01(\x04R\x04fuel\x12!\n" +
 	"\foutput_bytes\x18\x05 \x01(\x04R\voutputBytes\x12\x16\n" +
-	"\x06output\x18\x06 \x01(\fR\x06output\"E\n" +
+	"\x06output\x18\x06 \x01(\fR\x06output\x12\x14\n" +
+	"\x05asked\x18\a \x01(\fR\x05asked\"E\n" +
 	"\n" +
 	"JobOutcome\x127\n" +
 	"\aoutputs\x18\x01 \x03(\v2\x1d.stratos.wire.v1.ComputeInputR\aoutputs\"D\n" +

@@ -966,6 +966,8 @@ type Question struct {
 	//	*Question_Jobs
 	//	*Question_Tasks
 	//	*Question_Work
+	//	*Question_ComputePrices
+	//	*Question_Draw
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1296,6 +1298,24 @@ func (x *Question) GetWork() *WorkPage {
 	return nil
 }
 
+func (x *Question) GetComputePrices() bool {
+	if x != nil {
+		if x, ok := x.Question.(*Question_ComputePrices); ok {
+			return x.ComputePrices
+		}
+	}
+	return false
+}
+
+func (x *Question) GetDraw() *DrawQuestion {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Draw); ok {
+			return x.Draw
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1428,6 +1448,14 @@ type Question_Work struct {
 	Work *WorkPage `protobuf:"bytes,32,opt,name=work,proto3,oneof"`
 }
 
+type Question_ComputePrices struct {
+	ComputePrices bool `protobuf:"varint,34,opt,name=compute_prices,json=computePrices,proto3,oneof"`
+}
+
+type Question_Draw struct {
+	Draw *DrawQuestion `protobuf:"bytes,33,opt,name=draw,proto3,oneof"` // answered with the nodes, in the order in which they were drawn
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1492,6 +1520,87 @@ func (*Question_Tasks) isQuestion_Question() {}
 
 func (*Question_Work) isQuestion_Question() {}
 
+func (*Question_ComputePrices) isQuestion_Question() {}
+
+func (*Question_Draw) isQuestion_Question() {}
+
+// DrawQuestion has nodes drawn as cells and tasks have theirs, by a seed of whoever asks, so that the state and nobody's wish decides.
+type DrawQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`    // bit of their kinds
+	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`  // 1 to 8, each of another operator and failure domain
+	Seed          []byte                 `protobuf:"bytes,3,opt,name=seed,proto3" json:"seed,omitempty"`     // 32 bytes
+	Not           [][]byte               `protobuf:"bytes,4,rep,name=not,proto3" json:"not,omitempty"`       // operators that may not have it, at most 64
+	Beside        [][]byte               `protobuf:"bytes,5,rep,name=beside,proto3" json:"beside,omitempty"` // nodes, of whose operators and domains no other is to be drawn, at most 64
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawQuestion) Reset() {
+	*x = DrawQuestion{}
+	mi := &file_meta_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawQuestion) ProtoMessage() {}
+
+func (x *DrawQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawQuestion.ProtoReflect.Descriptor instead.
+func (*DrawQuestion) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DrawQuestion) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *DrawQuestion) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *DrawQuestion) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
+func (x *DrawQuestion) GetNot() [][]byte {
+	if x != nil {
+		return x.Not
+	}
+	return nil
+}
+
+func (x *DrawQuestion) GetBeside() [][]byte {
+	if x != nil {
+		return x.Beside
+	}
+	return nil
+}
+
 type DatabaseName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // of the session's account
@@ -1502,7 +1611,7 @@ type DatabaseName struct {
 
 func (x *DatabaseName) Reset() {
 	*x = DatabaseName{}
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1623,7 @@ func (x *DatabaseName) String() string {
 func (*DatabaseName) ProtoMessage() {}
 
 func (x *DatabaseName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[14]
+	mi := &file_meta_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1636,7 @@ func (x *DatabaseName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseName.ProtoReflect.Descriptor instead.
 func (*DatabaseName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{14}
+	return file_meta_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DatabaseName) GetName() string {
@@ -1555,7 +1664,7 @@ type DatabasesPage struct {
 
 func (x *DatabasesPage) Reset() {
 	*x = DatabasesPage{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1676,7 @@ func (x *DatabasesPage) String() string {
 func (*DatabasesPage) ProtoMessage() {}
 
 func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1689,7 @@ func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabasesPage.ProtoReflect.Descriptor instead.
 func (*DatabasesPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DatabasesPage) GetAfter() string {
@@ -1608,7 +1717,7 @@ type SpentOf struct {
 
 func (x *SpentOf) Reset() {
 	*x = SpentOf{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1729,7 @@ func (x *SpentOf) String() string {
 func (*SpentOf) ProtoMessage() {}
 
 func (x *SpentOf) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1742,7 @@ func (x *SpentOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentOf.ProtoReflect.Descriptor instead.
 func (*SpentOf) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SpentOf) GetAccount() []byte {
@@ -1661,7 +1770,7 @@ type ObjectName struct {
 
 func (x *ObjectName) Reset() {
 	*x = ObjectName{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1782,7 @@ func (x *ObjectName) String() string {
 func (*ObjectName) ProtoMessage() {}
 
 func (x *ObjectName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1795,7 @@ func (x *ObjectName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectName.ProtoReflect.Descriptor instead.
 func (*ObjectName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ObjectName) GetBucket() string {
@@ -1723,7 +1832,7 @@ type PageName struct {
 
 func (x *PageName) Reset() {
 	*x = PageName{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1844,7 @@ func (x *PageName) String() string {
 func (*PageName) ProtoMessage() {}
 
 func (x *PageName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1857,7 @@ func (x *PageName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageName.ProtoReflect.Descriptor instead.
 func (*PageName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PageName) GetBucket() string {
@@ -1801,7 +1910,7 @@ type PartsPage struct {
 
 func (x *PartsPage) Reset() {
 	*x = PartsPage{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1922,7 @@ func (x *PartsPage) String() string {
 func (*PartsPage) ProtoMessage() {}
 
 func (x *PartsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1935,7 @@ func (x *PartsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsPage.ProtoReflect.Descriptor instead.
 func (*PartsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PartsPage) GetBucket() string {
@@ -1885,7 +1994,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +2006,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +2019,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UploadsPage) GetBucket() string {
@@ -1958,7 +2067,7 @@ type SectionName struct {
 
 func (x *SectionName) Reset() {
 	*x = SectionName{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2079,7 @@ func (x *SectionName) String() string {
 func (*SectionName) ProtoMessage() {}
 
 func (x *SectionName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2092,7 @@ func (x *SectionName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionName.ProtoReflect.Descriptor instead.
 func (*SectionName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SectionName) GetBucket() string {
@@ -2012,7 +2121,7 @@ type ServedPage struct {
 
 func (x *ServedPage) Reset() {
 	*x = ServedPage{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2024,7 +2133,7 @@ func (x *ServedPage) String() string {
 func (*ServedPage) ProtoMessage() {}
 
 func (x *ServedPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2037,7 +2146,7 @@ func (x *ServedPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedPage.ProtoReflect.Descriptor instead.
 func (*ServedPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServedPage) GetAfterKey() string {
@@ -2073,7 +2182,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2194,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2207,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -2138,7 +2247,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2259,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2272,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Listing) GetBucket() string {
@@ -2234,7 +2343,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2355,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2368,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -2302,7 +2411,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2423,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2436,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -2419,7 +2528,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2540,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2553,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -2536,7 +2645,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2657,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2670,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -2609,7 +2718,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2730,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2743,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -2711,7 +2820,7 @@ type AccessKeyAnswer struct {
 
 func (x *AccessKeyAnswer) Reset() {
 	*x = AccessKeyAnswer{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2832,7 @@ func (x *AccessKeyAnswer) String() string {
 func (*AccessKeyAnswer) ProtoMessage() {}
 
 func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2845,7 @@ func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyAnswer.ProtoReflect.Descriptor instead.
 func (*AccessKeyAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AccessKeyAnswer) GetKey() *Signed {
@@ -2773,7 +2882,7 @@ type DatabaseAnswer struct {
 
 func (x *DatabaseAnswer) Reset() {
 	*x = DatabaseAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2894,7 @@ func (x *DatabaseAnswer) String() string {
 func (*DatabaseAnswer) ProtoMessage() {}
 
 func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2907,7 @@ func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseAnswer.ProtoReflect.Descriptor instead.
 func (*DatabaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DatabaseAnswer) GetId() []byte {
@@ -2888,7 +2997,7 @@ type DatabasesAnswer struct {
 
 func (x *DatabasesAnswer) Reset() {
 	*x = DatabasesAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3009,7 @@ func (x *DatabasesAnswer) String() string {
 func (*DatabasesAnswer) ProtoMessage() {}
 
 func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3022,7 @@ func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabasesAnswer.ProtoReflect.Descriptor instead.
 func (*DatabasesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DatabasesAnswer) GetDatabases() []*DatabaseAnswer {
@@ -2949,7 +3058,7 @@ type CellAnswer struct {
 
 func (x *CellAnswer) Reset() {
 	*x = CellAnswer{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3070,7 @@ func (x *CellAnswer) String() string {
 func (*CellAnswer) ProtoMessage() {}
 
 func (x *CellAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3083,7 @@ func (x *CellAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellAnswer.ProtoReflect.Descriptor instead.
 func (*CellAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CellAnswer) GetId() []byte {
@@ -3057,7 +3166,7 @@ type HostedDatabase struct {
 
 func (x *HostedDatabase) Reset() {
 	*x = HostedDatabase{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3178,7 @@ func (x *HostedDatabase) String() string {
 func (*HostedDatabase) ProtoMessage() {}
 
 func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3191,7 @@ func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedDatabase.ProtoReflect.Descriptor instead.
 func (*HostedDatabase) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HostedDatabase) GetId() []byte {
@@ -3113,7 +3222,7 @@ type CellMember struct {
 
 func (x *CellMember) Reset() {
 	*x = CellMember{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3234,7 @@ func (x *CellMember) String() string {
 func (*CellMember) ProtoMessage() {}
 
 func (x *CellMember) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3247,7 @@ func (x *CellMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
 func (*CellMember) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CellMember) GetNode() []byte {
@@ -3193,7 +3302,7 @@ type CellsAnswer struct {
 
 func (x *CellsAnswer) Reset() {
 	*x = CellsAnswer{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3314,7 @@ func (x *CellsAnswer) String() string {
 func (*CellsAnswer) ProtoMessage() {}
 
 func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3327,7 @@ func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellsAnswer.ProtoReflect.Descriptor instead.
 func (*CellsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CellsAnswer) GetCells() []*CellAnswer {
@@ -3239,7 +3348,7 @@ type ServedAnswer struct {
 
 func (x *ServedAnswer) Reset() {
 	*x = ServedAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3360,7 @@ func (x *ServedAnswer) String() string {
 func (*ServedAnswer) ProtoMessage() {}
 
 func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3373,7 @@ func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedAnswer.ProtoReflect.Descriptor instead.
 func (*ServedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ServedAnswer) GetBuckets() []*ServedBucket {
@@ -3299,7 +3408,7 @@ type ServedBucket struct {
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3420,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3433,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ServedBucket) GetAccessKey() string {
@@ -3359,7 +3468,7 @@ type PartsAnswer struct {
 
 func (x *PartsAnswer) Reset() {
 	*x = PartsAnswer{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3480,7 @@ func (x *PartsAnswer) String() string {
 func (*PartsAnswer) ProtoMessage() {}
 
 func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3493,7 @@ func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
 func (*PartsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PartsAnswer) GetParts() []*ListedPart {
@@ -3419,7 +3528,7 @@ type ListedPart struct {
 
 func (x *ListedPart) Reset() {
 	*x = ListedPart{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3431,7 +3540,7 @@ func (x *ListedPart) String() string {
 func (*ListedPart) ProtoMessage() {}
 
 func (x *ListedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3444,7 +3553,7 @@ func (x *ListedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
 func (*ListedPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListedPart) GetNumber() uint32 {
@@ -3478,7 +3587,7 @@ type UploadsAnswer struct {
 
 func (x *UploadsAnswer) Reset() {
 	*x = UploadsAnswer{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3599,7 @@ func (x *UploadsAnswer) String() string {
 func (*UploadsAnswer) ProtoMessage() {}
 
 func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3612,7 @@ func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
 func (*UploadsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UploadsAnswer) GetUploads() []*ListedUpload {
@@ -3530,7 +3639,7 @@ type ListedUpload struct {
 
 func (x *ListedUpload) Reset() {
 	*x = ListedUpload{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3542,7 +3651,7 @@ func (x *ListedUpload) String() string {
 func (*ListedUpload) ProtoMessage() {}
 
 func (x *ListedUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3555,7 +3664,7 @@ func (x *ListedUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
 func (*ListedUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListedUpload) GetUpload() *Signed {
@@ -3584,7 +3693,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3705,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3718,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -3649,7 +3758,7 @@ type SpentAnswer struct {
 
 func (x *SpentAnswer) Reset() {
 	*x = SpentAnswer{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3770,7 @@ func (x *SpentAnswer) String() string {
 func (*SpentAnswer) ProtoMessage() {}
 
 func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3783,7 @@ func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentAnswer.ProtoReflect.Descriptor instead.
 func (*SpentAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SpentAnswer) GetNoz() []uint64 {
@@ -3699,7 +3808,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3820,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3833,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -3799,7 +3908,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +3920,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +3933,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -3941,7 +4050,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3953,7 +4062,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3966,7 +4075,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -3985,7 +4094,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3997,7 +4106,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4010,7 +4119,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -4030,7 +4139,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4042,7 +4151,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4055,7 +4164,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -4086,7 +4195,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4207,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4220,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -4165,7 +4274,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4177,7 +4286,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4190,7 +4299,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{51}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -4217,7 +4326,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4338,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4351,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{52}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -4320,7 +4429,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +4441,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +4454,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{53}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -4378,7 +4487,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +4499,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +4512,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{54}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -4423,7 +4532,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4435,7 +4544,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4448,7 +4557,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{55}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -4475,7 +4584,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4487,7 +4596,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4500,7 +4609,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{56}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -4528,7 +4637,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4540,7 +4649,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4553,7 +4662,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{57}
+	return file_meta_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -4579,7 +4688,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4591,7 +4700,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4604,7 +4713,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{58}
+	return file_meta_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -4623,7 +4732,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4635,7 +4744,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4648,7 +4757,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{59}
+	return file_meta_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -4668,7 +4777,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4680,7 +4789,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4693,7 +4802,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{60}
+	return file_meta_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -4716,13 +4825,14 @@ type TicketRequest struct {
 	Lease         []byte                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
 	Writes        []*WritePlan           `protobuf:"bytes,2,rep,name=writes,proto3" json:"writes,omitempty"`
 	Reads         []*ReadPlan            `protobuf:"bytes,3,rep,name=reads,proto3" json:"reads,omitempty"`
+	Runs          []*RunPlan             `protobuf:"bytes,4,rep,name=runs,proto3" json:"runs,omitempty"` // on a lease of kind compute, which has no others
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4734,7 +4844,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4747,7 +4857,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{61}
+	return file_meta_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -4771,6 +4881,66 @@ func (x *TicketRequest) GetReads() []*ReadPlan {
 	return nil
 }
 
+func (x *TicketRequest) GetRuns() []*RunPlan {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// RunPlan asks to have a node run calls.
+type RunPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Noz           uint64                 `protobuf:"varint,2,opt,name=noz,proto3" json:"noz,omitempty"` // what they may cost
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunPlan) Reset() {
+	*x = RunPlan{}
+	mi := &file_meta_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunPlan) ProtoMessage() {}
+
+func (x *RunPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunPlan.ProtoReflect.Descriptor instead.
+func (*RunPlan) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *RunPlan) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *RunPlan) GetNoz() uint64 {
+	if x != nil {
+		return x.Noz
+	}
+	return 0
+}
+
 // WritePlan asks for a place for each piece of one segment.
 type WritePlan struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4784,7 +4954,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4796,7 +4966,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4809,7 +4979,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{62}
+	return file_meta_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -4856,7 +5026,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4868,7 +5038,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4881,7 +5051,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{63}
+	return file_meta_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -4943,7 +5113,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[64]
+	mi := &file_meta_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4955,7 +5125,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[64]
+	mi := &file_meta_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4968,7 +5138,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{64}
+	return file_meta_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -4990,13 +5160,14 @@ type TicketAnswer struct {
 	TicketWrite   *Signed                `protobuf:"bytes,1,opt,name=ticket_write,json=ticketWrite,proto3" json:"ticket_write,omitempty"`
 	TicketRead    *Signed                `protobuf:"bytes,2,opt,name=ticket_read,json=ticketRead,proto3" json:"ticket_read,omitempty"`
 	Placements    []*Placement           `protobuf:"bytes,3,rep,name=placements,proto3" json:"placements,omitempty"` // one for each WritePlan
+	TicketRun     *Signed                `protobuf:"bytes,4,opt,name=ticket_run,json=ticketRun,proto3" json:"ticket_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[65]
+	mi := &file_meta_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5008,7 +5179,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[65]
+	mi := &file_meta_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5021,7 +5192,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{65}
+	return file_meta_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -5045,6 +5216,13 @@ func (x *TicketAnswer) GetPlacements() []*Placement {
 	return nil
 }
 
+func (x *TicketAnswer) GetTicketRun() *Signed {
+	if x != nil {
+		return x.TicketRun
+	}
+	return nil
+}
+
 type Placement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	DataPieces    uint32                 `protobuf:"varint,1,opt,name=data_pieces,json=dataPieces,proto3" json:"data_pieces,omitempty"`
@@ -5057,7 +5235,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[66]
+	mi := &file_meta_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5069,7 +5247,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[66]
+	mi := &file_meta_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5082,7 +5260,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{66}
+	return file_meta_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -5125,7 +5303,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[67]
+	mi := &file_meta_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5137,7 +5315,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[67]
+	mi := &file_meta_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5150,7 +5328,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{67}
+	return file_meta_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -5191,7 +5369,7 @@ type NoticeRequest struct {
 
 func (x *NoticeRequest) Reset() {
 	*x = NoticeRequest{}
-	mi := &file_meta_proto_msgTypes[68]
+	mi := &file_meta_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5203,7 +5381,7 @@ func (x *NoticeRequest) String() string {
 func (*NoticeRequest) ProtoMessage() {}
 
 func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[68]
+	mi := &file_meta_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5216,7 +5394,7 @@ func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeRequest.ProtoReflect.Descriptor instead.
 func (*NoticeRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{68}
+	return file_meta_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *NoticeRequest) GetDatabase() []byte {
@@ -5236,7 +5414,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[69]
+	mi := &file_meta_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5248,7 +5426,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[69]
+	mi := &file_meta_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5261,7 +5439,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{69}
+	return file_meta_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -5281,7 +5459,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[70]
+	mi := &file_meta_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5293,7 +5471,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[70]
+	mi := &file_meta_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5306,7 +5484,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{70}
+	return file_meta_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -5325,7 +5503,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[71]
+	mi := &file_meta_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5337,7 +5515,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[71]
+	mi := &file_meta_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5350,7 +5528,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{71}
+	return file_meta_proto_rawDescGZIP(), []int{73}
 }
 
 type JoinAnswer struct {
@@ -5363,7 +5541,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[72]
+	mi := &file_meta_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5375,7 +5553,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[72]
+	mi := &file_meta_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5388,7 +5566,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{72}
+	return file_meta_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -5466,8 +5644,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xa6\n" +
-	"\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x84\v\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -5502,9 +5679,17 @@ const file_meta_proto_rawDesc = "" +
 	"\x03job\x18\x1d \x01(\fH\x00R\x03job\x12/\n" +
 	"\x04jobs\x18\x1e \x01(\v2\x19.stratos.wire.v1.JobsPageH\x00R\x04jobs\x122\n" +
 	"\x05tasks\x18\x1f \x01(\v2\x1a.stratos.wire.v1.TasksPageH\x00R\x05tasks\x12/\n" +
-	"\x04work\x18  \x01(\v2\x19.stratos.wire.v1.WorkPageH\x00R\x04workB\n" +
+	"\x04work\x18  \x01(\v2\x19.stratos.wire.v1.WorkPageH\x00R\x04work\x12'\n" +
+	"\x0ecompute_prices\x18\" \x01(\bH\x00R\rcomputePrices\x123\n" +
+	"\x04draw\x18! \x01(\v2\x1d.stratos.wire.v1.DrawQuestionH\x00R\x04drawB\n" +
 	"\n" +
-	"\bquestion\"2\n" +
+	"\bquestion\"v\n" +
+	"\fDrawQuestion\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x12\n" +
+	"\x04seed\x18\x03 \x01(\fR\x04seed\x12\x10\n" +
+	"\x03not\x18\x04 \x03(\fR\x03not\x12\x16\n" +
+	"\x06beside\x18\x05 \x03(\fR\x06beside\"2\n" +
 	"\fDatabaseName\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\";\n" +
@@ -5769,11 +5954,15 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"PageAnswer\x12+\n" +
 	"\x04page\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x04page\x124\n" +
-	"\bsegments\x18\x02 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"\x8a\x01\n" +
+	"\bsegments\x18\x02 \x03(\v2\x18.stratos.wire.v1.SegmentR\bsegments\"\xb8\x01\n" +
 	"\rTicketRequest\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\x122\n" +
 	"\x06writes\x18\x02 \x03(\v2\x1a.stratos.wire.v1.WritePlanR\x06writes\x12/\n" +
-	"\x05reads\x18\x03 \x03(\v2\x19.stratos.wire.v1.ReadPlanR\x05reads\"p\n" +
+	"\x05reads\x18\x03 \x03(\v2\x19.stratos.wire.v1.ReadPlanR\x05reads\x12,\n" +
+	"\x04runs\x18\x04 \x03(\v2\x18.stratos.wire.v1.RunPlanR\x04runs\"/\n" +
+	"\aRunPlan\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x10\n" +
+	"\x03noz\x18\x02 \x01(\x04R\x03noz\"p\n" +
 	"\tWritePlan\x12\x1f\n" +
 	"\vpiece_bytes\x18\x01 \x01(\x04R\n" +
 	"pieceBytes\x12\x18\n" +
@@ -5790,14 +5979,16 @@ const file_meta_proto_rawDesc = "" +
 	"\x04page\x18\a \x01(\rR\x04page\"9\n" +
 	"\tPieceRead\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x16\n" +
-	"\x06length\x18\x02 \x01(\x04R\x06length\"\xc0\x01\n" +
+	"\x06length\x18\x02 \x01(\x04R\x06length\"\xf8\x01\n" +
 	"\fTicketAnswer\x12:\n" +
 	"\fticket_write\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\vticketWrite\x128\n" +
 	"\vticket_read\x18\x02 \x01(\v2\x17.stratos.wire.v1.SignedR\n" +
 	"ticketRead\x12:\n" +
 	"\n" +
 	"placements\x18\x03 \x03(\v2\x1a.stratos.wire.v1.PlacementR\n" +
-	"placements\"\x9c\x01\n" +
+	"placements\x126\n" +
+	"\n" +
+	"ticket_run\x18\x04 \x01(\v2\x17.stratos.wire.v1.SignedR\tticketRun\"\x9c\x01\n" +
 	"\tPlacement\x12\x1f\n" +
 	"\vdata_pieces\x18\x01 \x01(\rR\n" +
 	"dataPieces\x12\x16\n" +
@@ -5873,7 +6064,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -5890,140 +6081,145 @@ var file_meta_proto_goTypes = []any{
 	(*SubmitAnswer)(nil),      // 12: stratos.wire.v1.SubmitAnswer
 	(*Query)(nil),             // 13: stratos.wire.v1.Query
 	(*Question)(nil),          // 14: stratos.wire.v1.Question
-	(*DatabaseName)(nil),      // 15: stratos.wire.v1.DatabaseName
-	(*DatabasesPage)(nil),     // 16: stratos.wire.v1.DatabasesPage
-	(*SpentOf)(nil),           // 17: stratos.wire.v1.SpentOf
-	(*ObjectName)(nil),        // 18: stratos.wire.v1.ObjectName
-	(*PageName)(nil),          // 19: stratos.wire.v1.PageName
-	(*PartsPage)(nil),         // 20: stratos.wire.v1.PartsPage
-	(*UploadsPage)(nil),       // 21: stratos.wire.v1.UploadsPage
-	(*SectionName)(nil),       // 22: stratos.wire.v1.SectionName
-	(*ServedPage)(nil),        // 23: stratos.wire.v1.ServedPage
-	(*KeepListPage)(nil),      // 24: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 25: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 26: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 27: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 28: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 29: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 30: stratos.wire.v1.ListedObject
-	(*AccessKeyAnswer)(nil),   // 31: stratos.wire.v1.AccessKeyAnswer
-	(*DatabaseAnswer)(nil),    // 32: stratos.wire.v1.DatabaseAnswer
-	(*DatabasesAnswer)(nil),   // 33: stratos.wire.v1.DatabasesAnswer
-	(*CellAnswer)(nil),        // 34: stratos.wire.v1.CellAnswer
-	(*HostedDatabase)(nil),    // 35: stratos.wire.v1.HostedDatabase
-	(*CellMember)(nil),        // 36: stratos.wire.v1.CellMember
-	(*CellsAnswer)(nil),       // 37: stratos.wire.v1.CellsAnswer
-	(*ServedAnswer)(nil),      // 38: stratos.wire.v1.ServedAnswer
-	(*ServedBucket)(nil),      // 39: stratos.wire.v1.ServedBucket
-	(*PartsAnswer)(nil),       // 40: stratos.wire.v1.PartsAnswer
-	(*ListedPart)(nil),        // 41: stratos.wire.v1.ListedPart
-	(*UploadsAnswer)(nil),     // 42: stratos.wire.v1.UploadsAnswer
-	(*ListedUpload)(nil),      // 43: stratos.wire.v1.ListedUpload
-	(*AccountAnswer)(nil),     // 44: stratos.wire.v1.AccountAnswer
-	(*SpentAnswer)(nil),       // 45: stratos.wire.v1.SpentAnswer
-	(*LeaseAnswer)(nil),       // 46: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 47: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 48: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 49: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 50: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 51: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 52: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 53: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 54: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 55: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 56: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 57: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 58: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 59: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 60: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 61: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 62: stratos.wire.v1.TicketRequest
-	(*WritePlan)(nil),         // 63: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 64: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 65: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 66: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 67: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 68: stratos.wire.v1.NodeAddress
-	(*NoticeRequest)(nil),     // 69: stratos.wire.v1.NoticeRequest
-	(*Applied)(nil),           // 70: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 71: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 72: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 73: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 74: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 75: stratos.wire.v1.Piece
-	(*JobsPage)(nil),          // 76: stratos.wire.v1.JobsPage
-	(*TasksPage)(nil),         // 77: stratos.wire.v1.TasksPage
-	(*WorkPage)(nil),          // 78: stratos.wire.v1.WorkPage
-	(*Segment)(nil),           // 79: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 80: stratos.wire.v1.Lock
-	(*Section)(nil),           // 81: stratos.wire.v1.Section
-	(*TaskEvidence)(nil),      // 82: stratos.wire.v1.TaskEvidence
+	(*DrawQuestion)(nil),      // 15: stratos.wire.v1.DrawQuestion
+	(*DatabaseName)(nil),      // 16: stratos.wire.v1.DatabaseName
+	(*DatabasesPage)(nil),     // 17: stratos.wire.v1.DatabasesPage
+	(*SpentOf)(nil),           // 18: stratos.wire.v1.SpentOf
+	(*ObjectName)(nil),        // 19: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 20: stratos.wire.v1.PageName
+	(*PartsPage)(nil),         // 21: stratos.wire.v1.PartsPage
+	(*UploadsPage)(nil),       // 22: stratos.wire.v1.UploadsPage
+	(*SectionName)(nil),       // 23: stratos.wire.v1.SectionName
+	(*ServedPage)(nil),        // 24: stratos.wire.v1.ServedPage
+	(*KeepListPage)(nil),      // 25: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 26: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 27: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 28: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 29: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 30: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 31: stratos.wire.v1.ListedObject
+	(*AccessKeyAnswer)(nil),   // 32: stratos.wire.v1.AccessKeyAnswer
+	(*DatabaseAnswer)(nil),    // 33: stratos.wire.v1.DatabaseAnswer
+	(*DatabasesAnswer)(nil),   // 34: stratos.wire.v1.DatabasesAnswer
+	(*CellAnswer)(nil),        // 35: stratos.wire.v1.CellAnswer
+	(*HostedDatabase)(nil),    // 36: stratos.wire.v1.HostedDatabase
+	(*CellMember)(nil),        // 37: stratos.wire.v1.CellMember
+	(*CellsAnswer)(nil),       // 38: stratos.wire.v1.CellsAnswer
+	(*ServedAnswer)(nil),      // 39: stratos.wire.v1.ServedAnswer
+	(*ServedBucket)(nil),      // 40: stratos.wire.v1.ServedBucket
+	(*PartsAnswer)(nil),       // 41: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 42: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 43: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 44: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 45: stratos.wire.v1.AccountAnswer
+	(*SpentAnswer)(nil),       // 46: stratos.wire.v1.SpentAnswer
+	(*LeaseAnswer)(nil),       // 47: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 48: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 49: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 50: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 51: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 52: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 53: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 54: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 55: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 56: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 57: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 58: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 59: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 60: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 61: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 62: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 63: stratos.wire.v1.TicketRequest
+	(*RunPlan)(nil),           // 64: stratos.wire.v1.RunPlan
+	(*WritePlan)(nil),         // 65: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 66: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 67: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 68: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 69: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 70: stratos.wire.v1.NodeAddress
+	(*NoticeRequest)(nil),     // 71: stratos.wire.v1.NoticeRequest
+	(*Applied)(nil),           // 72: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 73: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 74: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 75: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 76: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 77: stratos.wire.v1.Piece
+	(*JobsPage)(nil),          // 78: stratos.wire.v1.JobsPage
+	(*TasksPage)(nil),         // 79: stratos.wire.v1.TasksPage
+	(*WorkPage)(nil),          // 80: stratos.wire.v1.WorkPage
+	(*Segment)(nil),           // 81: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 82: stratos.wire.v1.Lock
+	(*Section)(nil),           // 83: stratos.wire.v1.Section
+	(*TaskEvidence)(nil),      // 84: stratos.wire.v1.TaskEvidence
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	74, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	74, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	76, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	76, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
 	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	75, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	77, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	18, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	25, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	19, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	24, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	57, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	20, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
-	21, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
-	22, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	23, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
-	15, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
-	16, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
-	17, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
-	15, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
-	76, // 23: stratos.wire.v1.Question.jobs:type_name -> stratos.wire.v1.JobsPage
-	77, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
-	78, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
-	74, // 26: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	79, // 27: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	80, // 28: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	81, // 29: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	30, // 30: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	74, // 31: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	32, // 32: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
-	36, // 33: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
-	35, // 34: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
-	34, // 35: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
-	39, // 36: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	41, // 37: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	74, // 38: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	74, // 39: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	79, // 40: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	43, // 41: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	74, // 42: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	74, // 43: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
-	82, // 44: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
-	47, // 45: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	28, // 46: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	51, // 47: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	55, // 48: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	56, // 49: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	74, // 50: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	79, // 51: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	63, // 52: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	64, // 53: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	65, // 54: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	74, // 55: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	74, // 56: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	67, // 57: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	68, // 58: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	19, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	26, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	20, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	25, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	58, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	21, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	22, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	23, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	24, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
+	16, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
+	17, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
+	18, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
+	16, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
+	78, // 23: stratos.wire.v1.Question.jobs:type_name -> stratos.wire.v1.JobsPage
+	79, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
+	80, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
+	15, // 26: stratos.wire.v1.Question.draw:type_name -> stratos.wire.v1.DrawQuestion
+	76, // 27: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	81, // 28: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	82, // 29: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	83, // 30: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	31, // 31: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	76, // 32: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	33, // 33: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	37, // 34: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	36, // 35: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	35, // 36: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	40, // 37: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	42, // 38: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	76, // 39: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	76, // 40: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	81, // 41: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	44, // 42: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	76, // 43: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	76, // 44: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
+	84, // 45: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
+	48, // 46: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	29, // 47: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	52, // 48: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	56, // 49: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	57, // 50: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	76, // 51: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	81, // 52: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	65, // 53: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	66, // 54: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	64, // 55: stratos.wire.v1.TicketRequest.runs:type_name -> stratos.wire.v1.RunPlan
+	67, // 56: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	76, // 57: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	76, // 58: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	69, // 59: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	76, // 60: stratos.wire.v1.TicketAnswer.ticket_run:type_name -> stratos.wire.v1.Signed
+	70, // 61: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -6069,6 +6265,8 @@ func file_meta_proto_init() {
 		(*Question_Jobs)(nil),
 		(*Question_Tasks)(nil),
 		(*Question_Work)(nil),
+		(*Question_ComputePrices)(nil),
+		(*Question_Draw)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -6076,7 +6274,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   73,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -411,12 +411,334 @@ func (x *TaskReply) GetNearBytes() uint64 {
 	return 0
 }
 
+// CallRequest has a node run a call: a task whose input and files come with it, and which may ask. It is run under a ticket, and paid afterwards: the
+// ticket tells that there is enough, and a node trusts nobody with more than a few megabytes' worth.
+type CallRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          *TaskText              `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // its only input is the one below, read whole
+	Input         []byte                 `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"`
+	Files         [][]byte               `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	Ticket        *Signed                `protobuf:"bytes,4,opt,name=ticket,proto3" json:"ticket,omitempty"`   // of action run
+	Receipt       *Signed                `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"` // covers the calls before, if there were any
+	Asks          bool                   `protobuf:"varint,6,opt,name=asks,proto3" json:"asks,omitempty"`      // the caller answers what it asks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallRequest) Reset() {
+	*x = CallRequest{}
+	mi := &file_task_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallRequest) ProtoMessage() {}
+
+func (x *CallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
+func (*CallRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CallRequest) GetText() *TaskText {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *CallRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *CallRequest) GetFiles() [][]byte {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *CallRequest) GetTicket() *Signed {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *CallRequest) GetReceipt() *Signed {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *CallRequest) GetAsks() bool {
+	if x != nil {
+		return x.Asks
+	}
+	return false
+}
+
+// CallAnswer goes on with a call that waits for an answer.
+type CallAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          []byte                 `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"` // as CallReply names it
+	Answer        []byte                 `protobuf:"bytes,2,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallAnswer) Reset() {
+	*x = CallAnswer{}
+	mi := &file_task_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallAnswer) ProtoMessage() {}
+
+func (x *CallAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallAnswer.ProtoReflect.Descriptor instead.
+func (*CallAnswer) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CallAnswer) GetCall() []byte {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+func (x *CallAnswer) GetAnswer() []byte {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// CallReply is how far a call came: it waits for an answer, or for its module, or has ended.
+type CallReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          []byte                 `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`                                // 16 bytes: it waits, 10 s long
+	Ask           []byte                 `protobuf:"bytes,2,opt,name=ask,proto3" json:"ask,omitempty"`                                  // the request that it waits for
+	WantModule    bool                   `protobuf:"varint,3,opt,name=want_module,json=wantModule,proto3" json:"want_module,omitempty"` // nothing was run: the node lacks the module, and wants it before it is asked again
+	Result        *Signed                `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`                            // TaskResult, signed by the node (purpose call/1)
+	Output        []byte                 `protobuf:"bytes,5,opt,name=output,proto3" json:"output,omitempty"`
+	Log           []byte                 `protobuf:"bytes,6,opt,name=log,proto3" json:"log,omitempty"` // the end of what it wrote to its standard error, at most 16 KiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallReply) Reset() {
+	*x = CallReply{}
+	mi := &file_task_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallReply) ProtoMessage() {}
+
+func (x *CallReply) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallReply.ProtoReflect.Descriptor instead.
+func (*CallReply) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CallReply) GetCall() []byte {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+func (x *CallReply) GetAsk() []byte {
+	if x != nil {
+		return x.Ask
+	}
+	return nil
+}
+
+func (x *CallReply) GetWantModule() bool {
+	if x != nil {
+		return x.WantModule
+	}
+	return false
+}
+
+func (x *CallReply) GetResult() *Signed {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *CallReply) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *CallReply) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+// CallPay covers calls when no other follows them at once.
+type CallPay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Receipt       *Signed                `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallPay) Reset() {
+	*x = CallPay{}
+	mi := &file_task_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallPay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallPay) ProtoMessage() {}
+
+func (x *CallPay) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallPay.ProtoReflect.Descriptor instead.
+func (*CallPay) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CallPay) GetReceipt() *Signed {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+// CallModule gives a node the module of a call.
+type CallModule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ticket        *Signed                `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	Module        []byte                 `protobuf:"bytes,2,opt,name=module,proto3" json:"module,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallModule) Reset() {
+	*x = CallModule{}
+	mi := &file_task_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallModule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallModule) ProtoMessage() {}
+
+func (x *CallModule) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallModule.ProtoReflect.Descriptor instead.
+func (*CallModule) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CallModule) GetTicket() *Signed {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
+func (x *CallModule) GetModule() []byte {
+	if x != nil {
+		return x.Module
+	}
+	return nil
+}
+
 var File_task_proto protoreflect.FileDescriptor
 
 const file_task_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"task.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\vgrant.proto\"?\n" +
+	"task.proto\x12\x0fstratos.wire.v1\x1a\rcompute.proto\x1a\vgrant.proto\x1a\fsigned.proto\"?\n" +
 	"\x0fTaskKeysRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x1a\n" +
 	"\bprefixes\x18\x02 \x03(\tR\bprefixes\"$\n" +
@@ -446,7 +768,32 @@ const file_task_proto_rawDesc = "" +
 	"\n" +
 	"read_bytes\x18\x03 \x01(\x04R\treadBytes\x12\x1d\n" +
 	"\n" +
-	"near_bytes\x18\x04 \x01(\x04R\tnearBytesB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"near_bytes\x18\x04 \x01(\x04R\tnearBytes\"\xe0\x01\n" +
+	"\vCallRequest\x12-\n" +
+	"\x04text\x18\x01 \x01(\v2\x19.stratos.wire.v1.TaskTextR\x04text\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\fR\x05input\x12\x14\n" +
+	"\x05files\x18\x03 \x03(\fR\x05files\x12/\n" +
+	"\x06ticket\x18\x04 \x01(\v2\x17.stratos.wire.v1.SignedR\x06ticket\x121\n" +
+	"\areceipt\x18\x05 \x01(\v2\x17.stratos.wire.v1.SignedR\areceipt\x12\x12\n" +
+	"\x04asks\x18\x06 \x01(\bR\x04asks\"8\n" +
+	"\n" +
+	"CallAnswer\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\fR\x04call\x12\x16\n" +
+	"\x06answer\x18\x02 \x01(\fR\x06answer\"\xad\x01\n" +
+	"\tCallReply\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\fR\x04call\x12\x10\n" +
+	"\x03ask\x18\x02 \x01(\fR\x03ask\x12\x1f\n" +
+	"\vwant_module\x18\x03 \x01(\bR\n" +
+	"wantModule\x12/\n" +
+	"\x06result\x18\x04 \x01(\v2\x17.stratos.wire.v1.SignedR\x06result\x12\x16\n" +
+	"\x06output\x18\x05 \x01(\fR\x06output\x12\x10\n" +
+	"\x03log\x18\x06 \x01(\fR\x03log\"<\n" +
+	"\aCallPay\x121\n" +
+	"\areceipt\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\areceipt\"U\n" +
+	"\n" +
+	"CallModule\x12/\n" +
+	"\x06ticket\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06ticket\x12\x16\n" +
+	"\x06module\x18\x02 \x01(\fR\x06moduleB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_task_proto_rawDescOnce sync.Once
@@ -460,7 +807,7 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_task_proto_goTypes = []any{
 	(*TaskKeysRequest)(nil), // 0: stratos.wire.v1.TaskKeysRequest
 	(*TaskKeysAnswer)(nil),  // 1: stratos.wire.v1.TaskKeysAnswer
@@ -468,26 +815,38 @@ var file_task_proto_goTypes = []any{
 	(*Delegation)(nil),      // 3: stratos.wire.v1.Delegation
 	(*StoredObject)(nil),    // 4: stratos.wire.v1.StoredObject
 	(*TaskReply)(nil),       // 5: stratos.wire.v1.TaskReply
-	(*TaskText)(nil),        // 6: stratos.wire.v1.TaskText
-	(*Chain)(nil),           // 7: stratos.wire.v1.Chain
-	(*WrappedKey)(nil),      // 8: stratos.wire.v1.WrappedKey
-	(*TaskResult)(nil),      // 9: stratos.wire.v1.TaskResult
+	(*CallRequest)(nil),     // 6: stratos.wire.v1.CallRequest
+	(*CallAnswer)(nil),      // 7: stratos.wire.v1.CallAnswer
+	(*CallReply)(nil),       // 8: stratos.wire.v1.CallReply
+	(*CallPay)(nil),         // 9: stratos.wire.v1.CallPay
+	(*CallModule)(nil),      // 10: stratos.wire.v1.CallModule
+	(*TaskText)(nil),        // 11: stratos.wire.v1.TaskText
+	(*Chain)(nil),           // 12: stratos.wire.v1.Chain
+	(*WrappedKey)(nil),      // 13: stratos.wire.v1.WrappedKey
+	(*TaskResult)(nil),      // 14: stratos.wire.v1.TaskResult
+	(*Signed)(nil),          // 15: stratos.wire.v1.Signed
 }
 var file_task_proto_depIdxs = []int32{
-	6, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
-	3, // 1: stratos.wire.v1.TaskRequest.access:type_name -> stratos.wire.v1.Delegation
-	4, // 2: stratos.wire.v1.TaskRequest.module:type_name -> stratos.wire.v1.StoredObject
-	4, // 3: stratos.wire.v1.TaskRequest.files:type_name -> stratos.wire.v1.StoredObject
-	4, // 4: stratos.wire.v1.TaskRequest.inputs:type_name -> stratos.wire.v1.StoredObject
-	4, // 5: stratos.wire.v1.TaskRequest.output:type_name -> stratos.wire.v1.StoredObject
-	7, // 6: stratos.wire.v1.Delegation.chain:type_name -> stratos.wire.v1.Chain
-	8, // 7: stratos.wire.v1.Delegation.folder:type_name -> stratos.wire.v1.WrappedKey
-	9, // 8: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	11, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
+	3,  // 1: stratos.wire.v1.TaskRequest.access:type_name -> stratos.wire.v1.Delegation
+	4,  // 2: stratos.wire.v1.TaskRequest.module:type_name -> stratos.wire.v1.StoredObject
+	4,  // 3: stratos.wire.v1.TaskRequest.files:type_name -> stratos.wire.v1.StoredObject
+	4,  // 4: stratos.wire.v1.TaskRequest.inputs:type_name -> stratos.wire.v1.StoredObject
+	4,  // 5: stratos.wire.v1.TaskRequest.output:type_name -> stratos.wire.v1.StoredObject
+	12, // 6: stratos.wire.v1.Delegation.chain:type_name -> stratos.wire.v1.Chain
+	13, // 7: stratos.wire.v1.Delegation.folder:type_name -> stratos.wire.v1.WrappedKey
+	14, // 8: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
+	11, // 9: stratos.wire.v1.CallRequest.text:type_name -> stratos.wire.v1.TaskText
+	15, // 10: stratos.wire.v1.CallRequest.ticket:type_name -> stratos.wire.v1.Signed
+	15, // 11: stratos.wire.v1.CallRequest.receipt:type_name -> stratos.wire.v1.Signed
+	15, // 12: stratos.wire.v1.CallReply.result:type_name -> stratos.wire.v1.Signed
+	15, // 13: stratos.wire.v1.CallPay.receipt:type_name -> stratos.wire.v1.Signed
+	15, // 14: stratos.wire.v1.CallModule.ticket:type_name -> stratos.wire.v1.Signed
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
@@ -497,13 +856,14 @@ func file_task_proto_init() {
 	}
 	file_compute_proto_init()
 	file_grant_proto_init()
+	file_signed_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -73,6 +73,7 @@ type Lease struct {
 	Amount        uint64                 `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`                        // noz
 	Authority     []byte                 `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`                   // 20 bytes: who may sign tickets
 	ExpiresMs     int64                  `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // no ticket is valid after it
+	Kind          uint32                 `protobuf:"varint,5,opt,name=kind,proto3" json:"kind,omitempty"`                            // what it pays: storage 0, computing 2, as reports count it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +132,13 @@ func (x *Lease) GetAuthority() []byte {
 func (x *Lease) GetExpiresMs() int64 {
 	if x != nil {
 		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *Lease) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
 	}
 	return 0
 }
@@ -851,13 +859,14 @@ const file_traffic_proto_rawDesc = "" +
 	"\n" +
 	"\rtraffic.proto\x12\x0fstratos.wire.v1\x1a\vgrant.proto\x1a\fsigned.proto\"7\n" +
 	"\aSession\x12,\n" +
-	"\x05chain\x18\x01 \x01(\v2\x16.stratos.wire.v1.ChainR\x05chain\"l\n" +
+	"\x05chain\x18\x01 \x01(\v2\x16.stratos.wire.v1.ChainR\x05chain\"\x80\x01\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x04R\x06amount\x12\x1c\n" +
 	"\tauthority\x18\x03 \x01(\fR\tauthority\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\"\"\n" +
+	"expires_ms\x18\x04 \x01(\x03R\texpiresMs\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\rR\x04kind\"\"\n" +
 	"\n" +
 	"LeaseClose\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\fR\x05lease\"\xc9\x01\n" +

@@ -308,6 +308,7 @@ type Lease struct {
 	LastEpoch     uint64                 `protobuf:"varint,8,opt,name=last_epoch,json=lastEpoch,proto3" json:"last_epoch,omitempty"`
 	Allotted      uint64                 `protobuf:"varint,9,opt,name=allotted,proto3" json:"allotted,omitempty"` // to nodes, by its authority's word
 	Open          bool                   `protobuf:"varint,10,opt,name=open,proto3" json:"open,omitempty"`        // its authority lost count: receipts are credited as they come
+	Kind          uint32                 `protobuf:"varint,11,opt,name=kind,proto3" json:"kind,omitempty"`        // of the report, under which its nodes earn
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +411,13 @@ func (x *Lease) GetOpen() bool {
 		return x.Open
 	}
 	return false
+}
+
+func (x *Lease) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
 }
 
 type Bucket struct {
@@ -2671,7 +2679,7 @@ const file_state_proto_rawDesc = "" +
 	"\x04link\x18\x01 \x01(\fR\x04link\x12\x10\n" +
 	"\x03noz\x18\x02 \x01(\x04R\x03noz\"\x1f\n" +
 	"\aCounter\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\x04R\x05value\"\x91\x02\n" +
+	"\x05value\x18\x01 \x01(\x04R\x05value\"\xa5\x02\n" +
 	"\x05Lease\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x18\n" +
 	"\asession\x18\x02 \x01(\fR\asession\x12\x16\n" +
@@ -2685,7 +2693,8 @@ const file_state_proto_rawDesc = "" +
 	"last_epoch\x18\b \x01(\x04R\tlastEpoch\x12\x1a\n" +
 	"\ballotted\x18\t \x01(\x04R\ballotted\x12\x12\n" +
 	"\x04open\x18\n" +
-	" \x01(\bR\x04open\"\xec\x02\n" +
+	" \x01(\bR\x04open\x12\x12\n" +
+	"\x04kind\x18\v \x01(\rR\x04kind\"\xec\x02\n" +
 	"\x06Bucket\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x16\n" +
 	"\x06public\x18\x02 \x01(\bR\x06public\x12\x1d\n" +

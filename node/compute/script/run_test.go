@@ -54,6 +54,7 @@ type task struct {
 	files  map[string]string
 	budget int64
 	seed   byte
+	ask    func([]byte) ([]byte, error)
 }
 
 // A result is all that it leaves.
@@ -93,7 +94,7 @@ func (e *engine) run(tb testing.TB, c task) (r result) {
 	}
 	var out, log bytes.Buffer
 	t, err := wasi.New(wasi.Config{Args: append([]string{"test.js"}, c.args...), Env: c.env, Stdin: c.input, Stdout: &out, Stderr: &log, Files: files,
-		Begin: 1_700_000_000_000_000_000, Seed: [32]byte{c.seed}, Globals: g})
+		Begin: 1_700_000_000_000_000_000, Seed: [32]byte{c.seed}, Globals: g, Ask: c.ask})
 	if err != nil {
 		tb.Fatal(err)
 	}

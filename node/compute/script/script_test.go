@@ -42,7 +42,7 @@ func TestFunctions(t *testing.T) {
 	}{
 		{name: "print", script: `print("a", 1, null); print(); print("ü€😀")`, out: "a 1 null\n\nü€😀\n"},
 		{name: "print throws whole", script: `print("a", Symbol())`, log: "TypeError: cannot convert symbol to string\n    at print (native)\n    at <eval> (test.js:1:6)\n", code: 1},
-		{name: "console", script: `console.log("l", [1, 2]); console.info("i"); console.debug("d"); console.error("e", 1); console.warn("w")`, out: "l 1,2\ni\nd\n", log: "e 1\nw\n"},
+		{name: "console", script: `console.log("l", [1, 2]); console.info("i"); console.debug("d"); console.error("e", 1); console.warn("w")`, log: "l 1,2\ni\nd\ne 1\nw\n"},
 		{name: "write", script: `write("a"); write(1); write(); write("b\n")`, out: "a1undefinedb\n"},
 		{name: "write much", script: `const s = "0123456789".repeat(20000); write("<"); write(s); write(">"); for (let i = 0; i < 20000; i++) write("0123456789")`, out: "<" + long + ">" + long},
 		{name: "surrogates", script: `write("a\ud83d!\udc00\ud83d\ude00"); console.error("\udc00")`, out: "a" + bad + "!" + bad + "😀", log: bad + "\n"},
@@ -223,7 +223,7 @@ func TestRecursion(t *testing.T) {
 
 // TestFresh holds what a script costs that does nothing, as DESIGN.md tells.
 func TestFresh(t *testing.T) {
-	if r := newEngine(t, testPages).run(t, task{}); r.used != 7_714_642 {
+	if r := newEngine(t, testPages).run(t, task{}); r.used != 8_753_311 {
 		t.Errorf("a fresh one takes %d fuel", r.used)
 	}
 }
@@ -257,5 +257,33 @@ func BenchmarkLines(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/lines, "ns/line")
 			b.ReportMetric(float64(r.used)/lines, "fuel/line")
 		})
+	}
+}
+
+// TestAsk asks by all ways there are: ask, sql, and the file itself, which is none where nobody is there.
+func TestAsk(t *testing.T) {
+	e := newEngine(t, testPages)
+	var asked []string
+	answer := func(q []byte) ([]byte, error) {
+		asked = append(asked, string(q))
+		switch {
+		case strings.Contains(string(q), "broken"):
+			return []byte(`{"error":{"code":"42601","message":"a mistake"}}`), nil
+		case strings.Contains(string(q), "long"):
+			return []byte(`{"rows":[["` + strings.Repeat("x", 1<<20-20) + `"]]}`), nil
+		}
+		return []byte(`{"rows":[[1,"ü"]]}`), nil
+	}
+	r := e.run(t, task{ask: answer, script: `print(JSON.stringify(sql("SELECT $1, $2", 1, "a\nb").rows), ask({get: "x"}).rows[0][1]); try { sql("broken") } catch (e) { print(e instanceof Error, e.code, e.message) }
+		print(sql("long").rows[0][0].length); try { ask("y".repeat(1 << 20)) } catch (e) { print(e.message) } print(ask(1).rows.length); try { readFile("/dev") } catch (e) { print(e.message) } print(readFile("/dev/stratos") === "")`})
+	const want = "[[1,\"ü\"]] ü\ntrue 42601 a mistake\n1048556\na question of 1048578 bytes is too long\n1\n/dev cannot be read: Is a directory\ntrue\n"
+	if r.out != want || r.code != 0 {
+		t.Errorf("gave %.300q, %q", r.out, r.log)
+	}
+	if got := strings.Join(asked, " "); got != `{"sql":"SELECT $1, $2","params":[1,"a\nb"]} {"get":"x"} {"sql":"broken","params":[]} {"sql":"long","params":[]} 1` {
+		t.Errorf("asked %s", got)
+	}
+	if r = e.run(t, task{script: `try { ask(1) } catch (e) { print(e.message) } try { readFile("/dev/stratos") } catch (e) { print(e.message) }`}); r.out != "there is nobody to be asked\n/dev/stratos cannot be read: No such file or directory\n" {
+		t.Errorf("gave %q, %q", r.out, r.log)
 	}
 }

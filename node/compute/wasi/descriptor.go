@@ -11,6 +11,7 @@ const (
 	streamIn
 	streamOut
 	streamLog
+	streamAsk
 )
 
 // A descriptor is an open file, directory or stream; the zero value is closed.
@@ -20,6 +21,7 @@ type descriptor struct {
 	read, write bool
 	flags       uint16 // as fd_fdstat_set_flags takes them
 	at          int64  // where the next read or write begins
+	talk        *talk  // of streamAsk
 	list        []string
 }
 

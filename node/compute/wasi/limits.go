@@ -27,6 +27,9 @@ const (
 	MaxStdout = 1 << 30
 	// MaxStderr is what is kept of standard error. It is a log: what follows is dropped behind Dropped.
 	MaxStderr = 1 << 20
+	// MaxAsk is how long a request may be, and MaxAnswer its answer: both are held in memory.
+	MaxAsk    = 1 << 20
+	MaxAnswer = 1 << 20
 	// MaxTime is the latest time at which a task may begin, in nanoseconds of Unix: what it sleeps is added without wrapping.
 	MaxTime = 1 << 61
 )

@@ -65,6 +65,8 @@ func pathOpen(t *Task, a []uint64) Errno {
 		d.read, d.write = false, false
 	case flags&openDirectory != 0 || p.slash:
 		return NotDir
+	case n.asks:
+		d.stream, d.talk = streamAsk, new(talk)
 	case (d.write || flags&openTruncate != 0) && !n.writable:
 		return RoFS
 	}
@@ -81,12 +83,14 @@ func pathOpen(t *Task, a []uint64) Errno {
 	if made {
 		t.entries++
 		p.node = t.add(p.dir, string(p.name), false)
-	} else if flags&openTruncate != 0 {
+	} else if flags&openTruncate != 0 && d.talk == nil {
 		t.shrink(p.node, 0)
 		t.touch(p.node)
 	}
-	d.node = p.node
-	d.node.open++
+	if d.talk == nil {
+		d.node = p.node
+		d.node.open++
+	}
 	t.descriptors[fd] = d
 	le.PutUint32(out, uint32(fd))
 	return Success

@@ -7,7 +7,7 @@ import (
 )
 
 // Version numbers what the functions do, charge and bound. Whatever changes what a task gets or pays raises it.
-const Version = 1
+const Version = 2
 
 // A Price is something that a function of WASI charges for.
 type Price uint8
@@ -27,6 +27,7 @@ const (
 	PriceSorted                    // each entry of a directory that is listed for the first time since it changed
 	PriceSubscription              // each subscription of poll_oneoff
 	PriceRandom                    // each byte of randomness
+	PriceAsk                       // each request to whoever the task works for: it waits for that
 	prices
 )
 
@@ -46,6 +47,7 @@ var costs = [prices]uint64{
 	PriceSorted:       10_000,
 	PriceSubscription: 1_000,
 	PriceRandom:       20,
+	PriceAsk:          300_000,
 }
 
 // Cost is the fuel of one unit of what is priced.
@@ -73,7 +75,7 @@ func Digest() [sha256.Size]byte {
 	}
 	for _, n := range []uint64{
 		MaxOpen, MaxPath, MaxName, MaxNesting, MaxStrings, MaxStringBytes, MaxIovecs, MaxSubscriptions, MaxFiles, MaxTmpBytes, MaxTmpEntries,
-		MaxStdout, MaxStderr, MaxTime, FuelPerNanosecond, chunkBytes,
+		MaxStdout, MaxStderr, MaxAsk, MaxAnswer, MaxTime, FuelPerNanosecond, chunkBytes,
 	} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}

@@ -34,6 +34,10 @@ type Config struct {
 	TmpBytes   int64
 	TmpEntries int
 
+	// Ask answers a request that the guest writes to AskPath, a line without its newline; what it returns is without one too, and the guest's
+	// to see. nil: there is no such file. What it answers must be the same wherever the task runs.
+	Ask func(request []byte) (answer []byte, err error)
+
 	Begin int64    // when the task begins: nanoseconds of Unix, 0 to MaxTime
 	Seed  [32]byte // of random_get: whoever must not foresee it, must not know this
 
@@ -96,6 +100,7 @@ type Task struct {
 	given       int64 // the fuel when the task was made
 	slept       int64 // nanoseconds, by poll_oneoff
 	random      *rand.ChaCha8
+	ask         func([]byte) ([]byte, error)
 	scratch     [][]byte // of vectors
 }
 
@@ -141,6 +146,7 @@ func New(c Config) (*Task, error) {
 		out:    output{c.Stdout, c.StdoutBytes},
 		log:    output{c.Stderr, c.StderrBytes},
 		random: rand.NewChaCha8(c.Seed),
+		ask:    c.Ask,
 	}
 	if err := t.plant(c); err != nil {
 		return nil, err

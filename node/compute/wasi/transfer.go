@@ -35,14 +35,22 @@ func (t *Task) readv(d *descriptor, vectors, count, result uint64, at *int64) Er
 	if e != Success {
 		return e
 	}
-	if d.node != nil {
+	switch {
+	case d.node != nil:
 		total = min(total, uint64(max(d.node.size-*at, 0)))
+	case d.talk != nil:
+		total = min(total, uint64(len(d.talk.answer)))
 	}
 	t.charge(PriceByte, total)
 	done := 0
 	for _, b := range list {
 		if d.node == nil {
-			n := t.fill(b)
+			n := 0
+			if d.talk != nil {
+				n = d.talk.read(b)
+			} else {
+				n = t.fill(b)
+			}
 			done += n
 			if n < len(b) {
 				break
@@ -104,6 +112,10 @@ func (t *Task) writev(d *descriptor, vectors, count, result uint64, at *int64) E
 		t.print(list, total)
 	case streamLog:
 		t.note(list)
+	case streamAsk:
+		if e := t.say(d.talk, list, total); e != Success {
+			return e
+		}
 	default:
 		if total == 0 {
 			break

@@ -27,6 +27,7 @@ type node struct {
 	children map[string]*node // of a directory
 	sorted   []string         // their names, or nil since they changed; never changed in place, for descriptors share it
 
+	asks   bool // it is AskPath
 	size   int64
 	source io.ReaderAt // of a read-only file
 	chunks []*chunk    // of one in /tmp, nil where nothing was written
@@ -69,6 +70,8 @@ func (t *Task) plant(c Config) error {
 				return mesh.Errorf(mesh.Invalid, "path %q: %q is no name; names are parted by one slash and have 1 to %d bytes", p, name, MaxName)
 			case i == 0 && name == "tmp":
 				return mesh.Errorf(mesh.Invalid, "path %q: /tmp belongs to the task and is empty at first", p)
+			case i == 0 && name == "dev" && c.Ask != nil:
+				return mesh.Errorf(mesh.Invalid, "path %q: /dev belongs to whoever the task works for", p)
 			case n == nil && t.inodes > MaxFiles: // one of them is /
 				return tooMany
 			case n == nil:
@@ -84,6 +87,9 @@ func (t *Task) plant(c Config) error {
 			return mesh.Errorf(mesh.Invalid, "file %q has no content", p)
 		}
 		at.size, at.source = f.Size, f.Content
+	}
+	if c.Ask != nil {
+		t.add(t.add(t.root, "dev", true), "stratos", false).asks = true
 	}
 	t.tmp = t.add(t.root, "tmp", true)
 	t.tmp.writable = true

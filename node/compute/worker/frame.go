@@ -14,15 +14,17 @@ import (
 // come from the node unasked, when the worker has nothing to do. Output needs no answer. The node believes the worker nothing: code that
 // broke out of the sandbox may write what it likes.
 const (
-	frameLoad   = 1 // node: JSON of Module
-	frameLoaded = 2 // worker: JSON of loaded
-	frameTask   = 3 // node: JSON of assignment
-	frameRead   = 4 // worker: uint32, how many bytes of the input it wants
-	frameFile   = 5 // worker: uint32 number of the file, uint64 offset, uint32 how many bytes
-	frameData   = 6 // node: what was wanted of input or file, fewer bytes only at its end
-	frameOutput = 7 // worker: bytes of the output
-	frameLog    = 8 // worker: bytes of the log
-	frameDone   = 9 // worker: JSON of ending
+	frameLoad   = 1  // node: JSON of Module
+	frameLoaded = 2  // worker: JSON of loaded
+	frameTask   = 3  // node: JSON of assignment
+	frameRead   = 4  // worker: uint32, how many bytes of the input it wants
+	frameFile   = 5  // worker: uint32 number of the file, uint64 offset, uint32 how many bytes
+	frameData   = 6  // node: what was wanted of input or file, fewer bytes only at its end
+	frameOutput = 7  // worker: bytes of the output
+	frameLog    = 8  // worker: bytes of the log
+	frameDone   = 9  // worker: JSON of ending
+	frameAsk    = 10 // worker: a request of the task
+	frameAnswer = 11 // node: the answer
 )
 
 // MaxFrame is the longest body.

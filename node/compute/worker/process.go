@@ -106,7 +106,7 @@ func (p *Process) Run(ctx context.Context, t Task) (Result, error) {
 	}
 	var r Result
 	err := p.during(ctx, "running a task", func() (err error) {
-		a := assignment{Args: t.Args, Env: t.Env, Fuel: t.Fuel, Nanos: t.Nanos, Seed: t.Seed, Files: t.Files, Most: t.Most}
+		a := assignment{Args: t.Args, Env: t.Env, Fuel: t.Fuel, Nanos: t.Nanos, Seed: t.Seed, Files: t.Files, Most: t.Most, Asks: t.Ask != nil}
 		if err := p.wire.writeJSON(frameTask, a); err != nil {
 			return err
 		}
@@ -175,6 +175,20 @@ func (p *Process) serve(t *Task) (Result, error) {
 				if _, err := t.Log.Write(body); err != nil {
 					return Result{}, mesh.Errorf(mesh.KindOf(err), "writing the log: %w", err)
 				}
+			}
+		case frameAsk:
+			if t.Ask == nil {
+				return Result{}, mesh.Errorf(mesh.Corrupt, "the worker asks for a task that can ask nobody")
+			}
+			answer, err := t.Ask(bytes.Clone(body))
+			if err == nil && len(answer) > MaxFrame {
+				err = mesh.Errorf(mesh.Internal, "an answer of %d bytes, %d are the most", len(answer), MaxFrame)
+			}
+			if err != nil {
+				return Result{}, mesh.Errorf(mesh.KindOf(err), "answering the task: %w", err)
+			}
+			if err := p.wire.write(frameAnswer, answer); err != nil {
+				return Result{}, err
 			}
 		case frameDone:
 			var e ending

@@ -173,10 +173,14 @@ func (e *engine) run(ctx context.Context, w *wire, a assignment) (r Result, err 
 	for n, f := range a.Files {
 		files[f.Name] = wasi.File{Size: f.Size, Content: content{w, uint32(n)}}
 	}
-	t, err := wasi.New(wasi.Config{
+	c := wasi.Config{
 		Args: a.Args, Env: a.Env, Begin: a.Nanos, Seed: a.Seed, Files: files, Globals: g, TmpBytes: TmpBytes,
 		Stdin: bufio.NewReaderSize(&ask{wire: w}, blockSize), Stdout: output, Stderr: log, StdoutBytes: a.Most,
-	})
+	}
+	if a.Asks {
+		c.Ask = w.ask
+	}
+	t, err := wasi.New(c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -290,6 +294,14 @@ func (w *wire) request(kind byte, n int, body []byte) ([]byte, error) {
 		err = mesh.Errorf(mesh.Corrupt, "%d bytes came where %d were awaited", len(got), n)
 	}
 	return got, err
+}
+
+// ask has the node answer a request of the task.
+func (w *wire) ask(request []byte) ([]byte, error) {
+	if err := w.write(frameAsk, request); err != nil {
+		return nil, err
+	}
+	return w.expect(frameAnswer)
 }
 
 // A stream sends what is written to it as frames of a kind.

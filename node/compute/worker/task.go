@@ -30,9 +30,10 @@ type Task struct {
 	Files []File   // that it may read
 	Most  int64    // bytes of output, 1 to wasi.MaxStdout; more ends it as exhausted
 
-	Input  io.Reader // its standard input; nil: empty
-	Output io.Writer // its standard output; nil: dropped
-	Log    io.Writer // its standard error, of which there is little; nil: dropped
+	Input  io.Reader                                       // its standard input; nil: empty
+	Output io.Writer                                       // its standard output; nil: dropped
+	Log    io.Writer                                       // its standard error, of which there is little; nil: dropped
+	Ask    func(request []byte) (answer []byte, err error) // see wasi.Config; nil: it can ask nobody
 }
 
 // A File is what a task can read under a name, beside its input.
@@ -49,6 +50,7 @@ type assignment struct {
 	Seed        [32]byte
 	Files       []File
 	Most        int64
+	Asks        bool
 }
 
 // An End is how a task ended. It is the same wherever the task runs.

@@ -9,7 +9,8 @@
 
 #include "quickjs.h"
 
-#define SCRIPT "/script.js" // the package's File, below the root
+#define SCRIPT "/script.js"   // the package's File, below the root
+#define ASK "/dev/stratos" // where whoever the task works for is asked, if he is there
 
 // STACK is how much stack in linear memory a script may take before it gets an exception; build.sh gives more, for what does not ask.
 // The engine's own stack, which protocol/fuel counts, must not end first: of all recursions in the tests, JSON.stringify's takes most of
@@ -363,6 +364,55 @@ static JSValue js_read_file(JSContext *ctx, JSValueConst this, int argc, JSValue
     return v;
 }
 
+// ---- questions
+
+static int asking = -1;
+
+// js_say asks a line, and gives the answer without its newline.
+static JSValue js_say(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
+    size_t n;
+    const char *s = JS_ToCStringLen(ctx, &n, argv[0]);
+    if (!s)
+        return JS_EXCEPTION;
+    Bytes b = {0};
+    JSValue v = JS_EXCEPTION;
+    if (asking < 0 && (asking = open(ASK, O_RDWR)) < 0) {
+        JS_ThrowTypeError(ctx, "there is nobody to be asked");
+        goto end;
+    }
+    if (append(ctx, &b, (const uint8_t *)s, n) || append(ctx, &b, (const uint8_t *)"\n", 1))
+        goto end;
+    if (write(asking, b.p, b.n) != (ssize_t)b.n) {
+        JS_ThrowRangeError(ctx, "a question of %d bytes is too long", (int)n);
+        goto end;
+    }
+    b.n = 0;
+    do {
+        if (more(ctx, &b, BLOCK))
+            goto end;
+        ssize_t k = read(asking, b.p + b.n, b.room - b.n);
+        if (k <= 0) {
+            JS_ThrowTypeError(ctx, "there is no answer");
+            goto end;
+        }
+        b.n += k;
+    } while (b.p[b.n - 1] != '\n');
+    v = text(ctx, b.p, b.n - 1);
+end:
+    js_free(ctx, b.p);
+    JS_FreeCString(ctx, s);
+    return v;
+}
+
+// ask_functions makes ask and sql.
+static void ask_functions(JSContext *ctx, JSValue global) {
+    static const char code[] = "(function(say,it){const ask=it.ask=function ask(o){const a=JSON.parse(say(JSON.stringify(o)));if(a.error){const e=new Error(a.error.message);e.code=a.error.code;throw e}return a};"
+                               "it.sql=function sql(sql,...params){return ask({sql,params})}})";
+    JSValue make = JS_Eval(ctx, code, sizeof code - 1, "ask", JS_EVAL_TYPE_GLOBAL);
+    JSValue with[] = {JS_NewCFunction(ctx, js_say, "say", 1), global};
+    JS_FreeValue(ctx, JS_Call(ctx, make, JS_UNDEFINED, 2, with));
+}
+
 // ---- the end
 
 static JSValue js_exit(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
@@ -462,7 +512,7 @@ static const JSCFunctionListEntry globals[] = {
 };
 
 static const JSCFunctionListEntry console[] = {
-    JS_CFUNC_MAGIC_DEF("log", 1, js_print, 1),   JS_CFUNC_MAGIC_DEF("info", 1, js_print, 1), JS_CFUNC_MAGIC_DEF("debug", 1, js_print, 1),
+    JS_CFUNC_MAGIC_DEF("log", 1, js_print, 2),   JS_CFUNC_MAGIC_DEF("info", 1, js_print, 2), JS_CFUNC_MAGIC_DEF("debug", 1, js_print, 2),
     JS_CFUNC_MAGIC_DEF("error", 1, js_print, 2), JS_CFUNC_MAGIC_DEF("warn", 1, js_print, 2),
 };
 
@@ -490,6 +540,7 @@ static int see(JSContext *ctx, int argc, char **argv) {
     JS_SetPropertyFunctionList(ctx, o, console, COUNT(console));
     JS_SetPropertyStr(ctx, global, "console", o);
     JS_SetPropertyStr(ctx, global, "lines", lines_function(ctx));
+    ask_functions(ctx, global);
     o = JS_GetPropertyStr(ctx, global, "Math");
     JS_DefinePropertyValueStr(ctx, o, "random", JS_NewCFunction(ctx, js_random, "random", 0), JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE);
     JS_FreeValue(ctx, o);

@@ -1,0 +1,291 @@
+// Package app serves applications: it has requests answered by functions, which nodes run, and is what these functions ask. See ../DESIGN.md.
+//
+// It shows no pages; gateway/http does, and hands over what a route matches.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	nethttp "net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"lukechampine.com/blake3"
+
+	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/database"
+	"github.com/stratosmesh/stratos/client/function"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
+	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/app"
+	"github.com/stratosmesh/stratos/protocol/compute"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
+)
+
+// Databases opens databases under access keys; leave gives one back.
+type Databases interface {
+	Open(ctx context.Context, key, name string) (db *database.DB, leave func(), err error)
+}
+
+// Options of Apps. The zero value of a field means its default.
+type Options struct {
+	Gateway  string               // its name, in names of logs
+	Now      func() time.Time     // default the machine's
+	Registry *prometheus.Registry // gets the metrics; nil: nobody does
+}
+
+// Apps are the applications that a gateway serves. Close it.
+type Apps struct {
+	opts      Options
+	runner    *function.Runner
+	databases Databases
+	log       *slog.Logger
+	own       *lifecycle.Group
+	known     *lru.Cache[appName, *App]
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+
+	mu   sync.Mutex
+	logs map[string]*journal // by bucket
+}
+
+// An appName is a bucket and the SHA-256 of its manifest.
+type appName struct {
+	bucket string
+	sum    [32]byte
+}
+
+// New makes Apps that have functions run by a runner, which stays its maker's to close.
+func New(r *function.Runner, d Databases, log *slog.Logger, o Options) (*Apps, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	a := &Apps{opts: o, runner: r, databases: d, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_app_requests_total", Help: "Requests that functions answered, by application, function and status."}, []string{"app", "function", "status"}),
+		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stratos_app_seconds", Help: "Time until a function's answer counted.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 8)}, []string{"app"})}
+	var err error
+	if a.known, err = lru.New[appName, *App](256); err != nil {
+		return nil, err
+	}
+	for _, c := range []prometheus.Collector{a.requests, a.seconds} {
+		if err := o.Registry.Register(c); err != nil {
+			return nil, mesh.Errorf(mesh.Conflict, "applications: the registry has them already: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// Close writes down what was logged, and ends.
+func (a *Apps) Close() error { return a.own.Close() }
+
+// An App is one version of an application.
+type App struct {
+	Manifest *app.Manifest
+	Bucket   string
+	apps     *Apps
+	mux      *nethttp.ServeMux
+
+	mu      sync.Mutex
+	scripts map[string][]byte // by their SHA-256
+	secrets []string
+	since   time.Time // when secrets were read
+}
+
+// App is the application of a bucket whose manifest, with this SHA-256, the log has.
+func (a *Apps) App(bucket string, manifest []byte, sum [32]byte) (*App, error) {
+	name := appName{bucket, sum}
+	if x, ok := a.known.Get(name); ok {
+		return x, nil
+	}
+	m, err := app.Parse(manifest)
+	if err != nil {
+		return nil, err
+	}
+	x := &App{Manifest: m, Bucket: bucket, apps: a, scripts: map[string][]byte{}}
+	if x.mux, err = m.Mux(func(i int) nethttp.Handler { return &Route{x, &m.Routes[i]} }); err != nil {
+		return nil, err
+	}
+	a.known.Add(name, x)
+	return x, nil
+}
+
+// A Route has a function answer requests.
+type Route struct {
+	app *App
+	*app.Route
+}
+
+// ServeHTTP is not called: a mux finds routes, and Serve answers.
+func (h *Route) ServeHTTP(nethttp.ResponseWriter, *nethttp.Request) {}
+
+// Match finds the route for a request; nil where there is none. allowed are the methods by which the path would be answered.
+func (x *App) Match(r *nethttp.Request) (found *Route, allowed string) {
+	h, _ := x.mux.Handler(r)
+	if found, ok := h.(*Route); ok {
+		return found, ""
+	}
+	w := &status{header: nethttp.Header{}}
+	h.ServeHTTP(w, r) // what the mux says: not found, or not by this method
+	return nil, w.header.Get("Allow")
+}
+
+// A status takes an answer of which only the header counts.
+type status struct{ header nethttp.Header }
+
+func (s *status) Header() nethttp.Header      { return s.header }
+func (s *status) Write(b []byte) (int, error) { return len(b), nil }
+func (s *status) WriteHeader(int)             {}
+
+// A Visitor is who asks, and under which client he is served.
+type Visitor struct {
+	Client *client.Client // of the key that serves the application
+	From   string         // his address
+	Secure bool           // he came by TLS
+}
+
+// MaxBody bounds a request's body.
+const MaxBody = compute.MaxCallInput
+
+// Serve has a request that matches the route answered. An error is for the visitor, who was sent nothing.
+func (h *Route) Serve(w nethttp.ResponseWriter, r *nethttp.Request, q *Visitor) error {
+	x, begin := h.app, h.app.apps.opts.Now()
+	f := &x.Manifest.Functions[h.Function]
+	body, err := io.ReadAll(nethttp.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		return mesh.Errorf(mesh.Invalid, "the request's body, of at most %d bytes: %w", MaxBody, err)
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	line := &logLine{Time: begin.UTC(), Request: hex.EncodeToString(id), Version: x.Manifest.Version, Method: r.Method, Path: r.URL.Path, Function: f.Name}
+	answer, err := h.run(r, q, f, body, line)
+	line.Milliseconds = x.apps.opts.Now().Sub(begin).Milliseconds()
+	if err != nil {
+		line.Error = err.Error()
+		line.Status = nethttp.StatusBadGateway
+		if kind := mesh.KindOf(err); kind == mesh.Unavailable || kind == mesh.Exhausted {
+			line.Status = nethttp.StatusServiceUnavailable
+		}
+		err = mesh.Errorf(mesh.Unavailable, "the application could not answer; its owner finds the reason in its logs, under %s", line.Request)
+	} else {
+		line.Status = answer.status
+	}
+	x.apps.requests.WithLabelValues(x.Bucket, f.Name, fmt.Sprint(line.Status)).Inc()
+	x.apps.seconds.WithLabelValues(x.Bucket).Observe(float64(line.Milliseconds) / 1000)
+	x.apps.note(x.Bucket, q.Client, line)
+	if err != nil {
+		return err
+	}
+	answer.send(w, r)
+	return nil
+}
+
+// run has the function run, and gives its answer.
+func (h *Route) run(r *nethttp.Request, q *Visitor, f *app.Function, body []byte, line *logLine) (*response, error) {
+	x := h.app
+	program, err := x.program(r.Context(), q.Client, h, f)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := x.secretsOf(r.Context(), q.Client)
+	if err != nil {
+		return nil, err
+	}
+	env := append(environment(r, q, h.Pattern, line.Request, len(body)), secrets...)
+	var open []*session
+	defer func() {
+		for _, s := range open {
+			s.close()
+		}
+	}()
+	o, err := x.apps.runner.Run(r.Context(), q.Client, program, body, env, func() function.Session {
+		s := &session{app: x, client: q.Client, writes: h.Writes}
+		open = append(open, s)
+		return s
+	})
+	if err != nil {
+		return nil, err
+	}
+	line.Fuel, line.Noz, line.Log = o.Result.Fuel, uint64(o.Cost), string(o.Log)
+	for _, n := range o.Nodes {
+		line.Nodes = append(line.Nodes, n.String())
+	}
+	if err := compute.Failed(o.Result); err != nil {
+		return nil, err
+	}
+	return open[len(open)-1].answer, nil
+}
+
+// program is a function as it is run for a route.
+func (x *App) program(ctx context.Context, c *client.Client, h *Route, f *app.Function) (*function.Function, error) {
+	p := &function.Function{ID: fmt.Sprintf("%s/%s@%d/%d", x.Bucket, f.Name, x.Manifest.Version, h.Level), Level: h.Level,
+		Fetch: func(ctx context.Context) ([]byte, error) {
+			return x.read(ctx, c, app.ModuleKey(f.Module), compute.MaxCallModule)
+		}}
+	var files []*wirepb.ComputeFile
+	if f.Script != "" {
+		b, err := x.script(ctx, c, f.Script)
+		if err != nil {
+			return nil, err
+		}
+		root := blake3.Sum256(b)
+		files, p.Files = append(files, &wirepb.ComputeFile{Name: app.ScriptFile, Size: uint64(len(b)), Root: root[:]}), append(p.Files, b)
+	}
+	p.Stage = f.Stage(files)
+	return p, nil
+}
+
+// script gives a script, which is read once.
+func (x *App) script(ctx context.Context, c *client.Client, sum string) ([]byte, error) {
+	x.mu.Lock()
+	b, ok := x.scripts[sum]
+	x.mu.Unlock()
+	if ok {
+		return b, nil
+	}
+	b, err := x.read(ctx, c, app.ScriptKey(sum), app.MaxScript)
+	if err == nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.scripts[sum] = b
+	}
+	return b, err
+}
+
+// read reads an object of the application.
+func (x *App) read(ctx context.Context, c *client.Client, key string, most int) ([]byte, error) {
+	b, _, err := readObject(ctx, c, mesh.Path{Bucket: x.Bucket, Key: key}, 0, uint64(most))
+	return b, err
+}
+
+// readObject reads from an offset on, all that there is, which must not be more than most.
+func readObject(ctx context.Context, c *client.Client, p mesh.Path, offset, most uint64) ([]byte, *client.Object, error) {
+	_, o, err := c.Look(ctx, p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o == nil || o.Marker {
+		return nil, nil, mesh.Errorf(mesh.NotFound, "there is no %s", p)
+	}
+	if offset > o.Size || o.Size-offset > most {
+		return nil, nil, mesh.Errorf(mesh.Exhausted, "%s has %d bytes, %d can be read at once", p, o.Size, most)
+	}
+	if o.Size == offset {
+		return nil, o, nil
+	}
+	r, err := c.Open(ctx, o, offset, o.Size-offset)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := io.ReadAll(r)
+	return b, o, errors.Join(err, r.Close())
+}
