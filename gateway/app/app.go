@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 	"lukechampine.com/blake3"
 
 	"github.com/stratosmesh/stratos/client"
@@ -52,8 +53,9 @@ type Apps struct {
 	requests  *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 
-	mu   sync.Mutex
-	logs map[string]*journal // by bucket
+	mu    sync.Mutex
+	logs  map[string]*journal            // by bucket
+	turns map[string]*semaphore.Weighted // likewise; see turn
 }
 
 // An appName is a bucket and the SHA-256 of its manifest.
@@ -70,7 +72,7 @@ func New(r *function.Runner, d Databases, log *slog.Logger, o Options) (*Apps, e
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	a := &Apps{opts: o, runner: r, databases: d, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{},
+	a := &Apps{opts: o, runner: r, databases: d, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{}, turns: map[string]*semaphore.Weighted{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_app_requests_total", Help: "Requests that functions answered, by application, function and status."}, []string{"app", "function", "status"}),
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stratos_app_seconds", Help: "Time until a function's answer counted.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 8)}, []string{"app"})}
 	var err error
@@ -202,12 +204,23 @@ func (h *Route) run(r *nethttp.Request, q *Visitor, f *app.Function, body []byte
 	}
 	env := append(environment(r, q, h.Pattern, line.Request, len(body)), secrets...)
 	var open []*session
+	turn, held := x.apps.turn(x.Bucket), int64(0)
 	defer func() {
+		turn.Release(held)
 		for _, s := range open {
 			s.close()
 		}
 	}()
 	o, err := x.apps.runner.Run(r.Context(), q.Client, program, body, env, func() function.Session {
+		if h.Writes {
+			turn.Release(held)
+			if held = 1; len(open) > 0 { // it came too late before, and would again
+				held = aloneWeight
+			}
+			if turn.Acquire(r.Context(), held) != nil {
+				held = 0 // nobody waits for the answer any more
+			}
+		}
 		s := &session{app: x, client: q.Client, writes: h.Writes}
 		open = append(open, s)
 		return s
@@ -223,6 +236,22 @@ func (h *Route) run(r *nethttp.Request, q *Visitor, f *app.Function, body []byte
 		return nil, err
 	}
 	return open[len(open)-1].answer, nil
+}
+
+// aloneWeight is what a request takes that must be alone in its application, of which others take 1.
+const aloneWeight = 1 << 30
+
+// turn is by what requests that write to one application give way to each other: they run beside each other at first, and who finds that another
+// has changed what he saw runs again alone.
+func (a *Apps) turn(bucket string) *semaphore.Weighted {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.turns[bucket]
+	if t == nil {
+		t = semaphore.NewWeighted(aloneWeight)
+		a.turns[bucket] = t
+	}
+	return t
 }
 
 // program is a function as it is run for a route.
