@@ -62,25 +62,24 @@ func (a *Authority) convict(ctx context.Context, since map[mesh.NodeID]time.Time
 	return nil
 }
 
-// maxAnchors is how many anchors of databases are seen to at once.
-const maxAnchors = 64
+// maxWanted is how many messages of a kind that somebody wants signed are seen to at once.
+const maxWanted = 64
 
-// signAnchors signs what cells have certified of databases whose owners want to take it to the value layer.
-func (a *Authority) signAnchors() error {
-	var all []state.Anchor
+// signWanted signs what somebody wants to take to the value layer: what cells have certified of databases, and what the log has verified of tasks.
+func (a *Authority) signWanted() error {
+	var all []state.Wanted
 	if err := a.app.read(func(r *state.Reader) error {
-		all = r.Anchors(maxAnchors)
+		all = r.Wanted(maxWanted)
 		return nil
 	}); err != nil {
 		return err
 	}
-	for _, x := range all {
-		if _, ok := x.Signatures[a.identity.ID]; ok {
+	for _, w := range all {
+		if _, ok := w.Signatures[a.identity.ID]; ok {
 			continue
 		}
-		tx := state.NewTx(wirepb.TxKind_TX_ANCHOR, signed.Seal(a.domain, a.reportKey, sign.Anchor, x.Message))
-		if err := a.enqueue(tx); err != nil && !isCached(err) {
-			return mesh.Errorf(mesh.Unavailable, "signing the anchor of database %x: %w", x.Message.Database, err)
+		if err := a.enqueue(state.NewTx(w.Kind, signed.Seal(a.domain, a.reportKey, w.Purpose, w.Message))); err != nil && !isCached(err) {
+			return mesh.Errorf(mesh.Unavailable, "signing what the value layer is to be told: %w", err)
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func (a *Authority) reports(ctx context.Context) error {
 		if signedUpTo, err = a.signReports(signedUpTo); err == nil && a.poster != nil {
 			err = a.postReport(ctx, since)
 		}
-		err = errors.Join(err, a.convict(ctx, lied), a.signAnchors())
+		err = errors.Join(err, a.convict(ctx, lied), a.signWanted())
 		switch {
 		case err == nil:
 			failing = ""

@@ -268,7 +268,8 @@ func (r *run) begin(ctx context.Context) (err error) {
 		}
 	}
 	now := time.Now()
-	return r.log.OpenJob(ctx, &wirepb.Job{Id: r.id[:], Level: uint32(r.Level), Budget: uint64(r.Budget), DeadlineMs: now.Add(r.Timeout).UnixMilli(), AtMs: now.UnixMilli()})
+	return r.log.OpenJob(ctx, &wirepb.Job{Id: r.id[:], Level: uint32(r.Level), Budget: uint64(r.Budget), DeadlineMs: now.Add(r.Timeout).UnixMilli(), AtMs: now.UnixMilli(),
+		Order: r.order, Claim: r.claim})
 }
 
 // folder is the prefix of what lies between the stages.

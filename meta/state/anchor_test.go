@@ -25,14 +25,24 @@ func TestAnchors(t *testing.T) {
 	ask := func(u user, name string) []byte {
 		return tx(wirepb.TxKind_TX_ANCHORING, u.key, &wirepb.Anchoring{Name: name, AtMs: w.now})
 	}
-	pending := func() []Anchor {
+	type anchor struct {
+		Message    *wirepb.Anchor
+		Signatures map[mesh.AuthorityID]mesh.Signature
+	}
+	pending := func() (all []anchor) {
 		r := w.m.Reader()
 		defer r.Close()
-		return r.Anchors(16)
+		for _, x := range r.Wanted(16) {
+			if x.Kind != wirepb.TxKind_TX_ANCHOR || x.Purpose != sign.Anchor {
+				t.Errorf("%+v", x)
+			}
+			all = append(all, anchor{x.Message.(*wirepb.Anchor), x.Signatures})
+		}
+		return all
 	}
-	answer := func(u user) *wirepb.AnchorAnswer {
+	answer := func(u user) *wirepb.SignedAnswer {
 		t.Helper()
-		a := new(wirepb.AnchorAnswer)
+		a := new(wirepb.SignedAnswer)
 		if err := w.ask(u.pub(), &wirepb.Question{Question: &wirepb.Question_Anchor{Anchor: &wirepb.DatabaseName{Name: "shop"}}}, a); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +60,7 @@ func TestAnchors(t *testing.T) {
 	w.refused(mesh.NotFound, ask(alice, "other"))
 	before := w.balance(p).Debited
 	w.ok(ask(alice, "shop"))
-	if w.balance(p).Debited-before < anchorWrites*LogWriteNoz {
+	if w.balance(p).Debited-before < wantedWrites*LogWriteNoz {
 		t.Error("it was cheaper than what it has written")
 	}
 	w.refused(mesh.Conflict, ask(alice, "shop"))
@@ -74,14 +84,14 @@ func TestAnchors(t *testing.T) {
 	for i, id := range got.Signers {
 		for _, a := range w.authorities {
 			if string(a.id[:]) == string(id) {
-				if err := domain.Verify(mesh.PublicKeyOf(a.key), sign.Anchor, got.Anchor, mesh.Signature(got.Signatures[i])); err != nil {
+				if err := domain.Verify(mesh.PublicKeyOf(a.key), sign.Anchor, got.Body, mesh.Signature(got.Signatures[i])); err != nil {
 					t.Error(err)
 				}
 			}
 		}
 	}
-	if string(got.Anchor) != string(wire.Encode(all[0].Message)) || len(answer(bob).Anchor) != 0 {
-		t.Errorf("alice is told %x, bob %x", got.Anchor, answer(bob).Anchor)
+	if string(got.Body) != string(wire.Encode(all[0].Message)) || len(answer(bob).Body) != 0 {
+		t.Errorf("alice is told %x, bob %x", got.Body, answer(bob).Body)
 	}
 	certify(2) // what was signed is of the certificate before, until it is asked for again
 	if a := pending()[0]; a.Message.Content[0] != 1 || len(a.Signatures) != 4 {
@@ -91,7 +101,7 @@ func TestAnchors(t *testing.T) {
 	if a := pending()[0]; a.Message.Content[0] != 2 || len(a.Signatures) != 0 {
 		t.Errorf("%+v", a)
 	}
-	w.pass(anchorMs*time.Millisecond + time.Second)
+	w.pass(wantedMs*time.Millisecond + time.Second)
 	w.block()
 	if all := pending(); len(all) != 0 {
 		t.Errorf("%+v", all)

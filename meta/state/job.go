@@ -133,6 +133,9 @@ func (s *step) openJob(m *wirepb.Job, by mesh.PublicKey, msg *wirepb.Signed) err
 	if err != nil {
 		return err
 	}
+	if err := compute.CheckJobID(m, mesh.Account(session.Account)); err != nil {
+		return err
+	}
 	if s.has(key(jobKey, m.Id)) {
 		return mesh.Errorf(mesh.Conflict, "there is a job with this id already")
 	}
@@ -233,7 +236,7 @@ func (s *step) addTasks(m *wirepb.Tasks, by mesh.PublicKey, msg *wirepb.Signed) 
 	for i, d := range m.Tasks {
 		n := j.Tasks
 		j.Tasks++
-		t := &statepb.Task{Task: d.Task, State: taskDrawn, Fuel: d.Fuel, OutputBytes: d.OutputBytes, Pages: d.Pages, Near: d.Near, Reserved: prices[i]}
+		t := &statepb.Task{Task: d.Task, State: taskDrawn, Fuel: d.Fuel, OutputBytes: d.OutputBytes, Pages: d.Pages, Near: d.Near, Chosen: len(d.Near) > 0, Reserved: prices[i]}
 		j.Reserved += prices[i]
 		if err := r.draw(n, t, roleWorker, int(runs)); err != nil {
 			return err

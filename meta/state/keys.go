@@ -77,6 +77,9 @@ const (
 	drawKey      = '=' // job 16 -> empty: has a batch whose checks can be drawn by the value layer's next block, or are being drawn
 	jobWorkerKey = '-' // job 16 | node 20 -> JobWorker
 	releaseKey   = '/' // job 16 | node 20 -> Counter: from this number on, its tasks are verified, or given to others
+	attestKey    = '!' // job 16 | number 4 -> Attestation: that its author wants signed
+	attestedKey  = '"' // job 16 | number 4 | authority 20 -> its signature of the Attestation
+	attestTime   = '$' // ms 8 | job 16 | number 4 -> empty: when that is forgotten
 	blameKey     = '#' // epoch 8 | account 20 | node 20 -> empty: whose score an account has lowered
 )
 

@@ -259,6 +259,8 @@ var kinds = map[wirepb.TxKind]struct {
 	wirepb.TxKind_TX_OPENINGS:         {sign.Opening, func() proto.Message { return new(wirepb.Openings) }},
 	wirepb.TxKind_TX_ACCEPTANCE:       {sign.Acceptance, func() proto.Message { return new(wirepb.Acceptance) }},
 	wirepb.TxKind_TX_JOB_END:          {sign.JobEnd, func() proto.Message { return new(wirepb.JobEnd) }},
+	wirepb.TxKind_TX_ATTESTING:        {sign.Attesting, func() proto.Message { return new(wirepb.Attesting) }},
+	wirepb.TxKind_TX_ATTESTATION:      {sign.Attestation, func() proto.Message { return new(wirepb.Attestation) }},
 }
 
 func (s *step) transaction(raw []byte) error {
@@ -309,6 +311,10 @@ func (s *step) transaction(raw []byte) error {
 		return s.askAnchor(m, by, tx.Message)
 	case *wirepb.Anchor:
 		return s.signAnchor(m, by, tx.Message)
+	case *wirepb.Attesting:
+		return s.askAttestation(m, by, tx.Message)
+	case *wirepb.Attestation:
+		return s.signAttestation(m, by, tx.Message)
 	case *wirepb.Conviction:
 		return s.signConviction(m, by, tx.Message)
 	case *wirepb.ReportSignature:
@@ -362,7 +368,7 @@ func (s *step) sweep() error {
 	s.sweepAccessKeys()
 	s.sweepDatabases()
 	s.sweepRefills()
-	s.sweepAnchors()
+	s.sweepWanted()
 	s.sweepJobs()
 	return nil
 }

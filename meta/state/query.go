@@ -133,6 +133,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		return answered(r.database(q.Database, asker, nowMs))
 	case *wirepb.Question_Anchor:
 		return answered(r.anchor(q.Anchor, asker, nowMs))
+	case *wirepb.Question_Attestation:
+		return answered(r.attestation(q.Attestation, asker, nowMs))
 	case *wirepb.Question_Databases:
 		return r.databases(q.Databases, asker, nowMs)
 	case *wirepb.Question_Cell:

@@ -66,11 +66,13 @@ const (
 	Acceptance   Purpose = "acceptance/1"      // the job's session key: pay these tasks
 	JobEnd       Purpose = "job-end/1"         // session key: end a job
 	Call         Purpose = "call/1"            // node: what a call gave
+	Attesting    Purpose = "attesting/1"       // the job's session key: have what is verified of this task signed
+	Attestation  Purpose = "attestation/1"     // authority: the log has verified this of a task
 )
 
 var purposes = []Purpose{Session, Lease, LeaseClose, Ticket, Allotment, Receipt, Ack, Settlement, Bucket, Entry, Page, Deletion, Upload, Part, Amendment, AccessKey, Database, CellKey, Envelope, Program, Answer, Checkpoint, Backup, Notice, Grant,
 	Revocation, Facts, Heartbeat, Status, Report, Reported, Repair, Registration, Certified, Evidence, Conviction, Anchoring, Anchor,
-	Job, Tasks, Reissue, Commitment, Opening, Acceptance, JobEnd, Call}
+	Job, Tasks, Reissue, Commitment, Opening, Acceptance, JobEnd, Call, Attesting, Attestation}
 
 // Purposes returns every registered purpose.
 func Purposes() []Purpose { return slices.Clone(purposes) }

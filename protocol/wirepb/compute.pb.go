@@ -561,6 +561,8 @@ type Job struct {
 	Budget        uint64                 `protobuf:"varint,3,opt,name=budget,proto3" json:"budget,omitempty"`                           // noz that its tasks may cost in all
 	DeadlineMs    int64                  `protobuf:"varint,4,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // block time at which it ends by itself; at most 7 days ahead
 	AtMs          int64                  `protobuf:"varint,5,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`                   // the writer's clock; see Entry.modified_ms
+	Order         uint64                 `protobuf:"varint,6,opt,name=order,proto3" json:"order,omitempty"`                             // of the value layer, whose task it is for, and which of its claims: the id follows from them; else 0
+	Claim         uint64                 `protobuf:"varint,7,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -626,6 +628,20 @@ func (x *Job) GetDeadlineMs() int64 {
 func (x *Job) GetAtMs() int64 {
 	if x != nil {
 		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Job) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
+func (x *Job) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
 	}
 	return 0
 }
@@ -1923,6 +1939,214 @@ func (x *TaskEvidence) GetOpenings() []*Signed {
 	return nil
 }
 
+// Attestation is what the log has verified of a task of level pair or quorum (purpose attestation/1, an authority's report key). It follows from the state,
+// so that all sign the same bytes.
+type Attestation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       []byte                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // 20 bytes, whose job it is
+	Job           []byte                 `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`         // 16 bytes
+	Number        uint32                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	Level         uint32                 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Dropped       uint32                 `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"` // workers that its author had replaced
+	Chosen        bool                   `protobuf:"varint,6,opt,name=chosen,proto3" json:"chosen,omitempty"`   // its author has named nodes that it was to be near
+	Result        *TaskResult            `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attestation) Reset() {
+	*x = Attestation{}
+	mi := &file_compute_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attestation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attestation) ProtoMessage() {}
+
+func (x *Attestation) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attestation.ProtoReflect.Descriptor instead.
+func (*Attestation) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Attestation) GetAccount() []byte {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *Attestation) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Attestation) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Attestation) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Attestation) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *Attestation) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
+	}
+	return false
+}
+
+func (x *Attestation) GetResult() *TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// Attesting asks the authorities to sign a task's attestation (purpose attesting/1, the session that opened the job).
+type Attesting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attesting) Reset() {
+	*x = Attesting{}
+	mi := &file_compute_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attesting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attesting) ProtoMessage() {}
+
+func (x *Attesting) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attesting.ProtoReflect.Descriptor instead.
+func (*Attesting) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Attesting) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Attesting) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Attesting) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+// TaskName is a task of a job.
+type TaskName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskName) Reset() {
+	*x = TaskName{}
+	mi := &file_compute_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskName) ProtoMessage() {}
+
+func (x *TaskName) ProtoReflect() protoreflect.Message {
+	mi := &file_compute_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskName.ProtoReflect.Descriptor instead.
+func (*TaskName) Descriptor() ([]byte, []int) {
+	return file_compute_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TaskName) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *TaskName) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 var File_compute_proto protoreflect.FileDescriptor
 
 const file_compute_proto_rawDesc = "" +
@@ -1971,14 +2195,16 @@ const file_compute_proto_rawDesc = "" +
 	"\rComputePrices\x12\x12\n" +
 	"\x04fuel\x18\x01 \x01(\x04R\x04fuel\x12\x1f\n" +
 	"\voutput_byte\x18\x02 \x01(\x04R\n" +
-	"outputByte\"y\n" +
+	"outputByte\"\xa5\x01\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05level\x18\x02 \x01(\rR\x05level\x12\x16\n" +
 	"\x06budget\x18\x03 \x01(\x04R\x06budget\x12\x1f\n" +
 	"\vdeadline_ms\x18\x04 \x01(\x03R\n" +
 	"deadlineMs\x12\x13\n" +
-	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\"b\n" +
+	"\x05at_ms\x18\x05 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05order\x18\x06 \x01(\x04R\x05order\x12\x14\n" +
+	"\x05claim\x18\a \x01(\x04R\x05claim\"b\n" +
 	"\x05Tasks\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\rR\x05first\x121\n" +
@@ -2087,7 +2313,22 @@ const file_compute_proto_rawDesc = "" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x12\n" +
 	"\x04task\x18\x03 \x01(\fR\x04task\x12\x12\n" +
 	"\x04node\x18\x04 \x01(\fR\x04node\x123\n" +
-	"\bopenings\x18\x05 \x03(\v2\x17.stratos.wire.v1.SignedR\bopeningsB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"\bopenings\x18\x05 \x03(\v2\x17.stratos.wire.v1.SignedR\bopenings\"\xce\x01\n" +
+	"\vAttestation\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\fR\aaccount\x12\x10\n" +
+	"\x03job\x18\x02 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\rR\x06number\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\x12\x18\n" +
+	"\adropped\x18\x05 \x01(\rR\adropped\x12\x16\n" +
+	"\x06chosen\x18\x06 \x01(\bR\x06chosen\x123\n" +
+	"\x06result\x18\a \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\"J\n" +
+	"\tAttesting\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\"4\n" +
+	"\bTaskName\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06numberB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_compute_proto_rawDescOnce sync.Once
@@ -2101,7 +2342,7 @@ func file_compute_proto_rawDescGZIP() []byte {
 	return file_compute_proto_rawDescData
 }
 
-var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_compute_proto_goTypes = []any{
 	(*Stage)(nil),         // 0: stratos.wire.v1.Stage
 	(*ComputeFile)(nil),   // 1: stratos.wire.v1.ComputeFile
@@ -2129,7 +2370,10 @@ var file_compute_proto_goTypes = []any{
 	(*TaskAnswer)(nil),    // 23: stratos.wire.v1.TaskAnswer
 	(*TaskWorker)(nil),    // 24: stratos.wire.v1.TaskWorker
 	(*TaskEvidence)(nil),  // 25: stratos.wire.v1.TaskEvidence
-	(*Signed)(nil),        // 26: stratos.wire.v1.Signed
+	(*Attestation)(nil),   // 26: stratos.wire.v1.Attestation
+	(*Attesting)(nil),     // 27: stratos.wire.v1.Attesting
+	(*TaskName)(nil),      // 28: stratos.wire.v1.TaskName
+	(*Signed)(nil),        // 29: stratos.wire.v1.Signed
 }
 var file_compute_proto_depIdxs = []int32{
 	1,  // 0: stratos.wire.v1.Stage.files:type_name -> stratos.wire.v1.ComputeFile
@@ -2145,12 +2389,13 @@ var file_compute_proto_depIdxs = []int32{
 	23, // 10: stratos.wire.v1.TasksAnswer.tasks:type_name -> stratos.wire.v1.TaskAnswer
 	24, // 11: stratos.wire.v1.TaskAnswer.workers:type_name -> stratos.wire.v1.TaskWorker
 	4,  // 12: stratos.wire.v1.TaskAnswer.result:type_name -> stratos.wire.v1.TaskResult
-	26, // 13: stratos.wire.v1.TaskEvidence.openings:type_name -> stratos.wire.v1.Signed
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	29, // 13: stratos.wire.v1.TaskEvidence.openings:type_name -> stratos.wire.v1.Signed
+	4,  // 14: stratos.wire.v1.Attestation.result:type_name -> stratos.wire.v1.TaskResult
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_compute_proto_init() }
@@ -2165,7 +2410,7 @@ func file_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_compute_proto_rawDesc), len(file_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

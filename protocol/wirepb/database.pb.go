@@ -2012,30 +2012,30 @@ func (x *Anchoring) GetAtMs() int64 {
 	return 0
 }
 
-// AnchorAnswer is an anchor and who has signed it so far.
-type AnchorAnswer struct {
+// SignedAnswer is a message that somebody wants signed by authorities, an Anchor or an Attestation, and who has signed it so far.
+type SignedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Anchor        []byte                 `protobuf:"bytes,1,opt,name=anchor,proto3" json:"anchor,omitempty"`
-	Signers       [][]byte               `protobuf:"bytes,2,rep,name=signers,proto3" json:"signers,omitempty"`
+	Body          []byte                 `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
+	Signers       [][]byte               `protobuf:"bytes,2,rep,name=signers,proto3" json:"signers,omitempty"` // ids of authorities
 	Signatures    [][]byte               `protobuf:"bytes,3,rep,name=signatures,proto3" json:"signatures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *AnchorAnswer) Reset() {
-	*x = AnchorAnswer{}
+func (x *SignedAnswer) Reset() {
+	*x = SignedAnswer{}
 	mi := &file_database_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AnchorAnswer) String() string {
+func (x *SignedAnswer) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AnchorAnswer) ProtoMessage() {}
+func (*SignedAnswer) ProtoMessage() {}
 
-func (x *AnchorAnswer) ProtoReflect() protoreflect.Message {
+func (x *SignedAnswer) ProtoReflect() protoreflect.Message {
 	mi := &file_database_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2047,26 +2047,26 @@ func (x *AnchorAnswer) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AnchorAnswer.ProtoReflect.Descriptor instead.
-func (*AnchorAnswer) Descriptor() ([]byte, []int) {
+// Deprecated: Use SignedAnswer.ProtoReflect.Descriptor instead.
+func (*SignedAnswer) Descriptor() ([]byte, []int) {
 	return file_database_proto_rawDescGZIP(), []int{25}
 }
 
-func (x *AnchorAnswer) GetAnchor() []byte {
+func (x *SignedAnswer) GetBody() []byte {
 	if x != nil {
-		return x.Anchor
+		return x.Body
 	}
 	return nil
 }
 
-func (x *AnchorAnswer) GetSigners() [][]byte {
+func (x *SignedAnswer) GetSigners() [][]byte {
 	if x != nil {
 		return x.Signers
 	}
 	return nil
 }
 
-func (x *AnchorAnswer) GetSignatures() [][]byte {
+func (x *SignedAnswer) GetSignatures() [][]byte {
 	if x != nil {
 		return x.Signatures
 	}
@@ -3175,9 +3175,9 @@ const file_database_proto_rawDesc = "" +
 	"\acontent\x18\t \x01(\fR\acontent\"4\n" +
 	"\tAnchoring\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x13\n" +
-	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"`\n" +
-	"\fAnchorAnswer\x12\x16\n" +
-	"\x06anchor\x18\x01 \x01(\fR\x06anchor\x12\x18\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\\\n" +
+	"\fSignedAnswer\x12\x12\n" +
+	"\x04body\x18\x01 \x01(\fR\x04body\x12\x18\n" +
 	"\asigners\x18\x02 \x03(\fR\asigners\x12\x1e\n" +
 	"\n" +
 	"signatures\x18\x03 \x03(\fR\n" +
@@ -3309,7 +3309,7 @@ var file_database_proto_goTypes = []any{
 	(*CheckpointSignature)(nil), // 23: stratos.wire.v1.CheckpointSignature
 	(*Anchor)(nil),              // 24: stratos.wire.v1.Anchor
 	(*Anchoring)(nil),           // 25: stratos.wire.v1.Anchoring
-	(*AnchorAnswer)(nil),        // 26: stratos.wire.v1.AnchorAnswer
+	(*SignedAnswer)(nil),        // 26: stratos.wire.v1.SignedAnswer
 	(*Answer)(nil),              // 27: stratos.wire.v1.Answer
 	(*Evidence)(nil),            // 28: stratos.wire.v1.Evidence
 	(*BackupRequest)(nil),       // 29: stratos.wire.v1.BackupRequest

@@ -58,6 +58,8 @@ const (
 	TxKind_TX_OPENINGS         TxKind = 30
 	TxKind_TX_ACCEPTANCE       TxKind = 31
 	TxKind_TX_JOB_END          TxKind = 32
+	TxKind_TX_ATTESTING        TxKind = 33
+	TxKind_TX_ATTESTATION      TxKind = 34
 )
 
 // Enum value maps for TxKind.
@@ -96,6 +98,8 @@ var (
 		30: "TX_OPENINGS",
 		31: "TX_ACCEPTANCE",
 		32: "TX_JOB_END",
+		33: "TX_ATTESTING",
+		34: "TX_ATTESTATION",
 	}
 	TxKind_value = map[string]int32{
 		"TX_UNSPECIFIED":      0,
@@ -131,6 +135,8 @@ var (
 		"TX_OPENINGS":         30,
 		"TX_ACCEPTANCE":       31,
 		"TX_JOB_END":          32,
+		"TX_ATTESTING":        33,
+		"TX_ATTESTATION":      34,
 	}
 )
 
@@ -968,6 +974,7 @@ type Question struct {
 	//	*Question_Work
 	//	*Question_ComputePrices
 	//	*Question_Draw
+	//	*Question_Attestation
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1316,6 +1323,15 @@ func (x *Question) GetDraw() *DrawQuestion {
 	return nil
 }
 
+func (x *Question) GetAttestation() *TaskName {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Attestation); ok {
+			return x.Attestation
+		}
+	}
+	return nil
+}
+
 type isQuestion_Question interface {
 	isQuestion_Question()
 }
@@ -1456,6 +1472,10 @@ type Question_Draw struct {
 	Draw *DrawQuestion `protobuf:"bytes,33,opt,name=draw,proto3,oneof"` // answered with the nodes, in the order in which they were drawn
 }
 
+type Question_Attestation struct {
+	Attestation *TaskName `protobuf:"bytes,35,opt,name=attestation,proto3,oneof"` // that its author asked for, for some minutes; answered to sessions of the job's account
+}
+
 func (*Question_Bucket) isQuestion_Question() {}
 
 func (*Question_Object) isQuestion_Question() {}
@@ -1523,6 +1543,8 @@ func (*Question_Work) isQuestion_Question() {}
 func (*Question_ComputePrices) isQuestion_Question() {}
 
 func (*Question_Draw) isQuestion_Question() {}
+
+func (*Question_Attestation) isQuestion_Question() {}
 
 // DrawQuestion has nodes drawn as cells and tasks have theirs, by a seed of whoever asks, so that the state and nobody's wish decides.
 type DrawQuestion struct {
@@ -5644,7 +5666,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x84\v\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xc3\v\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -5681,7 +5703,8 @@ const file_meta_proto_rawDesc = "" +
 	"\x05tasks\x18\x1f \x01(\v2\x1a.stratos.wire.v1.TasksPageH\x00R\x05tasks\x12/\n" +
 	"\x04work\x18  \x01(\v2\x19.stratos.wire.v1.WorkPageH\x00R\x04work\x12'\n" +
 	"\x0ecompute_prices\x18\" \x01(\bH\x00R\rcomputePrices\x123\n" +
-	"\x04draw\x18! \x01(\v2\x1d.stratos.wire.v1.DrawQuestionH\x00R\x04drawB\n" +
+	"\x04draw\x18! \x01(\v2\x1d.stratos.wire.v1.DrawQuestionH\x00R\x04draw\x12=\n" +
+	"\vattestation\x18# \x01(\v2\x19.stratos.wire.v1.TaskNameH\x00R\vattestationB\n" +
 	"\n" +
 	"\bquestion\"v\n" +
 	"\fDrawQuestion\x12\x12\n" +
@@ -6010,7 +6033,7 @@ const file_meta_proto_rawDesc = "" +
 	"\n" +
 	"JoinAnswer\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
-	"\x04peer\x18\x02 \x01(\tR\x04peer*\xb9\x04\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer*\xdf\x04\n" +
 	"\x06TxKind\x12\x12\n" +
 	"\x0eTX_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -6049,7 +6072,9 @@ const file_meta_proto_rawDesc = "" +
 	"\vTX_OPENINGS\x10\x1e\x12\x11\n" +
 	"\rTX_ACCEPTANCE\x10\x1f\x12\x0e\n" +
 	"\n" +
-	"TX_JOB_END\x10 B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"TX_JOB_END\x10 \x12\x10\n" +
+	"\fTX_ATTESTING\x10!\x12\x12\n" +
+	"\x0eTX_ATTESTATION\x10\"B0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_meta_proto_rawDescOnce sync.Once
@@ -6147,10 +6172,11 @@ var file_meta_proto_goTypes = []any{
 	(*JobsPage)(nil),          // 78: stratos.wire.v1.JobsPage
 	(*TasksPage)(nil),         // 79: stratos.wire.v1.TasksPage
 	(*WorkPage)(nil),          // 80: stratos.wire.v1.WorkPage
-	(*Segment)(nil),           // 81: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 82: stratos.wire.v1.Lock
-	(*Section)(nil),           // 83: stratos.wire.v1.Section
-	(*TaskEvidence)(nil),      // 84: stratos.wire.v1.TaskEvidence
+	(*TaskName)(nil),          // 81: stratos.wire.v1.TaskName
+	(*Segment)(nil),           // 82: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 83: stratos.wire.v1.Lock
+	(*Section)(nil),           // 84: stratos.wire.v1.Section
+	(*TaskEvidence)(nil),      // 85: stratos.wire.v1.TaskEvidence
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
@@ -6180,46 +6206,47 @@ var file_meta_proto_depIdxs = []int32{
 	79, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
 	80, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
 	15, // 26: stratos.wire.v1.Question.draw:type_name -> stratos.wire.v1.DrawQuestion
-	76, // 27: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	81, // 28: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	82, // 29: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	83, // 30: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	31, // 31: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	76, // 32: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	33, // 33: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
-	37, // 34: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
-	36, // 35: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
-	35, // 36: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
-	40, // 37: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	42, // 38: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	76, // 39: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	76, // 40: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	81, // 41: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	44, // 42: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	76, // 43: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	76, // 44: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
-	84, // 45: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
-	48, // 46: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	29, // 47: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	52, // 48: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	56, // 49: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	57, // 50: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	76, // 51: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	81, // 52: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	65, // 53: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	66, // 54: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	64, // 55: stratos.wire.v1.TicketRequest.runs:type_name -> stratos.wire.v1.RunPlan
-	67, // 56: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	76, // 57: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	76, // 58: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	69, // 59: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	76, // 60: stratos.wire.v1.TicketAnswer.ticket_run:type_name -> stratos.wire.v1.Signed
-	70, // 61: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	81, // 27: stratos.wire.v1.Question.attestation:type_name -> stratos.wire.v1.TaskName
+	76, // 28: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	82, // 29: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	83, // 30: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	84, // 31: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	31, // 32: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	76, // 33: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	33, // 34: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	37, // 35: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	36, // 36: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	35, // 37: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	40, // 38: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	42, // 39: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	76, // 40: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	76, // 41: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	82, // 42: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	44, // 43: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	76, // 44: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	76, // 45: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
+	85, // 46: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
+	48, // 47: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	29, // 48: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	52, // 49: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	56, // 50: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	57, // 51: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	76, // 52: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	82, // 53: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	65, // 54: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	66, // 55: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	64, // 56: stratos.wire.v1.TicketRequest.runs:type_name -> stratos.wire.v1.RunPlan
+	67, // 57: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	76, // 58: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	76, // 59: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	69, // 60: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	76, // 61: stratos.wire.v1.TicketAnswer.ticket_run:type_name -> stratos.wire.v1.Signed
+	70, // 62: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -6267,6 +6294,7 @@ func file_meta_proto_init() {
 		(*Question_Work)(nil),
 		(*Question_ComputePrices)(nil),
 		(*Question_Draw)(nil),
+		(*Question_Attestation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -2306,6 +2306,7 @@ type Task struct {
 	Passed        bool                   `protobuf:"varint,12,opt,name=passed,proto3" json:"passed,omitempty"`                  // that draw has passed it
 	Checked       bool                   `protobuf:"varint,13,opt,name=checked,proto3" json:"checked,omitempty"`                // and chosen it
 	UntilMs       int64                  `protobuf:"varint,14,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"` // when its check is over in any case
+	Chosen        bool                   `protobuf:"varint,15,opt,name=chosen,proto3" json:"chosen,omitempty"`                  // its author has named nodes that it was to be near
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2436,6 +2437,13 @@ func (x *Task) GetUntilMs() int64 {
 		return x.UntilMs
 	}
 	return 0
+}
+
+func (x *Task) GetChosen() bool {
+	if x != nil {
+		return x.Chosen
+	}
+	return false
 }
 
 type TaskWorker struct {
@@ -2896,7 +2904,7 @@ const file_state_proto_rawDesc = "" +
 	"\adrawing\x18\x17 \x01(\bR\adrawing\x12\x12\n" +
 	"\x04seed\x18\x18 \x01(\fR\x04seed\x12\x12\n" +
 	"\x04pick\x18\x19 \x01(\rR\x04pick\x12\x12\n" +
-	"\x04seen\x18\x1a \x01(\rR\x04seen\"\x94\x03\n" +
+	"\x04seen\x18\x1a \x01(\rR\x04seen\"\xac\x03\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\fR\x04task\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\rR\x05state\x12;\n" +
@@ -2912,7 +2920,8 @@ const file_state_proto_rawDesc = "" +
 	"\x05batch\x18\v \x01(\rR\x05batch\x12\x16\n" +
 	"\x06passed\x18\f \x01(\bR\x06passed\x12\x18\n" +
 	"\achecked\x18\r \x01(\bR\achecked\x12\x19\n" +
-	"\buntil_ms\x18\x0e \x01(\x03R\auntilMs\"\x85\x02\n" +
+	"\buntil_ms\x18\x0e \x01(\x03R\auntilMs\x12\x16\n" +
+	"\x06chosen\x18\x0f \x01(\bR\x06chosen\"\x85\x02\n" +
 	"\n" +
 	"TaskWorker\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x14\n" +
