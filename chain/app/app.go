@@ -60,6 +60,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/x/outbox"
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdc"
 	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 	"github.com/stratosmesh/stratos/mesh"
@@ -79,6 +80,7 @@ var modulePermissions = map[string][]string{
 	register.ModuleName:            nil,
 	sds.ModuleName:                 nil,
 	pot.ModuleName:                 nil,
+	sdc.ModuleName:                 nil,
 }
 
 // An App is the value layer's state machine. Fields are for wiring and tests; nothing outside changes them.
@@ -110,6 +112,7 @@ type App struct {
 	SDSKeeper      *sds.Keeper
 	PotKeeper      *pot.Keeper
 	SDDKeeper      *sdd.Keeper
+	SDCKeeper      *sdc.Keeper
 
 	Modules *module.Manager
 }
@@ -136,7 +139,7 @@ func New(logger log.Logger, db dbm.DB, network mesh.NetworkID, opts servertypes.
 			authtypes.StoreKey, banktypes.StoreKey, stakingtypes.StoreKey, distrtypes.StoreKey, slashingtypes.StoreKey,
 			govtypes.StoreKey, consensustypes.StoreKey, upgradetypes.StoreKey, feegrant.StoreKey, evidencetypes.StoreKey,
 			authzkeeper.StoreKey, evmtypes.StoreKey, feemarkettypes.StoreKey, erc20types.StoreKey,
-			outboxkeys.StoreKey, register.ModuleName, sds.ModuleName, pot.ModuleName, sdd.ModuleName,
+			outboxkeys.StoreKey, register.ModuleName, sds.ModuleName, pot.ModuleName, sdd.ModuleName, sdc.ModuleName,
 		),
 		objectKeys: storetypes.NewObjectStoreKeys(banktypes.ObjectStoreKey, evmtypes.ObjectKey),
 	}
@@ -211,6 +214,8 @@ func (app *App) buildStratosKeepers() {
 	must(err)
 	app.SDDKeeper, err = sdd.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[sdd.ModuleName]), app.RegisterKeeper)
 	must(err)
+	app.SDCKeeper, err = sdc.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[sdc.ModuleName]), app.BankKeeper, app.RegisterKeeper, account(sdc.ModuleName), Denom)
+	must(err)
 	app.PotKeeper, err = pot.NewKeeper(cdc, runtime.NewKVStoreService(app.keys[pot.ModuleName]), pot.Wiring{
 		Bank:         app.BankKeeper,
 		Community:    app.DistrKeeper,
@@ -237,7 +242,8 @@ func (app *App) CheckInvariants(ctx sdk.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(app.RegisterKeeper.CheckInvariants(ctx), app.SDSKeeper.CheckInvariants(ctx, deposits, unsettled), app.PotKeeper.CheckInvariants(ctx))
+	return errors.Join(app.RegisterKeeper.CheckInvariants(ctx), app.SDSKeeper.CheckInvariants(ctx, deposits, unsettled), app.PotKeeper.CheckInvariants(ctx),
+		app.SDCKeeper.CheckInvariants(ctx))
 }
 
 func (app *App) buildEVM(chainID uint64, tracer string) {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdc"
 	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 )
@@ -69,5 +70,6 @@ func Basics() module.BasicManager {
 		register.NewModule(nil),
 		pot.NewModule(nil),
 		sdd.NewModule(nil),
+		sdc.NewModule(nil),
 	)
 }

@@ -38,6 +38,7 @@ import (
 
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdc"
 	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 )
@@ -55,7 +56,7 @@ var (
 	genesisOrder = []string{authtypes.ModuleName, banktypes.ModuleName, distrtypes.ModuleName, stakingtypes.ModuleName,
 		slashingtypes.ModuleName, govtypes.ModuleName, evmtypes.ModuleName, feemarkettypes.ModuleName, erc20types.ModuleName,
 		genutiltypes.ModuleName, evidencetypes.ModuleName, authz.ModuleName, feegrant.ModuleName, upgradetypes.ModuleName,
-		consensustypes.ModuleName, sds.ModuleName, register.ModuleName, pot.ModuleName, sdd.ModuleName}
+		consensustypes.ModuleName, sds.ModuleName, register.ModuleName, pot.ModuleName, sdd.ModuleName, sdc.ModuleName}
 )
 
 // buildModules registers every module. It returns what restores the EVM's process-wide settings from the state.
@@ -82,6 +83,7 @@ func (app *App) buildModules() (hydrateEVM func(context.Context)) {
 		register.NewModule(app.RegisterKeeper),
 		pot.NewModule(app.PotKeeper),
 		sdd.NewModule(app.SDDKeeper),
+		sdc.NewModule(app.SDCKeeper),
 	)
 	app.Modules.SetOrderPreBlockers(preBlockOrder...)
 	app.Modules.SetOrderBeginBlockers(beginBlockOrder...)

@@ -9,6 +9,7 @@ import (
 	"github.com/stratosmesh/stratos/chain/precompile/send"
 	"github.com/stratosmesh/stratos/chain/x/pot"
 	"github.com/stratosmesh/stratos/chain/x/register"
+	"github.com/stratosmesh/stratos/chain/x/sdc"
 	"github.com/stratosmesh/stratos/chain/x/sdd"
 	"github.com/stratosmesh/stratos/chain/x/sds"
 	"github.com/stratosmesh/stratos/protocol/abi"
@@ -22,6 +23,7 @@ func (app *App) stratosPrecompiles() []*precompile.Precompile {
 		sds.NewPrecompile(app.SDSKeeper, app.BankKeeper),
 		pot.NewPrecompile(app.PotKeeper, app.BankKeeper),
 		sdd.NewPrecompile(app.SDDKeeper, app.BankKeeper),
+		sdc.NewPrecompile(app.SDCKeeper, app.BankKeeper),
 	}
 }
 

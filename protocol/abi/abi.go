@@ -32,6 +32,8 @@ var (
 	potJSON []byte
 	//go:embed sdd.json
 	sddJSON []byte
+	//go:embed sdc.json
+	sdcJSON []byte
 )
 
 var (
@@ -40,6 +42,7 @@ var (
 	sds      = contract("sds", 0x5302, sdsJSON)
 	pot      = contract("pot", 0x5303, potJSON)
 	sdd      = contract("sdd", 0x5304, sddJSON)
+	sdc      = contract("sdc", 0x5305, sdcJSON)
 )
 
 // Send moves STOS: to one account, or to several in one transaction.
@@ -57,8 +60,11 @@ func Pot() Contract { return pot() }
 // SDD anchors databases.
 func SDD() Contract { return sdd() }
 
+// SDC has tasks run.
+func SDC() Contract { return sdc() }
+
 // All returns every contract, by rising address.
-func All() []Contract { return []Contract{send(), register(), sds(), pot(), sdd()} }
+func All() []Contract { return []Contract{send(), register(), sds(), pot(), sdd(), sdc()} }
 
 // contract parses an ABI when it is first asked for. One that does not parse is a programmer's mistake.
 func contract(name string, address uint16, json []byte) func() Contract {
