@@ -267,6 +267,10 @@ func (r *run) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	return r.open(ctx)
+}
+
+func (r *run) open(ctx context.Context) error {
 	now := time.Now()
 	return r.log.OpenJob(ctx, &wirepb.Job{Id: r.id[:], Level: uint32(r.Level), Budget: uint64(r.Budget), DeadlineMs: now.Add(r.Timeout).UnixMilli(), AtMs: now.UnixMilli(),
 		Order: r.order, Claim: r.claim})

@@ -10,16 +10,37 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// RunOrder runs the task of an order of the value layer, in the job of one of its claims, to its end, however it ends: that is the answer. Of the Spec it
-// takes the module of Map, Output, Level, Budget, Timeout and Progress. What a task gave that succeeded lies at the path returned.
-func RunOrder(ctx context.Context, c *client.Client, log Log, order, claim uint64, text *wirepb.TaskText, s Spec) (id mesh.JobID, output mesh.Path, err error) {
+// An Order is one of the value layer, as who takes it sees it.
+type Order struct {
+	Number, Claim uint64 // Claim is the number that his claim will have
+	Text          *wirepb.TaskText
+	// Take makes that claim. It is called when nothing else is missing: a claim that is not answered costs a bond.
+	Take func(context.Context) error
+}
+
+// RunOrder runs the task of an order in the job of one of its claims, to its end, however it ends: that is the answer. Of the Spec it takes the module of
+// Map, Output, Level, Budget, Timeout and Progress. What a task gave that succeeded lies at the path returned.
+func RunOrder(ctx context.Context, c *client.Client, log Log, o Order, s Spec) (id mesh.JobID, output mesh.Path, err error) {
 	r := newRun(c, log, s)
-	r.id, r.order, r.claim = compute.OrderJob(order, claim, c.Access().Account()), order, claim
-	defer func() { err = errors.Join(err, r.tidy(context.WithoutCancel(ctx))) }()
-	if err := r.begin(ctx); err != nil {
+	r.id, r.order, r.claim = compute.OrderJob(o.Number, o.Claim, c.Access().Account()), o.Number, o.Claim
+	b, err := c.Balance(ctx, c.Access().Account())
+	if err != nil {
 		return id, output, err
 	}
-	t := &task{text: text, prefix: r.folder()}
+	if b.Available < s.Budget {
+		return id, output, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the account has %s of ozone free, and the task may cost %s", b.Available, s.Budget), "buy more with 'stratos prepay', or lower the budget")
+	}
+	defer func() { err = errors.Join(err, r.tidy(context.WithoutCancel(ctx))) }()
+	if r.mapModule, err = r.put(ctx, "map.wasm", r.Map.Module); err != nil {
+		return id, output, err
+	}
+	if err := o.Take(ctx); err != nil {
+		return id, output, err
+	}
+	if err := r.open(ctx); err != nil {
+		return id, output, err
+	}
+	t := &task{text: o.Text, prefix: r.folder()}
 	if err := r.stage(ctx, "order", r.mapModule, []*task{t}); err != nil {
 		return id, output, err
 	}

@@ -49,7 +49,7 @@ of the traffic that they served. "stratos up" runs a whole network on this machi
 		newLogsCommand(e), newDoctorCommand(e))
 	add("object", newMakeBucketCommand(e), newRemoveBucketCommand(e), newServeCommand(e), newCopyCommand(e), newListCommand(e), newStatCommand(e), newRemoveCommand(e), newMoveCommand(e), newUsageCommand(e))
 	add("database", newDatabaseCommand(e))
-	add("compute", newRunCommand(e), newDeployCommand(e), newAppCommand(e), newPsCommand(e), newCostCommand(e), newCancelCommand(e))
+	add("compute", newRunCommand(e), newDeployCommand(e), newAppCommand(e), newPsCommand(e), newCostCommand(e), newCancelCommand(e), newOrderCommand(e))
 	add("account", newWalletCommand(e), newPrepayCommand(e), newRewardsCommand(e), newEpochCommand(e), newKeysCommand(e), newShareCommand(e))
 	add("operator", newMetaCommand(e), newNodeCommand(e), newReplicaCommand(e), newWorkerCommand(e), newGatewayCommand(e))
 	add("self", newJoinCommand(e), newConfigCommand(e), newVersionCommand(e))
