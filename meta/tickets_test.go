@@ -20,6 +20,7 @@ import (
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
 	"github.com/stratosmesh/stratos/protocol/outbox"
+	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/sign"
 	"github.com/stratosmesh/stratos/protocol/signed"
 	"github.com/stratosmesh/stratos/protocol/traffic"
@@ -80,11 +81,11 @@ func newTown(t *testing.T, nodes int) *town {
 		t.Fatal(err)
 	}
 	w := &town{t: t, m: m, now: time.UnixMilli(1_700_000_000_000), owner: account.NewKey(k), session: testKey("session")}
-	report := mesh.PublicKeyOf(testKey("authority"))
-	w.self = mesh.AuthorityIDOf(report)
+	own := mesh.PublicKeyOf(testKey("authority"))
+	w.self = mesh.AuthorityIDOf(own)
 	other := mesh.PublicKeyOf(testKey("other authority"))
 	otherID := mesh.AuthorityIDOf(other)
-	set := []*wirepb.AuthorityRecord{{Id: w.self[:], Operator: make([]byte, 20), ReportKey: report[:], ConsensusKey: report[:], TlsKey: report[:]},
+	set := []*wirepb.AuthorityRecord{{Id: w.self[:], Operator: make([]byte, 20), ReportKey: own[:], ConsensusKey: own[:], TlsKey: own[:]},
 		{Id: otherID[:], Operator: make([]byte, 20), ReportKey: other[:], ConsensusKey: other[:], TlsKey: other[:]}}
 	if string(set[0].Id) > string(set[1].Id) {
 		set[0], set[1] = set[1], set[0]
@@ -102,7 +103,7 @@ func newTown(t *testing.T, nodes int) *town {
 		pub := mesh.PublicKeyOf(k)
 		id := mesh.NodeIDOf(pub)
 		add(&wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{Id: id[:], Operator: labelled(fmt.Sprint(i))[:20], NodeKey: pub[:], TlsKey: pub[:],
-			Kinds: storageKind, Address: "127.0.0.1:1", Status: wirepb.NodeStatus_NODE_STATUS_ACTIVE}}})
+			Kinds: storageKind | computeKind*uint32(i%2), Address: "127.0.0.1:1", Status: wirepb.NodeStatus_NODE_STATUS_ACTIVE}}})
 	}
 	w.apply(wirepb.TxKind_TX_FACTS, testKey("authority"), f)
 	for _, n := range w.nodes {
@@ -319,6 +320,54 @@ func TestTicketRefusals(t *testing.T) {
 	w.now = w.now.Add(2 * time.Hour)
 	if _, err := w.issue(office, w.session, write(id, 10)); mesh.KindOf(err) != mesh.Exhausted {
 		t.Errorf("an expired lease: %v", err)
+	}
+}
+
+// On a lease of kind compute tickets are for nodes that run calls, and nothing else; on others they are not.
+func TestRunTickets(t *testing.T) {
+	w := newTown(t, 4)
+	db := memDB(t, vfs.NewMem(), "tickets")
+	defer db.Close()
+	office := newTicketOffice(testDomain, w.self, testKey("authority"), db)
+	id := mesh.LeaseID(labelled("runs")[:16])
+	w.apply(wirepb.TxKind_TX_LEASE, w.session, traffic.Lease{ID: id, Amount: 1 << 30, Authority: w.self, ExpiresMs: w.now.UnixMilli() + 3600_000, Kind: report.Compute}.Message())
+	moves := w.lease("moves", w.session, 1<<30, w.self)
+	node := func(i int) []byte { id := mesh.NodeIDOf(mesh.PublicKeyOf(w.nodes[i])); return id[:] }
+	run := func(lease mesh.LeaseID, noz uint64, nodes ...[]byte) *wirepb.TicketRequest {
+		q := &wirepb.TicketRequest{Lease: lease[:]}
+		for _, n := range nodes {
+			q.Runs = append(q.Runs, &wirepb.RunPlan{Node: n, Noz: noz})
+		}
+		return q
+	}
+	both := run(id, 1, node(1))
+	both.Writes = write(id, 1).Writes
+	for name, c := range map[string]struct {
+		q    *wirepb.TicketRequest
+		kind mesh.Kind
+	}{
+		"runs on a lease for traffic": {run(moves, 1, node(1)), mesh.Invalid},
+		"writes on a lease for calls": {write(id, 1), mesh.Invalid},
+		"both":                        {both, mesh.Invalid},
+		"a node that runs no calls":   {run(id, 1, node(0)), mesh.NotFound},
+		"an unknown node":             {run(id, 1, make([]byte, 20)), mesh.NotFound},
+		"a malformed node":            {run(id, 1, []byte{1}), mesh.Invalid},
+		"one node twice":              {run(id, 1, node(1), node(1)), mesh.Invalid},
+		"nothing":                     {run(id, 0, node(1)), mesh.Invalid},
+		"more than the lease":         {run(id, 1<<30+1, node(1)), mesh.Invalid},
+		"more than is left":           {run(id, 1<<29+1, node(1), node(3)), mesh.Exhausted},
+	} {
+		if a, err := w.issue(office, w.session, c.q); err == nil || mesh.KindOf(err) != c.kind {
+			t.Errorf("%s: %v, %v; want %s", name, a, err, c.kind)
+		}
+	}
+	a, err := w.issue(office, w.session, run(id, 500, node(1), node(3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, _, err := traffic.OpenTicket(testDomain, a.TicketRun)
+	if err != nil || ticket.Action != traffic.Run || len(ticket.Allowances) != 2 || ticket.Allowances[0].To-ticket.Allowances[0].From != 500 {
+		t.Errorf("%+v, %v", ticket, err)
 	}
 }
 

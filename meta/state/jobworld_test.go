@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stratosmesh/stratos/mesh"
-	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/report"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -190,17 +189,7 @@ func (w *world) finish(job string, level uint32, says lie) {
 	}
 }
 
-func (w *world) computed(n member) (sum uint64) {
-	v := &view{db: w.db}
-	v.scanPrefix(key(ledgerKey, be64(w.m.tip.Epoch), []byte{report.Compute}), func(k, b []byte) bool {
-		c := new(statepb.Counter)
-		if v.decode(k, b, c) && string(k[30:]) == string(n.id[:]) {
-			sum += c.Value
-		}
-		return true
-	})
-	return sum
-}
+func (w *world) computed(n member) uint64 { return w.earnedBy(report.Compute, n) }
 
 // newPlant is a world with nodes that are online and somebody who has jobs.
 func newPlant(t testing.TB, nodes int) (*world, person, user) {

@@ -82,10 +82,12 @@ func (w *world) notice(name string) *wirepb.Notice {
 	return r.Notice([]byte(databaseID(name)))
 }
 
-// earned is what the epoch's ledger says that a node has earned by databases.
-func (w *world) earned(n member) (sum uint64) {
+func (w *world) earned(n member) uint64 { return w.earnedBy(report.Database, n) }
+
+// earnedBy is what the epoch's ledger says that a node has earned by a kind of service.
+func (w *world) earnedBy(kind byte, n member) (sum uint64) {
 	v := &view{db: w.db}
-	v.scanPrefix(key(ledgerKey, be64(w.m.tip.Epoch), []byte{report.Database}), func(k, b []byte) bool {
+	v.scanPrefix(key(ledgerKey, be64(w.m.tip.Epoch), []byte{kind}), func(k, b []byte) bool {
 		c := new(statepb.Counter)
 		if v.decode(k, b, c) && string(k[30:]) == string(n.id[:]) {
 			sum += c.Value

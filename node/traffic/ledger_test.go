@@ -203,6 +203,23 @@ func TestNeverBeyondAgreed(t *testing.T) {
 	}
 }
 
+// What is owed before a receipt covers it stays within the credit, and within what tickets allow.
+func TestOwe(t *testing.T) {
+	b := newBook(t)
+	b.refused("without a ticket", mesh.Denied, b.Owe(lease, 1, 100))
+	b.ok(b.ticket(0, 1000, nil))
+	b.ok(b.Owe(lease, 100, 100))
+	b.refused("beyond the credit", mesh.Denied, b.Owe(lease, 1, 100))
+	b.ok(b.agree(60))
+	b.ok(b.Owe(lease, 60, 100))
+	b.refused("beyond it again", mesh.Denied, b.Owe(lease, 1, 100))
+	b.Return(lease, 10)
+	b.ok(b.Owe(lease, 10, 100))
+	b.ok(b.agree(5000))
+	b.refused("beyond the ticket", mesh.Exhausted, b.Owe(lease, 841, 100))
+	b.ok(b.Owe(lease, 840, 100))
+}
+
 // What was written down survives a crash; what was handed in was written down before.
 func TestRestart(t *testing.T) {
 	b := newBook(t)
