@@ -19,13 +19,10 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// computeKind is the bit of a node's kinds for running tasks.
-const computeKind = 1
-
 // DrawWorkers has the authorities draw nodes that run tasks, each of another operator and failure domain, and of others than those beside.
 // Which are drawn, follows from the group's state and from chance of this client's.
 func (c *Client) DrawWorkers(ctx context.Context, count int, beside []mesh.NodeID) ([]transfer.Node, error) {
-	q := &wirepb.DrawQuestion{Kind: computeKind, Count: uint32(count), Seed: make([]byte, 32)}
+	q := &wirepb.DrawQuestion{Count: uint32(count), Seed: make([]byte, 32)}
 	rand.Read(q.Seed)
 	for _, id := range beside {
 		q.Beside = append(q.Beside, id[:])
@@ -246,4 +243,42 @@ func (c *Client) call(ctx context.Context, node transfer.Node, call *Call, req *
 		return nil, false, mesh.Errorf(mesh.Corrupt, "node %s: %w", node.ID, err)
 	}
 	return &Called{Result: result, Signed: r.Result, Output: r.Output, Log: r.Log}, false, nil
+}
+
+// A Verdict is what placement makes of a node.
+type Verdict struct {
+	Node    mesh.NodeID `json:"node"`
+	Refused string      `json:"refused,omitempty"` // why it can have none
+	Weight  uint64      `json:"weight,omitempty"`  // in the lots; the product of its parts
+	Parts   []Factor    `json:"parts,omitempty"`
+}
+
+// A Factor is a part of a weight.
+type Factor struct {
+	Name   string `json:"name"`
+	Factor uint64 `json:"factor"`
+}
+
+// Explain tells what placement makes of each node, when a slice of so many bytes, a cell, a task or a call is to be placed.
+func (c *Client) Explain(ctx context.Context, what string, bytes uint64) (all []Verdict, err error) {
+	answers, _, err := c.group.Ask(ctx, group.Honest, &wirepb.Question{Question: &wirepb.Question_Explain{Explain: &wirepb.ExplainQuestion{What: what, Bytes: bytes}}})
+	if err != nil {
+		return nil, err
+	}
+	a := new(wirepb.ExplainAnswer)
+	if _, err := group.Decode(answers[0], a); err != nil {
+		return nil, err
+	}
+	for _, v := range a.Verdicts {
+		id, err := mesh.FromBytes[mesh.NodeID](v.Node)
+		if err != nil {
+			return nil, err
+		}
+		out := Verdict{Node: id, Refused: v.Refused, Weight: v.Weight}
+		for _, p := range v.Parts {
+			out.Parts = append(out.Parts, Factor{p.Name, p.Factor})
+		}
+		all = append(all, out)
+	}
+	return all, nil
 }

@@ -41,12 +41,6 @@ const (
 	maxTold   = 128         // leases in one message
 )
 
-// The bits of a node's kinds for running tasks and for storing slices.
-const (
-	computeKind = 1
-	storageKind = 4
-)
-
 // ticketOffice signs tickets on the leases that name this authority. The ranges of a lease are reserved on disk before any
 // is signed away, so that no crash lets one range be signed twice.
 type ticketOffice struct {
@@ -240,7 +234,7 @@ type issuing struct {
 	session    mesh.PublicKey
 	nowMs      int64
 	registry   map[mesh.NodeID]*statepb.Node
-	candidates []placement.Candidate
+	candidates []placement.Node
 	answer     *wirepb.TicketAnswer
 }
 
@@ -248,10 +242,10 @@ func (t *issuing) nodes(look lookFunc) {
 	t.registry = map[mesh.NodeID]*statepb.Node{}
 	t.reader.Nodes(func(id mesh.NodeID, n *statepb.Node) {
 		t.registry[id] = n
-		if n.Active && n.Kinds&storageKind != 0 {
-			heard, free := look(id, n)
-			t.candidates = append(t.candidates, placement.Candidate{Node: id, Domain: n.Domain, Online: heard && n.Status != state.Suspended, FreeBytes: free, Score: n.Score})
-		}
+		heard, free := look(id, n)
+		at := state.Placed(id, n, 0)
+		at.Online, at.FreeBytes = heard, free // as this authority hears it
+		t.candidates = append(t.candidates, at)
 	})
 }
 
@@ -283,17 +277,17 @@ func (t *issuing) writes(plans []*wirepb.WritePlan) (*wirepb.Signed, error) {
 }
 
 func (t *issuing) place(p *wirepb.WritePlan) (index.Geometry, []mesh.NodeID, error) {
-	candidates := append([]placement.Candidate(nil), t.candidates...)
+	candidates := slices.Clone(t.candidates)
 	for _, x := range p.Exclude {
 		for i := range candidates {
-			if string(candidates[i].Node[:]) == string(x) {
+			if string(candidates[i].ID[:]) == string(x) {
 				candidates[i].Online = false
 			}
 		}
 	}
 	t.office.mu.Lock()
 	defer t.office.mu.Unlock()
-	return placement.Choose(candidates, p.PieceBytes, t.office.random)
+	return placement.Choose(placement.ForSlice(p.PieceBytes), candidates, t.office.random)
 }
 
 // reads checks that each planned segment belongs to an object that the session may read, and signs one ticket over all.
@@ -348,7 +342,7 @@ func (t *issuing) runs(plans []*wirepb.RunPlan) (*wirepb.Signed, error) {
 			return nil, mesh.Errorf(mesh.Invalid, "a plan to have node %s run calls for %d noz", id, p.Noz)
 		}
 		n := t.reader.Node(id)
-		if n == nil || !n.Active || n.Kinds&computeKind == 0 || n.Status == state.Suspended {
+		if n == nil || !n.Active || n.Kinds&placement.Compute == 0 || n.Status == state.Suspended {
 			return nil, mesh.Errorf(mesh.NotFound, "node %s runs no calls", id)
 		}
 		wanted[id] = p.Noz

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/account"
@@ -103,7 +104,7 @@ func newTown(t *testing.T, nodes int) *town {
 		pub := mesh.PublicKeyOf(k)
 		id := mesh.NodeIDOf(pub)
 		add(&wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{Id: id[:], Operator: labelled(fmt.Sprint(i))[:20], NodeKey: pub[:], TlsKey: pub[:],
-			Kinds: storageKind | computeKind*uint32(i%2), Address: "127.0.0.1:1", Status: wirepb.NodeStatus_NODE_STATUS_ACTIVE}}})
+			Kinds: placement.Storage | placement.Compute*uint32(i%2), Address: "127.0.0.1:1", Status: wirepb.NodeStatus_NODE_STATUS_ACTIVE}}})
 	}
 	w.apply(wirepb.TxKind_TX_FACTS, testKey("authority"), f)
 	for _, n := range w.nodes {

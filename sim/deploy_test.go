@@ -185,6 +185,12 @@ func TestDeploy(t *testing.T) {
 	expectVisit(t, "GET", api, "", 200, "while a node is down")
 	up()
 
+	if out := mustCLI(t, "meta", "explain", "call"); strings.Count(out, "score 1001") < 4 || strings.Count(out, "\n") != 9 { // one has just come back
+		t.Errorf("meta explain shows\n%s", out)
+	}
+	if out, errOut, code := runCLI(t, "meta", "explain", "soul"); code != mesh.Invalid.ExitCode() || !strings.Contains(errOut, "slice, cell, task or call") {
+		t.Errorf("meta explain of what is not placed: %d, %s%s", code, out, errOut)
+	}
 	if out := mustCLI(t, "app", "list"); !strings.Contains(out, "guestbook") {
 		t.Errorf("app list shows %s", out)
 	}

@@ -39,7 +39,7 @@ func (e *env) logger() *slog.Logger {
 
 func newMetaCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{Use: "meta", Short: "Run an authority of the meta layer", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(newMetaInitCommand(e), newMetaRegisterCommand(e), newMetaListCommand(e), newMetaVoteCommand(e), newMetaLeaveCommand(e), newMetaStatusCommand(e))
+	cmd.AddCommand(newMetaInitCommand(e), newMetaRegisterCommand(e), newMetaListCommand(e), newMetaVoteCommand(e), newMetaLeaveCommand(e), newMetaStatusCommand(e), newMetaExplainCommand(e))
 	cmd.AddCommand(&cobra.Command{
 		Use:   "run",
 		Short: "Run the authority whose folder --home names, until interrupted",

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/protocol/compute"
+	"github.com/stratosmesh/stratos/protocol/database"
 )
 
 // A Node is a registered node as Draw and Explain see it.
@@ -20,19 +22,47 @@ type Node struct {
 	Suspended bool   // proven to lie
 	Score     uint64 // parts of 1,000,000
 	Deposit   uint64 // whole STOS
-	Load      int    // of what is demanded, on this node: cells, tasks
+	FreeBytes uint64
+	Load      int // of what is demanded, on this node: cells, tasks
 }
 
-// A Demand says what a cell, a task or whatever else runs on nodes wants of them.
+// The bits of a node's kinds.
+const (
+	Compute  = 1
+	Database = 2
+	Storage  = 4
+)
+
+// ForSlice is what the pieces of a segment want, of so many bytes each. How many there are follows from the nodes: see Choose.
+func ForSlice(bytes uint64) Demand {
+	return Demand{Kind: Storage, MaxLoad: 1, Bytes: bytes, ByFree: true}
+}
+
+// ForCell is what a cell of so many replicas wants.
+func ForCell(replicas int) Demand {
+	return Demand{Kind: Database, Count: replicas, MaxLoad: database.MaxNodeCells, ByDeposit: true}
+}
+
+// ForTask is what a task of a job wants that this account pays.
+func ForTask(workers int, payer mesh.Account) Demand {
+	return Demand{Kind: Compute, Count: workers, MaxLoad: compute.MaxNodeTasks, Not: []mesh.Account{payer}, ByRoom: true}
+}
+
+// ForCall is what calls of a function want. How many a node runs, only it knows.
+func ForCall(workers int) Demand { return Demand{Kind: Compute, Count: workers, MaxLoad: 1} }
+
+// A Demand says what slices, a cell, a task or calls want of nodes.
 type Demand struct {
 	Kind      uint32         // bit of Node.Kinds
 	Count     int            // nodes, each of another operator and domain
 	MaxLoad   int            // a node with this load takes no more
+	Bytes     uint64         // that must be free
 	Not       []mesh.Account // operators that may not have it
 	Beside    []Node         // nodes that have it: no other of their operators and domains is drawn
 	Near      []mesh.NodeID  // strongly preferred, the first most; at most 8
 	ByDeposit bool           // who has more at stake is drawn more often
 	ByRoom    bool           // and who has less load
+	ByFree    bool           // and who has more bytes free
 }
 
 // A filter tells whether a node may be drawn for a demand.
@@ -48,6 +78,7 @@ var filters = []filter{
 	{"it is suspended", func(d *Demand, n *Node) bool { return !n.Suspended }},
 	{"it is offline", func(d *Demand, n *Node) bool { return n.Online }},
 	{"it has as much as it may", func(d *Demand, n *Node) bool { return n.Load < d.MaxLoad }},
+	{"it has no room for it", func(d *Demand, n *Node) bool { return n.FreeBytes >= d.Bytes }},
 	{"its operator may not have it", func(d *Demand, n *Node) bool { return !slices.Contains(d.Not, n.Operator) }},
 	{"its operator has a node with it", func(d *Demand, n *Node) bool {
 		return !slices.ContainsFunc(d.Beside, func(o Node) bool { return o.Operator == n.Operator })
@@ -63,7 +94,8 @@ type score struct {
 	of   func(*Demand, *Node) uint64
 }
 
-// scores multiply to a weight below 2^34, and of the few that are near below 2^52: no sum of those of all nodes comes near 2^64.
+// scores multiply to a weight below 2^34, and of the few that are near below 2^52: no sum of those of all nodes comes near 2^64. Who has bytes
+// free counts for slices only, which know no nearness, deposit or load.
 var scores = []score{
 	{"score", func(_ *Demand, n *Node) uint64 { return 1 + min(n.Score, 1_000_000)/1000 }}, // below 2^10
 	{"deposit", func(d *Demand, n *Node) uint64 { // below 2^16 + 1
@@ -77,6 +109,12 @@ var scores = []score{
 			return 1
 		}
 		return uint64(min(max(d.MaxLoad-n.Load, 1), 1<<7))
+	}},
+	{"free", func(d *Demand, n *Node) uint64 { // at most 2^20 + 1
+		if !d.ByFree {
+			return 1
+		}
+		return 1 + min(n.FreeBytes>>30, 1<<20)
 	}},
 	{"nearness", func(d *Demand, n *Node) uint64 { // at most 2^18; each place counts four times the next
 		i := slices.Index(d.Near, n.ID)
@@ -103,27 +141,34 @@ type Part struct {
 
 // Explain tells for a node which filter refuses it, or what its weight is made of.
 func Explain(d *Demand, n *Node) Verdict {
-	v := Verdict{Node: n.ID}
-	if v.Weight, v.Refused = weigh(d, n); v.Refused == "" {
-		for _, s := range scores {
-			v.Parts = append(v.Parts, Part{s.name, s.of(d, n)})
-		}
+	v := Verdict{Node: n.ID, Refused: refuse(d, n)}
+	if v.Refused != "" {
+		return v
+	}
+	v.Weight = weigh(d, n)
+	for _, s := range scores {
+		v.Parts = append(v.Parts, Part{s.name, s.of(d, n)})
 	}
 	return v
 }
 
-// weigh returns a node's weight, or why it is refused.
-func weigh(d *Demand, n *Node) (weight uint64, refused string) {
+// refuse tells which filter refuses a node; "" none.
+func refuse(d *Demand, n *Node) string {
 	for _, f := range filters {
 		if !f.pass(d, n) {
-			return 0, f.name
+			return f.name
 		}
 	}
-	weight = 1
+	return ""
+}
+
+// weigh returns a node's weight, whether or not it is refused.
+func weigh(d *Demand, n *Node) uint64 {
+	weight := uint64(1)
 	for _, s := range scores {
 		weight *= s.of(d, n)
 	}
-	return weight, ""
+	return weight
 }
 
 // Lots are the random numbers of a draw: below returns one less than limit, which is not 0.
@@ -155,12 +200,11 @@ func drawFrom(d *Demand, nodes []Node, start, limit int, lots Lots) ([]mesh.Node
 	all := make([]candidate, 0, min(limit, len(nodes))+len(d.Near))
 	refusals, operators := map[string]int{}, map[mesh.Account]bool{}
 	look := func(n *Node) {
-		weight, refused := weigh(d, n)
-		if refused != "" {
+		if refused := refuse(d, n); refused != "" {
 			refusals[refused]++
 			return
 		}
-		all = append(all, candidate{n, weight})
+		all = append(all, candidate{n, weigh(d, n)})
 		operators[n.Operator] = true
 	}
 	for i, id := range d.Near {

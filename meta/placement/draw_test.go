@@ -16,7 +16,7 @@ type lots struct{ *rand.Rand }
 func (l lots) Below(n uint64) uint64 { return l.Uint64N(n) }
 
 func node(i int) placement.Node {
-	return placement.Node{ID: mesh.NodeID{byte(i >> 8), byte(i)}, Operator: mesh.Account{byte(i >> 8), byte(i)}, Domain: fmt.Sprint(i), Kinds: 1, Active: true, Online: true, Score: 1_000_000}
+	return placement.Node{ID: mesh.NodeID{byte(i >> 8), byte(i)}, Operator: mesh.Account{byte(i >> 8), byte(i)}, Domain: fmt.Sprint(i), Kinds: 1, Active: true, Online: true, FreeBytes: 10, Score: 1_000_000}
 }
 
 // Whatever the nodes: as many as wanted, none that a filter refuses, each of another operator and domain; or none, and why.
@@ -56,13 +56,14 @@ func TestDraw(t *testing.T) {
 
 // Each filter names itself, and each score what it is.
 func TestExplain(t *testing.T) {
-	d := &placement.Demand{Kind: 1, Count: 1, MaxLoad: 4, Not: []mesh.Account{{0, 9}}, Beside: []placement.Node{{Operator: mesh.Account{0, 8}, Domain: "8"}}, Near: []mesh.NodeID{{0, 6}, {0, 7}}, ByRoom: true}
+	d := &placement.Demand{Kind: 1, Count: 1, MaxLoad: 4, Bytes: 10, Not: []mesh.Account{{0, 9}}, Beside: []placement.Node{{Operator: mesh.Account{0, 8}, Domain: "8"}}, Near: []mesh.NodeID{{0, 6}, {0, 7}}, ByRoom: true}
 	for want, edit := range map[string]func(*placement.Node){
 		"another kind":     func(n *placement.Node) { n.Kinds = 6 },
 		"not active":       func(n *placement.Node) { n.Active = false },
 		"suspended":        func(n *placement.Node) { n.Suspended = true },
 		"offline":          func(n *placement.Node) { n.Online = false },
 		"as much as it":    func(n *placement.Node) { n.Load = 4 },
+		"no room":          func(n *placement.Node) { n.FreeBytes = 9 },
 		"may not have it":  func(n *placement.Node) { n.Operator = mesh.Account{0, 9} },
 		"its operator has": func(n *placement.Node) { n.Operator = mesh.Account{0, 8} },
 		"failure domain":   func(n *placement.Node) { n.Domain = "8" },
@@ -74,7 +75,7 @@ func TestExplain(t *testing.T) {
 	}
 	n := node(7)
 	n.Score, n.Load = 500_000, 1
-	if v := placement.Explain(d, &n); fmt.Sprint(v.Refused, v.Parts) != "[{score 501} {deposit 1} {room 3} {nearness 65536}]" || v.Weight != 501*3*65536 {
+	if v := placement.Explain(d, &n); fmt.Sprint(v.Refused, v.Parts) != "[{score 501} {deposit 1} {room 3} {free 1} {nearness 65536}]" || v.Weight != 501*3*65536 {
 		t.Errorf("%+v", v)
 	}
 }

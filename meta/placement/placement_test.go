@@ -17,8 +17,8 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-func candidate(i int, domain string) placement.Candidate {
-	return placement.Candidate{Node: mesh.NodeID{byte(i >> 8), byte(i)}, Domain: domain, Online: true, FreeBytes: 1 << 34, Score: 1_000_000}
+func candidate(i int, domain string) placement.Node {
+	return placement.Node{ID: mesh.NodeID{byte(i >> 8), byte(i)}, Domain: domain, Kinds: placement.Storage, Active: true, Online: true, FreeBytes: 1 << 34, Score: 1_000_000}
 }
 
 // Whatever the candidates: one node a domain, as many as the geometry says, those that cannot take a piece last and
@@ -26,7 +26,7 @@ func candidate(i int, domain string) placement.Candidate {
 func TestChoose(t *testing.T) {
 	r := seeded(t)
 	for range 500 {
-		var all []placement.Candidate
+		var all []placement.Node
 		domains := 1 + r.IntN(90)
 		for i := range domains + r.IntN(40) {
 			c := candidate(i, fmt.Sprint(r.IntN(domains)))
@@ -36,15 +36,15 @@ func TestChoose(t *testing.T) {
 			all = append(all, c)
 		}
 		const piece = 1 << 20
-		byNode, usable, seen := map[mesh.NodeID]placement.Candidate{}, map[string]bool{}, map[string]bool{}
+		byNode, usable, seen := map[mesh.NodeID]placement.Node{}, map[string]bool{}, map[string]bool{}
 		for _, c := range all {
-			byNode[c.Node] = c
+			byNode[c.ID] = c
 			seen[c.Domain] = true
 			if c.Online && c.FreeBytes >= piece {
 				usable[c.Domain] = true
 			}
 		}
-		g, nodes, err := placement.Choose(slices.Clone(all), piece, r)
+		g, nodes, err := placement.Choose(placement.ForSlice(piece), all, r)
 		if len(seen) < 3 || len(usable) < g.Acknowledged {
 			if err == nil || mesh.KindOf(err) != mesh.Unavailable || mesh.HintOf(err) == "" {
 				t.Fatalf("%d domains, %d usable: %v", len(seen), len(usable), err)
@@ -79,18 +79,18 @@ func TestChoose(t *testing.T) {
 // The same random numbers choose the same nodes, in whatever order the candidates come.
 func TestChooseIsAFunction(t *testing.T) {
 	r := seeded(t)
-	var all []placement.Candidate
+	var all []placement.Node
 	for i := range 50 {
 		all = append(all, candidate(i, fmt.Sprint(i%30)))
 	}
 	seed := r.Uint64()
-	_, want, err := placement.Choose(slices.Clone(all), 1, rand.New(rand.NewPCG(seed, 1)))
+	_, want, err := placement.Choose(placement.ForSlice(1), all, rand.New(rand.NewPCG(seed, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
 		r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		if _, got, err := placement.Choose(slices.Clone(all), 1, rand.New(rand.NewPCG(seed, 1))); err != nil || !slices.Equal(got, want) {
+		if _, got, err := placement.Choose(placement.ForSlice(1), all, rand.New(rand.NewPCG(seed, 1))); err != nil || !slices.Equal(got, want) {
 			t.Fatalf("got %v, %v", got, err)
 		}
 	}
@@ -100,7 +100,7 @@ func TestChooseIsAFunction(t *testing.T) {
 // standard deviations, and a test that fails once in a million runs is worse than one that never does.
 func TestProportional(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var all []placement.Candidate
+	var all []placement.Node
 	for i := range 90 {
 		c := candidate(i, fmt.Sprint(i))
 		c.FreeBytes = 99 << 30
@@ -111,7 +111,7 @@ func TestProportional(t *testing.T) {
 	}
 	heavy, rounds := 0, 9000
 	for range rounds {
-		_, nodes, err := placement.Choose(slices.Clone(all), 1, r)
+		_, nodes, err := placement.Choose(placement.ForSlice(1), all, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,14 +126,22 @@ func TestProportional(t *testing.T) {
 
 func TestTooFew(t *testing.T) {
 	r := seeded(t)
-	for name, all := range map[string][]placement.Candidate{
+	away := func(i int, domain string) placement.Node { n := candidate(i, domain); n.Online = false; return n }
+	full := func(i int, domain string) placement.Node { n := candidate(i, domain); n.FreeBytes = 9; return n }
+	other := func(i int, domain string) placement.Node {
+		n := candidate(i, domain)
+		n.Kinds = placement.Compute
+		return n
+	}
+	for name, all := range map[string][]placement.Node{
 		"nobody":                   nil,
 		"two":                      {candidate(1, "a"), candidate(2, "b")},
 		"many of one operator":     {candidate(1, "a"), candidate(2, "a"), candidate(3, "a"), candidate(4, "b")},
-		"three, of whom one is up": {candidate(1, "a"), {Node: mesh.NodeID{2}, Domain: "b"}, {Node: mesh.NodeID{3}, Domain: "c"}},
-		"three full ones":          {{Node: mesh.NodeID{1}, Domain: "a", Online: true}, {Node: mesh.NodeID{2}, Domain: "b", Online: true}, {Node: mesh.NodeID{3}, Domain: "c", Online: true}},
+		"three, of whom one is up": {candidate(1, "a"), away(2, "b"), away(3, "c")},
+		"three, of another kind":   {candidate(1, "a"), candidate(2, "b"), other(3, "c")},
+		"three full ones":          {full(1, "a"), full(2, "b"), full(3, "c")},
 	} {
-		if _, nodes, err := placement.Choose(all, 10, r); err == nil || nodes != nil || mesh.KindOf(err) != mesh.Unavailable {
+		if _, nodes, err := placement.Choose(placement.ForSlice(10), all, r); err == nil || nodes != nil || mesh.KindOf(err) != mesh.Unavailable {
 			t.Errorf("%s: %v, %v", name, nodes, err)
 		}
 	}

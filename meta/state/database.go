@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
-	"slices"
 
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/meta/placement"
@@ -175,12 +174,12 @@ func (s *step) draw(faults uint32, id []byte) ([]byte, *statepb.Cell, error) {
 	lots := s.lots("stratos-cell-draw-v1", id)
 	cell := sha256.Sum256(append([]byte("stratos-cell-v1\x00"), lots.seed[:]...))
 	nodes := s.placed(func(id mesh.NodeID, n *statepb.Node) int {
-		if n.Kinds&databaseKind == 0 { // it is refused anyhow
+		if n.Kinds&placement.Database == 0 { // it is refused anyhow
 			return 0
 		}
 		return s.cellsOf(id)
 	})
-	drawn, err := placement.Draw(placement.Demand{Kind: databaseKind, Count: database.Replicas(faults), MaxLoad: database.MaxNodeCells, ByDeposit: true}, nodes, lots)
+	drawn, err := placement.Draw(placement.ForCell(database.Replicas(faults)), nodes, lots)
 	if err != nil {
 		return nil, nil, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "no cell can be drawn that stands %d faults: %w", faults, err), "%s", mesh.HintOf(err))
 	}
@@ -196,61 +195,20 @@ func (s *step) draw(faults uint32, id []byte) ([]byte, *statepb.Cell, error) {
 func (s *step) placed(load func(mesh.NodeID, *statepb.Node) int) (all []placement.Node) {
 	s.eachNode(func(id mesh.NodeID, n *statepb.Node) {
 		s.get(key(nodeKey, id[:]), n) // as this transaction has left it
-		all = append(all, placedNode(id, n, load(id, n)))
+		all = append(all, Placed(id, n, load(id, n)))
 	})
 	return all
 }
 
-func placedNode(id mesh.NodeID, n *statepb.Node, load int) placement.Node {
+// Placed is a node as placement sees it.
+func Placed(id mesh.NodeID, n *statepb.Node, load int) placement.Node {
 	return placement.Node{ID: id, Operator: mesh.Account(n.Operator), Domain: n.Domain, Kinds: n.Kinds, Active: n.Active,
-		Online: n.Status == Online, Suspended: n.Status == Suspended, Score: n.Score, Deposit: n.DepositStos, Load: load}
-}
-
-// Bounds of a question for a draw.
-const (
-	maxDrawn  = 8
-	maxBeside = 64
-)
-
-// drawn answers a question for a draw. It is the same at every authority whose state is the same.
-func (r *Reader) drawn(q *wirepb.DrawQuestion) (*wirepb.NodesAnswer, error) {
-	seed, err := mesh.FromBytes[[32]byte](q.Seed)
-	if err != nil {
-		return nil, err
-	}
-	if q.Count < 1 || q.Count > maxDrawn || len(q.Not) > maxBeside || len(q.Beside) > maxBeside {
-		return nil, mesh.Errorf(mesh.Invalid, "a draw of %d nodes, 1 to %d are possible, beside %d and without %d operators, at most %d", q.Count, maxDrawn, len(q.Beside), len(q.Not), maxBeside)
-	}
-	d := placement.Demand{Kind: q.Kind, Count: int(q.Count), MaxLoad: 1}
-	for _, b := range q.Not {
-		a, err := mesh.FromBytes[mesh.Account](b)
-		if err != nil {
-			return nil, err
-		}
-		d.Not = append(d.Not, a)
-	}
-	var nodes []placement.Node
-	r.eachNode(func(id mesh.NodeID, n *statepb.Node) {
-		at := placedNode(id, n, 0)
-		nodes = append(nodes, at)
-		if slices.ContainsFunc(q.Beside, func(b []byte) bool { return string(b) == string(id[:]) }) {
-			d.Beside = append(d.Beside, at)
-		}
-	})
-	ids, err := placement.Draw(d, nodes, &draw{seed: sha256.Sum256(append([]byte("stratos-asked-draw-v1\x00"), seed[:]...))})
-	if err != nil {
-		return nil, err
-	}
-	a := new(wirepb.NodesAnswer)
-	for _, id := range ids {
-		a.Nodes = append(a.Nodes, r.nodeAnswer(id, r.Node(id)))
-	}
-	return a, nil
+		Online: n.Status == Online, Suspended: n.Status == Suspended, Score: n.Score, Deposit: n.DepositStos, FreeBytes: n.FreeBytes, Load: load}
 }
 
 // cellsOf counts the cells of which a node has a replica, before this transaction.
-func (s *step) cellsOf(id mesh.NodeID) (n int) {
-	s.scanPrefix(key(hostKey, id[:]), func(_, _ []byte) bool { n++; return true })
+func (v *view) cellsOf(id mesh.NodeID) (n int) {
+	v.scanPrefix(key(hostKey, id[:]), func(_, _ []byte) bool { n++; return true })
 	return n
 }
 

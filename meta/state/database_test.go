@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/database"
 	"github.com/stratosmesh/stratos/protocol/grant"
@@ -223,7 +224,7 @@ func TestCellsAreDrawn(t *testing.T) {
 			r.GetNode().DepositWei = "6000000000000000000000"
 		}
 		if i == 11 {
-			r.GetNode().Kinds = storageKind
+			r.GetNode().Kinds = placement.Storage
 		}
 		records = append(records, r)
 	}

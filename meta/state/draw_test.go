@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestAskedDraw(t *testing.T) {
 	}
 	seen := map[mesh.NodeID]bool{}
 	for i := range 60 {
-		q := &wirepb.DrawQuestion{Kind: computeKind, Count: 2, Seed: bytesOf(string(rune(i)), 32)}
+		q := &wirepb.DrawQuestion{Count: 2, Seed: bytesOf(string(rune(i)), 32)}
 		ids, err := draw(q)
 		again, errAgain := draw(q)
 		if err != nil || errAgain != nil || len(ids) != 2 || ids[0] == ids[1] || !slices.Equal(ids, again) {
@@ -56,17 +57,37 @@ func TestAskedDraw(t *testing.T) {
 		q    *wirepb.DrawQuestion
 		kind mesh.Kind
 	}{
-		"too many":   {&wirepb.DrawQuestion{Kind: computeKind, Count: 8, Seed: seed}, mesh.Unavailable},
-		"no node":    {&wirepb.DrawQuestion{Kind: computeKind, Seed: seed}, mesh.Invalid},
-		"nine":       {&wirepb.DrawQuestion{Kind: computeKind, Count: 9, Seed: seed}, mesh.Invalid},
-		"no seed":    {&wirepb.DrawQuestion{Kind: computeKind, Count: 1}, mesh.Invalid},
-		"much else":  {&wirepb.DrawQuestion{Kind: computeKind, Count: 1, Seed: seed, Beside: make([][]byte, 65)}, mesh.Invalid},
-		"an account": {&wirepb.DrawQuestion{Kind: computeKind, Count: 1, Seed: seed, Not: [][]byte{{1}}}, mesh.Invalid},
-		"no kind":    {&wirepb.DrawQuestion{Count: 1, Seed: seed}, mesh.Unavailable},
+		"too many":   {&wirepb.DrawQuestion{Count: 8, Seed: seed}, mesh.Unavailable},
+		"no node":    {&wirepb.DrawQuestion{Seed: seed}, mesh.Invalid},
+		"nine":       {&wirepb.DrawQuestion{Count: 9, Seed: seed}, mesh.Invalid},
+		"no seed":    {&wirepb.DrawQuestion{Count: 1}, mesh.Invalid},
+		"much else":  {&wirepb.DrawQuestion{Count: 1, Seed: seed, Beside: make([][]byte, 65)}, mesh.Invalid},
+		"an account": {&wirepb.DrawQuestion{Count: 1, Seed: seed, Not: [][]byte{{1}}}, mesh.Invalid},
 	} {
 		if ids, err := draw(c.q); mesh.KindOf(err) != c.kind || err == nil {
 			t.Errorf("%s: %v, %v; want %s", name, ids, err, c.kind)
 		}
+	}
+	w.online(w.nodes[1:]...)
+	for what, want := range map[string]string{"slice": "[score]", "cell": "[score]", "task": "[score room]", "call": "[score]"} {
+		a := new(wirepb.ExplainAnswer)
+		if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_Explain{Explain: &wirepb.ExplainQuestion{What: what, Bytes: 1}}}, a); err != nil || len(a.Verdicts) != 7 {
+			t.Fatalf("%s: %v, %v", what, a, err)
+		}
+		for _, v := range a.Verdicts {
+			product, parts := uint64(1), []string{}
+			for _, p := range v.Parts {
+				if product *= p.Factor; p.Factor > 1 {
+					parts = append(parts, p.Name)
+				}
+			}
+			if v.Refused != "" || product != v.Weight || fmt.Sprint(parts) != want {
+				t.Errorf("%s: %v; want %s", what, v, want)
+			}
+		}
+	}
+	if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_Explain{Explain: &wirepb.ExplainQuestion{What: "soul"}}}, nil); mesh.KindOf(err) != mesh.Invalid {
+		t.Error(err)
 	}
 	p := new(wirepb.ComputePrices)
 	if err := w.ask(mesh.PublicKey{}, &wirepb.Question{Question: &wirepb.Question_ComputePrices{ComputePrices: true}}, p); err != nil || !proto.Equal(p, compute.DefaultPrices()) {

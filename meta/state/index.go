@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
@@ -333,7 +334,7 @@ func (s *step) checkHolders(g *wirepb.Segment, session *statepb.Session, domains
 	for _, p := range g.Pieces {
 		n := new(statepb.Node)
 		node := mesh.NodeID(p.Node)
-		if !s.get(key(nodeKey, p.Node), n) || !n.Active || n.Kinds&storageKind == 0 {
+		if !s.get(key(nodeKey, p.Node), n) || !n.Active || n.Kinds&placement.Storage == 0 {
 			return mesh.Errorf(mesh.NotFound, "node %s is no active storage node", node)
 		}
 		if other, ok := seen[n.Domain]; ok {

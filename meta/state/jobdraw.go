@@ -62,7 +62,7 @@ func workerOf(t *statepb.Task, role uint32) *statepb.TaskWorker {
 // and decides is not, so that the author has no say in it.
 func (r *running) draw(n uint32, t *statepb.Task, role uint32, count int) error {
 	r.placeWorkers()
-	d := placement.Demand{Kind: computeKind, Count: count, MaxLoad: compute.MaxNodeTasks, Not: []mesh.Account{mesh.Account(r.job.Account)}, ByRoom: true}
+	d := placement.ForTask(count, mesh.Account(r.job.Account))
 	for _, w := range t.Workers {
 		if at := r.workerAt(w.Node); at != nil {
 			d.Beside = append(d.Beside, *at)
@@ -287,7 +287,7 @@ func (r *running) expectedChecks(more int) uint64 {
 	r.placeWorkers()
 	j, able := r.job, 0
 	for i := range r.workers {
-		if n := &r.workers[i]; n.Kinds&computeKind != 0 && n.Online {
+		if n := &r.workers[i]; n.Kinds&placement.Compute != 0 && n.Online {
 			able++
 		}
 	}

@@ -233,6 +233,8 @@ func (r *Reader) answer(q *wirepb.Question, asker mesh.PublicKey, nowMs int64) (
 		return computePricesOf(r.tip), nil
 	case *wirepb.Question_Draw:
 		return answered(r.drawn(q.Draw))
+	case *wirepb.Question_Explain:
+		return answered(r.explained(q.Explain))
 	case *wirepb.Question_Job:
 		return r.jobOf(q.Job, asker, nowMs)
 	case *wirepb.Question_Jobs:

@@ -2,15 +2,9 @@ package state
 
 import (
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/meta/state/statepb"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
-)
-
-// Bits of a node's kinds: it runs tasks, it runs replicas of databases, it stores slices.
-const (
-	computeKind  = 1
-	databaseKind = 2
-	storageKind  = 4
 )
 
 // Status of a node, by the authorities' votes.
@@ -57,7 +51,7 @@ func (s *step) nodeKey(id mesh.NodeID) (mesh.PublicKey, error) {
 func (v *view) domains() int {
 	seen := map[string]bool{}
 	v.eachNode(func(_ mesh.NodeID, n *statepb.Node) {
-		if n.Active && n.Kinds&storageKind != 0 {
+		if n.Active && n.Kinds&placement.Storage != 0 {
 			seen[n.Domain] = true
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stratosmesh/stratos/mesh"
+	"github.com/stratosmesh/stratos/meta/placement"
 	"github.com/stratosmesh/stratos/protocol/account"
 	"github.com/stratosmesh/stratos/protocol/grant"
 	"github.com/stratosmesh/stratos/protocol/index"
@@ -165,7 +166,7 @@ func sortAuthorities(s *wirepb.AuthoritySet) {
 func nodeRecord(n member, operator, label string, status wirepb.NodeStatus) *wirepb.OutboxRecord {
 	pub := mesh.PublicKeyOf(n.key)
 	return &wirepb.OutboxRecord{Fact: &wirepb.OutboxRecord_Node{Node: &wirepb.NodeRecord{Id: n.id[:], Operator: operatorOf(operator), NodeKey: pub[:], TlsKey: pub[:],
-		Kinds: storageKind | databaseKind | computeKind, Address: "127.0.0.1:1", Domain: label, Status: status}}}
+		Kinds: placement.Storage | placement.Database | placement.Compute, Address: "127.0.0.1:1", Domain: label, Status: status}}}
 }
 
 func credit(a mesh.Account, noz uint64) *wirepb.OutboxRecord {

@@ -974,6 +974,7 @@ type Question struct {
 	//	*Question_Work
 	//	*Question_ComputePrices
 	//	*Question_Draw
+	//	*Question_Explain
 	//	*Question_Attestation
 	Question      isQuestion_Question `protobuf_oneof:"question"`
 	unknownFields protoimpl.UnknownFields
@@ -1323,6 +1324,15 @@ func (x *Question) GetDraw() *DrawQuestion {
 	return nil
 }
 
+func (x *Question) GetExplain() *ExplainQuestion {
+	if x != nil {
+		if x, ok := x.Question.(*Question_Explain); ok {
+			return x.Explain
+		}
+	}
+	return nil
+}
+
 func (x *Question) GetAttestation() *TaskName {
 	if x != nil {
 		if x, ok := x.Question.(*Question_Attestation); ok {
@@ -1472,6 +1482,10 @@ type Question_Draw struct {
 	Draw *DrawQuestion `protobuf:"bytes,33,opt,name=draw,proto3,oneof"` // answered with the nodes, in the order in which they were drawn
 }
 
+type Question_Explain struct {
+	Explain *ExplainQuestion `protobuf:"bytes,36,opt,name=explain,proto3,oneof"`
+}
+
 type Question_Attestation struct {
 	Attestation *TaskName `protobuf:"bytes,35,opt,name=attestation,proto3,oneof"` // that its author asked for, for some minutes; answered to sessions of the job's account
 }
@@ -1544,16 +1558,17 @@ func (*Question_ComputePrices) isQuestion_Question() {}
 
 func (*Question_Draw) isQuestion_Question() {}
 
+func (*Question_Explain) isQuestion_Question() {}
+
 func (*Question_Attestation) isQuestion_Question() {}
 
-// DrawQuestion has nodes drawn as cells and tasks have theirs, by a seed of whoever asks, so that the state and nobody's wish decides.
+// DrawQuestion has nodes drawn for calls as cells and tasks have theirs, by a seed of whoever asks, so that the state and nobody's wish decides.
 type DrawQuestion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`    // bit of their kinds
-	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`  // 1 to 8, each of another operator and failure domain
-	Seed          []byte                 `protobuf:"bytes,3,opt,name=seed,proto3" json:"seed,omitempty"`     // 32 bytes
-	Not           [][]byte               `protobuf:"bytes,4,rep,name=not,proto3" json:"not,omitempty"`       // operators that may not have it, at most 64
-	Beside        [][]byte               `protobuf:"bytes,5,rep,name=beside,proto3" json:"beside,omitempty"` // nodes, of whose operators and domains no other is to be drawn, at most 64
+	Count         uint32                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`  // 1 to 8, each of another operator and failure domain
+	Seed          []byte                 `protobuf:"bytes,2,opt,name=seed,proto3" json:"seed,omitempty"`     // 32 bytes
+	Not           [][]byte               `protobuf:"bytes,3,rep,name=not,proto3" json:"not,omitempty"`       // operators that may not have it, at most 64
+	Beside        [][]byte               `protobuf:"bytes,4,rep,name=beside,proto3" json:"beside,omitempty"` // nodes, of whose operators and domains no other is to be drawn, at most 64
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1588,13 +1603,6 @@ func (*DrawQuestion) Descriptor() ([]byte, []int) {
 	return file_meta_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *DrawQuestion) GetKind() uint32 {
-	if x != nil {
-		return x.Kind
-	}
-	return 0
-}
-
 func (x *DrawQuestion) GetCount() uint32 {
 	if x != nil {
 		return x.Count
@@ -1623,6 +1631,223 @@ func (x *DrawQuestion) GetBeside() [][]byte {
 	return nil
 }
 
+// ExplainQuestion asks what placement makes of each node, for something that is to be placed now.
+type ExplainQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`    // slice, cell, task or call
+	Bytes         uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"` // of a slice
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainQuestion) Reset() {
+	*x = ExplainQuestion{}
+	mi := &file_meta_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainQuestion) ProtoMessage() {}
+
+func (x *ExplainQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainQuestion.ProtoReflect.Descriptor instead.
+func (*ExplainQuestion) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExplainQuestion) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ExplainQuestion) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ExplainAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verdicts      []*NodeVerdict         `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAnswer) Reset() {
+	*x = ExplainAnswer{}
+	mi := &file_meta_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAnswer) ProtoMessage() {}
+
+func (x *ExplainAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAnswer.ProtoReflect.Descriptor instead.
+func (*ExplainAnswer) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExplainAnswer) GetVerdicts() []*NodeVerdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+type NodeVerdict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Refused       string                 `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"` // why it can have none; empty: it can
+	Weight        uint64                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`  // in the lots; the product of its parts
+	Parts         []*WeightPart          `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeVerdict) Reset() {
+	*x = NodeVerdict{}
+	mi := &file_meta_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeVerdict) ProtoMessage() {}
+
+func (x *NodeVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeVerdict.ProtoReflect.Descriptor instead.
+func (*NodeVerdict) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *NodeVerdict) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *NodeVerdict) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *NodeVerdict) GetWeight() uint64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *NodeVerdict) GetParts() []*WeightPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+type WeightPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Factor        uint64                 `protobuf:"varint,2,opt,name=factor,proto3" json:"factor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeightPart) Reset() {
+	*x = WeightPart{}
+	mi := &file_meta_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeightPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeightPart) ProtoMessage() {}
+
+func (x *WeightPart) ProtoReflect() protoreflect.Message {
+	mi := &file_meta_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeightPart.ProtoReflect.Descriptor instead.
+func (*WeightPart) Descriptor() ([]byte, []int) {
+	return file_meta_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WeightPart) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WeightPart) GetFactor() uint64 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
 type DatabaseName struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // of the session's account
@@ -1633,7 +1858,7 @@ type DatabaseName struct {
 
 func (x *DatabaseName) Reset() {
 	*x = DatabaseName{}
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1870,7 @@ func (x *DatabaseName) String() string {
 func (*DatabaseName) ProtoMessage() {}
 
 func (x *DatabaseName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[15]
+	mi := &file_meta_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1883,7 @@ func (x *DatabaseName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseName.ProtoReflect.Descriptor instead.
 func (*DatabaseName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{15}
+	return file_meta_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DatabaseName) GetName() string {
@@ -1686,7 +1911,7 @@ type DatabasesPage struct {
 
 func (x *DatabasesPage) Reset() {
 	*x = DatabasesPage{}
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1923,7 @@ func (x *DatabasesPage) String() string {
 func (*DatabasesPage) ProtoMessage() {}
 
 func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[16]
+	mi := &file_meta_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1936,7 @@ func (x *DatabasesPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabasesPage.ProtoReflect.Descriptor instead.
 func (*DatabasesPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{16}
+	return file_meta_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DatabasesPage) GetAfter() string {
@@ -1739,7 +1964,7 @@ type SpentOf struct {
 
 func (x *SpentOf) Reset() {
 	*x = SpentOf{}
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1976,7 @@ func (x *SpentOf) String() string {
 func (*SpentOf) ProtoMessage() {}
 
 func (x *SpentOf) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[17]
+	mi := &file_meta_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1989,7 @@ func (x *SpentOf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentOf.ProtoReflect.Descriptor instead.
 func (*SpentOf) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{17}
+	return file_meta_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SpentOf) GetAccount() []byte {
@@ -1792,7 +2017,7 @@ type ObjectName struct {
 
 func (x *ObjectName) Reset() {
 	*x = ObjectName{}
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2029,7 @@ func (x *ObjectName) String() string {
 func (*ObjectName) ProtoMessage() {}
 
 func (x *ObjectName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[18]
+	mi := &file_meta_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +2042,7 @@ func (x *ObjectName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectName.ProtoReflect.Descriptor instead.
 func (*ObjectName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{18}
+	return file_meta_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ObjectName) GetBucket() string {
@@ -1854,7 +2079,7 @@ type PageName struct {
 
 func (x *PageName) Reset() {
 	*x = PageName{}
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2091,7 @@ func (x *PageName) String() string {
 func (*PageName) ProtoMessage() {}
 
 func (x *PageName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[19]
+	mi := &file_meta_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2104,7 @@ func (x *PageName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageName.ProtoReflect.Descriptor instead.
 func (*PageName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{19}
+	return file_meta_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PageName) GetBucket() string {
@@ -1932,7 +2157,7 @@ type PartsPage struct {
 
 func (x *PartsPage) Reset() {
 	*x = PartsPage{}
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2169,7 @@ func (x *PartsPage) String() string {
 func (*PartsPage) ProtoMessage() {}
 
 func (x *PartsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[20]
+	mi := &file_meta_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2182,7 @@ func (x *PartsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsPage.ProtoReflect.Descriptor instead.
 func (*PartsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{20}
+	return file_meta_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PartsPage) GetBucket() string {
@@ -2016,7 +2241,7 @@ type UploadsPage struct {
 
 func (x *UploadsPage) Reset() {
 	*x = UploadsPage{}
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2253,7 @@ func (x *UploadsPage) String() string {
 func (*UploadsPage) ProtoMessage() {}
 
 func (x *UploadsPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[21]
+	mi := &file_meta_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2266,7 @@ func (x *UploadsPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsPage.ProtoReflect.Descriptor instead.
 func (*UploadsPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{21}
+	return file_meta_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UploadsPage) GetBucket() string {
@@ -2089,7 +2314,7 @@ type SectionName struct {
 
 func (x *SectionName) Reset() {
 	*x = SectionName{}
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2326,7 @@ func (x *SectionName) String() string {
 func (*SectionName) ProtoMessage() {}
 
 func (x *SectionName) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[22]
+	mi := &file_meta_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2339,7 @@ func (x *SectionName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SectionName.ProtoReflect.Descriptor instead.
 func (*SectionName) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{22}
+	return file_meta_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SectionName) GetBucket() string {
@@ -2143,7 +2368,7 @@ type ServedPage struct {
 
 func (x *ServedPage) Reset() {
 	*x = ServedPage{}
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2380,7 @@ func (x *ServedPage) String() string {
 func (*ServedPage) ProtoMessage() {}
 
 func (x *ServedPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[23]
+	mi := &file_meta_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2393,7 @@ func (x *ServedPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedPage.ProtoReflect.Descriptor instead.
 func (*ServedPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{23}
+	return file_meta_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ServedPage) GetAfterKey() string {
@@ -2204,7 +2429,7 @@ type KeepListPage struct {
 
 func (x *KeepListPage) Reset() {
 	*x = KeepListPage{}
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2441,7 @@ func (x *KeepListPage) String() string {
 func (*KeepListPage) ProtoMessage() {}
 
 func (x *KeepListPage) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[24]
+	mi := &file_meta_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2454,7 @@ func (x *KeepListPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListPage.ProtoReflect.Descriptor instead.
 func (*KeepListPage) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{24}
+	return file_meta_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KeepListPage) GetNode() []byte {
@@ -2269,7 +2494,7 @@ type Listing struct {
 
 func (x *Listing) Reset() {
 	*x = Listing{}
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2506,7 @@ func (x *Listing) String() string {
 func (*Listing) ProtoMessage() {}
 
 func (x *Listing) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[25]
+	mi := &file_meta_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2519,7 @@ func (x *Listing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listing.ProtoReflect.Descriptor instead.
 func (*Listing) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{25}
+	return file_meta_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Listing) GetBucket() string {
@@ -2365,7 +2590,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2602,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[26]
+	mi := &file_meta_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2615,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{26}
+	return file_meta_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *QueryAnswer) GetHeight() int64 {
@@ -2433,7 +2658,7 @@ type ObjectAnswer struct {
 
 func (x *ObjectAnswer) Reset() {
 	*x = ObjectAnswer{}
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2670,7 @@ func (x *ObjectAnswer) String() string {
 func (*ObjectAnswer) ProtoMessage() {}
 
 func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[27]
+	mi := &file_meta_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2683,7 @@ func (x *ObjectAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectAnswer.ProtoReflect.Descriptor instead.
 func (*ObjectAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{27}
+	return file_meta_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ObjectAnswer) GetEntry() *Signed {
@@ -2550,7 +2775,7 @@ type BucketAnswer struct {
 
 func (x *BucketAnswer) Reset() {
 	*x = BucketAnswer{}
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2787,7 @@ func (x *BucketAnswer) String() string {
 func (*BucketAnswer) ProtoMessage() {}
 
 func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[28]
+	mi := &file_meta_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2800,7 @@ func (x *BucketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketAnswer.ProtoReflect.Descriptor instead.
 func (*BucketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{28}
+	return file_meta_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BucketAnswer) GetName() string {
@@ -2667,7 +2892,7 @@ type ListingAnswer struct {
 
 func (x *ListingAnswer) Reset() {
 	*x = ListingAnswer{}
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2679,7 +2904,7 @@ func (x *ListingAnswer) String() string {
 func (*ListingAnswer) ProtoMessage() {}
 
 func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[29]
+	mi := &file_meta_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2692,7 +2917,7 @@ func (x *ListingAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListingAnswer.ProtoReflect.Descriptor instead.
 func (*ListingAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{29}
+	return file_meta_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListingAnswer) GetObjects() []*ListedObject {
@@ -2740,7 +2965,7 @@ type ListedObject struct {
 
 func (x *ListedObject) Reset() {
 	*x = ListedObject{}
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +2977,7 @@ func (x *ListedObject) String() string {
 func (*ListedObject) ProtoMessage() {}
 
 func (x *ListedObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[30]
+	mi := &file_meta_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +2990,7 @@ func (x *ListedObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedObject.ProtoReflect.Descriptor instead.
 func (*ListedObject) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{30}
+	return file_meta_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListedObject) GetKey() string {
@@ -2842,7 +3067,7 @@ type AccessKeyAnswer struct {
 
 func (x *AccessKeyAnswer) Reset() {
 	*x = AccessKeyAnswer{}
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +3079,7 @@ func (x *AccessKeyAnswer) String() string {
 func (*AccessKeyAnswer) ProtoMessage() {}
 
 func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[31]
+	mi := &file_meta_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +3092,7 @@ func (x *AccessKeyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessKeyAnswer.ProtoReflect.Descriptor instead.
 func (*AccessKeyAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{31}
+	return file_meta_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AccessKeyAnswer) GetKey() *Signed {
@@ -2904,7 +3129,7 @@ type DatabaseAnswer struct {
 
 func (x *DatabaseAnswer) Reset() {
 	*x = DatabaseAnswer{}
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3141,7 @@ func (x *DatabaseAnswer) String() string {
 func (*DatabaseAnswer) ProtoMessage() {}
 
 func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[32]
+	mi := &file_meta_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3154,7 @@ func (x *DatabaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabaseAnswer.ProtoReflect.Descriptor instead.
 func (*DatabaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{32}
+	return file_meta_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DatabaseAnswer) GetId() []byte {
@@ -3019,7 +3244,7 @@ type DatabasesAnswer struct {
 
 func (x *DatabasesAnswer) Reset() {
 	*x = DatabasesAnswer{}
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3256,7 @@ func (x *DatabasesAnswer) String() string {
 func (*DatabasesAnswer) ProtoMessage() {}
 
 func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[33]
+	mi := &file_meta_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3269,7 @@ func (x *DatabasesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatabasesAnswer.ProtoReflect.Descriptor instead.
 func (*DatabasesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{33}
+	return file_meta_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DatabasesAnswer) GetDatabases() []*DatabaseAnswer {
@@ -3080,7 +3305,7 @@ type CellAnswer struct {
 
 func (x *CellAnswer) Reset() {
 	*x = CellAnswer{}
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3092,7 +3317,7 @@ func (x *CellAnswer) String() string {
 func (*CellAnswer) ProtoMessage() {}
 
 func (x *CellAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[34]
+	mi := &file_meta_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3105,7 +3330,7 @@ func (x *CellAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellAnswer.ProtoReflect.Descriptor instead.
 func (*CellAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{34}
+	return file_meta_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CellAnswer) GetId() []byte {
@@ -3188,7 +3413,7 @@ type HostedDatabase struct {
 
 func (x *HostedDatabase) Reset() {
 	*x = HostedDatabase{}
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +3425,7 @@ func (x *HostedDatabase) String() string {
 func (*HostedDatabase) ProtoMessage() {}
 
 func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[35]
+	mi := &file_meta_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3213,7 +3438,7 @@ func (x *HostedDatabase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostedDatabase.ProtoReflect.Descriptor instead.
 func (*HostedDatabase) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{35}
+	return file_meta_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *HostedDatabase) GetId() []byte {
@@ -3244,7 +3469,7 @@ type CellMember struct {
 
 func (x *CellMember) Reset() {
 	*x = CellMember{}
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3481,7 @@ func (x *CellMember) String() string {
 func (*CellMember) ProtoMessage() {}
 
 func (x *CellMember) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[36]
+	mi := &file_meta_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3494,7 @@ func (x *CellMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellMember.ProtoReflect.Descriptor instead.
 func (*CellMember) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{36}
+	return file_meta_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CellMember) GetNode() []byte {
@@ -3324,7 +3549,7 @@ type CellsAnswer struct {
 
 func (x *CellsAnswer) Reset() {
 	*x = CellsAnswer{}
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3561,7 @@ func (x *CellsAnswer) String() string {
 func (*CellsAnswer) ProtoMessage() {}
 
 func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[37]
+	mi := &file_meta_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3574,7 @@ func (x *CellsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CellsAnswer.ProtoReflect.Descriptor instead.
 func (*CellsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{37}
+	return file_meta_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CellsAnswer) GetCells() []*CellAnswer {
@@ -3370,7 +3595,7 @@ type ServedAnswer struct {
 
 func (x *ServedAnswer) Reset() {
 	*x = ServedAnswer{}
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3607,7 @@ func (x *ServedAnswer) String() string {
 func (*ServedAnswer) ProtoMessage() {}
 
 func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[38]
+	mi := &file_meta_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3620,7 @@ func (x *ServedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedAnswer.ProtoReflect.Descriptor instead.
 func (*ServedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{38}
+	return file_meta_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ServedAnswer) GetBuckets() []*ServedBucket {
@@ -3430,7 +3655,7 @@ type ServedBucket struct {
 
 func (x *ServedBucket) Reset() {
 	*x = ServedBucket{}
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3442,7 +3667,7 @@ func (x *ServedBucket) String() string {
 func (*ServedBucket) ProtoMessage() {}
 
 func (x *ServedBucket) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[39]
+	mi := &file_meta_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3455,7 +3680,7 @@ func (x *ServedBucket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServedBucket.ProtoReflect.Descriptor instead.
 func (*ServedBucket) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{39}
+	return file_meta_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ServedBucket) GetAccessKey() string {
@@ -3490,7 +3715,7 @@ type PartsAnswer struct {
 
 func (x *PartsAnswer) Reset() {
 	*x = PartsAnswer{}
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3502,7 +3727,7 @@ func (x *PartsAnswer) String() string {
 func (*PartsAnswer) ProtoMessage() {}
 
 func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[40]
+	mi := &file_meta_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3515,7 +3740,7 @@ func (x *PartsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartsAnswer.ProtoReflect.Descriptor instead.
 func (*PartsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{40}
+	return file_meta_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PartsAnswer) GetParts() []*ListedPart {
@@ -3550,7 +3775,7 @@ type ListedPart struct {
 
 func (x *ListedPart) Reset() {
 	*x = ListedPart{}
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3562,7 +3787,7 @@ func (x *ListedPart) String() string {
 func (*ListedPart) ProtoMessage() {}
 
 func (x *ListedPart) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[41]
+	mi := &file_meta_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3575,7 +3800,7 @@ func (x *ListedPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedPart.ProtoReflect.Descriptor instead.
 func (*ListedPart) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{41}
+	return file_meta_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListedPart) GetNumber() uint32 {
@@ -3609,7 +3834,7 @@ type UploadsAnswer struct {
 
 func (x *UploadsAnswer) Reset() {
 	*x = UploadsAnswer{}
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3846,7 @@ func (x *UploadsAnswer) String() string {
 func (*UploadsAnswer) ProtoMessage() {}
 
 func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[42]
+	mi := &file_meta_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +3859,7 @@ func (x *UploadsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadsAnswer.ProtoReflect.Descriptor instead.
 func (*UploadsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{42}
+	return file_meta_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UploadsAnswer) GetUploads() []*ListedUpload {
@@ -3661,7 +3886,7 @@ type ListedUpload struct {
 
 func (x *ListedUpload) Reset() {
 	*x = ListedUpload{}
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3898,7 @@ func (x *ListedUpload) String() string {
 func (*ListedUpload) ProtoMessage() {}
 
 func (x *ListedUpload) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[43]
+	mi := &file_meta_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3911,7 @@ func (x *ListedUpload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedUpload.ProtoReflect.Descriptor instead.
 func (*ListedUpload) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{43}
+	return file_meta_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListedUpload) GetUpload() *Signed {
@@ -3715,7 +3940,7 @@ type AccountAnswer struct {
 
 func (x *AccountAnswer) Reset() {
 	*x = AccountAnswer{}
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3952,7 @@ func (x *AccountAnswer) String() string {
 func (*AccountAnswer) ProtoMessage() {}
 
 func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[44]
+	mi := &file_meta_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +3965,7 @@ func (x *AccountAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountAnswer.ProtoReflect.Descriptor instead.
 func (*AccountAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{44}
+	return file_meta_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AccountAnswer) GetCredited() uint64 {
@@ -3780,7 +4005,7 @@ type SpentAnswer struct {
 
 func (x *SpentAnswer) Reset() {
 	*x = SpentAnswer{}
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4017,7 @@ func (x *SpentAnswer) String() string {
 func (*SpentAnswer) ProtoMessage() {}
 
 func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[45]
+	mi := &file_meta_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4030,7 @@ func (x *SpentAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpentAnswer.ProtoReflect.Descriptor instead.
 func (*SpentAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{45}
+	return file_meta_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SpentAnswer) GetNoz() []uint64 {
@@ -3830,7 +4055,7 @@ type LeaseAnswer struct {
 
 func (x *LeaseAnswer) Reset() {
 	*x = LeaseAnswer{}
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3842,7 +4067,7 @@ func (x *LeaseAnswer) String() string {
 func (*LeaseAnswer) ProtoMessage() {}
 
 func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[46]
+	mi := &file_meta_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3855,7 +4080,7 @@ func (x *LeaseAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAnswer.ProtoReflect.Descriptor instead.
 func (*LeaseAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{46}
+	return file_meta_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LeaseAnswer) GetAccount() []byte {
@@ -3930,7 +4155,7 @@ type NodeAnswer struct {
 
 func (x *NodeAnswer) Reset() {
 	*x = NodeAnswer{}
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4167,7 @@ func (x *NodeAnswer) String() string {
 func (*NodeAnswer) ProtoMessage() {}
 
 func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[47]
+	mi := &file_meta_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4180,7 @@ func (x *NodeAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAnswer.ProtoReflect.Descriptor instead.
 func (*NodeAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{47}
+	return file_meta_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *NodeAnswer) GetId() []byte {
@@ -4072,7 +4297,7 @@ type NodesAnswer struct {
 
 func (x *NodesAnswer) Reset() {
 	*x = NodesAnswer{}
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4084,7 +4309,7 @@ func (x *NodesAnswer) String() string {
 func (*NodesAnswer) ProtoMessage() {}
 
 func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[48]
+	mi := &file_meta_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4097,7 +4322,7 @@ func (x *NodesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodesAnswer.ProtoReflect.Descriptor instead.
 func (*NodesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{48}
+	return file_meta_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *NodesAnswer) GetNodes() []*NodeAnswer {
@@ -4116,7 +4341,7 @@ type BucketsAnswer struct {
 
 func (x *BucketsAnswer) Reset() {
 	*x = BucketsAnswer{}
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4353,7 @@ func (x *BucketsAnswer) String() string {
 func (*BucketsAnswer) ProtoMessage() {}
 
 func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[49]
+	mi := &file_meta_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4366,7 @@ func (x *BucketsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BucketsAnswer.ProtoReflect.Descriptor instead.
 func (*BucketsAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{49}
+	return file_meta_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BucketsAnswer) GetBuckets() []*BucketAnswer {
@@ -4161,7 +4386,7 @@ type KeepListAnswer struct {
 
 func (x *KeepListAnswer) Reset() {
 	*x = KeepListAnswer{}
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4398,7 @@ func (x *KeepListAnswer) String() string {
 func (*KeepListAnswer) ProtoMessage() {}
 
 func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[50]
+	mi := &file_meta_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4411,7 @@ func (x *KeepListAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepListAnswer.ProtoReflect.Descriptor instead.
 func (*KeepListAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{50}
+	return file_meta_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *KeepListAnswer) GetSlices() [][]byte {
@@ -4217,7 +4442,7 @@ type AuthorityAnswer struct {
 
 func (x *AuthorityAnswer) Reset() {
 	*x = AuthorityAnswer{}
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4454,7 @@ func (x *AuthorityAnswer) String() string {
 func (*AuthorityAnswer) ProtoMessage() {}
 
 func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[51]
+	mi := &file_meta_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4242,7 +4467,7 @@ func (x *AuthorityAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorityAnswer.ProtoReflect.Descriptor instead.
 func (*AuthorityAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{51}
+	return file_meta_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AuthorityAnswer) GetId() []byte {
@@ -4296,7 +4521,7 @@ type AuthoritiesAnswer struct {
 
 func (x *AuthoritiesAnswer) Reset() {
 	*x = AuthoritiesAnswer{}
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4308,7 +4533,7 @@ func (x *AuthoritiesAnswer) String() string {
 func (*AuthoritiesAnswer) ProtoMessage() {}
 
 func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[52]
+	mi := &file_meta_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4321,7 +4546,7 @@ func (x *AuthoritiesAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthoritiesAnswer.ProtoReflect.Descriptor instead.
 func (*AuthoritiesAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{52}
+	return file_meta_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *AuthoritiesAnswer) GetAuthorities() []*AuthorityAnswer {
@@ -4348,7 +4573,7 @@ type GroupAnswer struct {
 
 func (x *GroupAnswer) Reset() {
 	*x = GroupAnswer{}
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4585,7 @@ func (x *GroupAnswer) String() string {
 func (*GroupAnswer) ProtoMessage() {}
 
 func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[53]
+	mi := &file_meta_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4598,7 @@ func (x *GroupAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupAnswer.ProtoReflect.Descriptor instead.
 func (*GroupAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{53}
+	return file_meta_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GroupAnswer) GetEpoch() uint64 {
@@ -4451,7 +4676,7 @@ type ReportAnswer struct {
 
 func (x *ReportAnswer) Reset() {
 	*x = ReportAnswer{}
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4463,7 +4688,7 @@ func (x *ReportAnswer) String() string {
 func (*ReportAnswer) ProtoMessage() {}
 
 func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[54]
+	mi := &file_meta_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4476,7 +4701,7 @@ func (x *ReportAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAnswer.ProtoReflect.Descriptor instead.
 func (*ReportAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{54}
+	return file_meta_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReportAnswer) GetHeader() []byte {
@@ -4509,7 +4734,7 @@ type ReportPages struct {
 
 func (x *ReportPages) Reset() {
 	*x = ReportPages{}
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +4746,7 @@ func (x *ReportPages) String() string {
 func (*ReportPages) ProtoMessage() {}
 
 func (x *ReportPages) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[55]
+	mi := &file_meta_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +4759,7 @@ func (x *ReportPages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportPages.ProtoReflect.Descriptor instead.
 func (*ReportPages) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{55}
+	return file_meta_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ReportPages) GetEnvelopes() [][]byte {
@@ -4554,7 +4779,7 @@ type ReportSigner struct {
 
 func (x *ReportSigner) Reset() {
 	*x = ReportSigner{}
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4566,7 +4791,7 @@ func (x *ReportSigner) String() string {
 func (*ReportSigner) ProtoMessage() {}
 
 func (x *ReportSigner) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[56]
+	mi := &file_meta_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4579,7 +4804,7 @@ func (x *ReportSigner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSigner.ProtoReflect.Descriptor instead.
 func (*ReportSigner) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{56}
+	return file_meta_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ReportSigner) GetAuthority() []byte {
@@ -4606,7 +4831,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4618,7 +4843,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[57]
+	mi := &file_meta_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4631,7 +4856,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{57}
+	return file_meta_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Claim) GetLease() []byte {
@@ -4659,7 +4884,7 @@ type ClaimAnswer struct {
 
 func (x *ClaimAnswer) Reset() {
 	*x = ClaimAnswer{}
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4671,7 +4896,7 @@ func (x *ClaimAnswer) String() string {
 func (*ClaimAnswer) ProtoMessage() {}
 
 func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[58]
+	mi := &file_meta_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4684,7 +4909,7 @@ func (x *ClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimAnswer.ProtoReflect.Descriptor instead.
 func (*ClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{58}
+	return file_meta_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ClaimAnswer) GetTotal() uint64 {
@@ -4710,7 +4935,7 @@ type ReducedAnswer struct {
 
 func (x *ReducedAnswer) Reset() {
 	*x = ReducedAnswer{}
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4722,7 +4947,7 @@ func (x *ReducedAnswer) String() string {
 func (*ReducedAnswer) ProtoMessage() {}
 
 func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[59]
+	mi := &file_meta_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4735,7 +4960,7 @@ func (x *ReducedAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReducedAnswer.ProtoReflect.Descriptor instead.
 func (*ReducedAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{59}
+	return file_meta_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReducedAnswer) GetSegments() [][]byte {
@@ -4754,7 +4979,7 @@ type UploadAnswer struct {
 
 func (x *UploadAnswer) Reset() {
 	*x = UploadAnswer{}
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4766,7 +4991,7 @@ func (x *UploadAnswer) String() string {
 func (*UploadAnswer) ProtoMessage() {}
 
 func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[60]
+	mi := &file_meta_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4779,7 +5004,7 @@ func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
 func (*UploadAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{60}
+	return file_meta_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *UploadAnswer) GetPages() []uint32 {
@@ -4799,7 +5024,7 @@ type PageAnswer struct {
 
 func (x *PageAnswer) Reset() {
 	*x = PageAnswer{}
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4811,7 +5036,7 @@ func (x *PageAnswer) String() string {
 func (*PageAnswer) ProtoMessage() {}
 
 func (x *PageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[61]
+	mi := &file_meta_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4824,7 +5049,7 @@ func (x *PageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PageAnswer.ProtoReflect.Descriptor instead.
 func (*PageAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{61}
+	return file_meta_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *PageAnswer) GetPage() *Signed {
@@ -4854,7 +5079,7 @@ type TicketRequest struct {
 
 func (x *TicketRequest) Reset() {
 	*x = TicketRequest{}
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4866,7 +5091,7 @@ func (x *TicketRequest) String() string {
 func (*TicketRequest) ProtoMessage() {}
 
 func (x *TicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[62]
+	mi := &file_meta_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4879,7 +5104,7 @@ func (x *TicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketRequest.ProtoReflect.Descriptor instead.
 func (*TicketRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{62}
+	return file_meta_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *TicketRequest) GetLease() []byte {
@@ -4921,7 +5146,7 @@ type RunPlan struct {
 
 func (x *RunPlan) Reset() {
 	*x = RunPlan{}
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4933,7 +5158,7 @@ func (x *RunPlan) String() string {
 func (*RunPlan) ProtoMessage() {}
 
 func (x *RunPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[63]
+	mi := &file_meta_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4946,7 +5171,7 @@ func (x *RunPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunPlan.ProtoReflect.Descriptor instead.
 func (*RunPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{63}
+	return file_meta_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RunPlan) GetNode() []byte {
@@ -4976,7 +5201,7 @@ type WritePlan struct {
 
 func (x *WritePlan) Reset() {
 	*x = WritePlan{}
-	mi := &file_meta_proto_msgTypes[64]
+	mi := &file_meta_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4988,7 +5213,7 @@ func (x *WritePlan) String() string {
 func (*WritePlan) ProtoMessage() {}
 
 func (x *WritePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[64]
+	mi := &file_meta_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5001,7 +5226,7 @@ func (x *WritePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritePlan.ProtoReflect.Descriptor instead.
 func (*WritePlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{64}
+	return file_meta_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *WritePlan) GetPieceBytes() uint64 {
@@ -5048,7 +5273,7 @@ type ReadPlan struct {
 
 func (x *ReadPlan) Reset() {
 	*x = ReadPlan{}
-	mi := &file_meta_proto_msgTypes[65]
+	mi := &file_meta_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5060,7 +5285,7 @@ func (x *ReadPlan) String() string {
 func (*ReadPlan) ProtoMessage() {}
 
 func (x *ReadPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[65]
+	mi := &file_meta_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5073,7 +5298,7 @@ func (x *ReadPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadPlan.ProtoReflect.Descriptor instead.
 func (*ReadPlan) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{65}
+	return file_meta_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ReadPlan) GetBucket() string {
@@ -5135,7 +5360,7 @@ type PieceRead struct {
 
 func (x *PieceRead) Reset() {
 	*x = PieceRead{}
-	mi := &file_meta_proto_msgTypes[66]
+	mi := &file_meta_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5147,7 +5372,7 @@ func (x *PieceRead) String() string {
 func (*PieceRead) ProtoMessage() {}
 
 func (x *PieceRead) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[66]
+	mi := &file_meta_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5160,7 +5385,7 @@ func (x *PieceRead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PieceRead.ProtoReflect.Descriptor instead.
 func (*PieceRead) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{66}
+	return file_meta_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PieceRead) GetIndex() uint32 {
@@ -5189,7 +5414,7 @@ type TicketAnswer struct {
 
 func (x *TicketAnswer) Reset() {
 	*x = TicketAnswer{}
-	mi := &file_meta_proto_msgTypes[67]
+	mi := &file_meta_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5201,7 +5426,7 @@ func (x *TicketAnswer) String() string {
 func (*TicketAnswer) ProtoMessage() {}
 
 func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[67]
+	mi := &file_meta_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5214,7 +5439,7 @@ func (x *TicketAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TicketAnswer.ProtoReflect.Descriptor instead.
 func (*TicketAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{67}
+	return file_meta_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *TicketAnswer) GetTicketWrite() *Signed {
@@ -5257,7 +5482,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_meta_proto_msgTypes[68]
+	mi := &file_meta_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5269,7 +5494,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[68]
+	mi := &file_meta_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5282,7 +5507,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{68}
+	return file_meta_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Placement) GetDataPieces() uint32 {
@@ -5325,7 +5550,7 @@ type NodeAddress struct {
 
 func (x *NodeAddress) Reset() {
 	*x = NodeAddress{}
-	mi := &file_meta_proto_msgTypes[69]
+	mi := &file_meta_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5337,7 +5562,7 @@ func (x *NodeAddress) String() string {
 func (*NodeAddress) ProtoMessage() {}
 
 func (x *NodeAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[69]
+	mi := &file_meta_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5350,7 +5575,7 @@ func (x *NodeAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeAddress.ProtoReflect.Descriptor instead.
 func (*NodeAddress) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{69}
+	return file_meta_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *NodeAddress) GetNode() []byte {
@@ -5391,7 +5616,7 @@ type NoticeRequest struct {
 
 func (x *NoticeRequest) Reset() {
 	*x = NoticeRequest{}
-	mi := &file_meta_proto_msgTypes[70]
+	mi := &file_meta_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5403,7 +5628,7 @@ func (x *NoticeRequest) String() string {
 func (*NoticeRequest) ProtoMessage() {}
 
 func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[70]
+	mi := &file_meta_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5416,7 +5641,7 @@ func (x *NoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeRequest.ProtoReflect.Descriptor instead.
 func (*NoticeRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{70}
+	return file_meta_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *NoticeRequest) GetDatabase() []byte {
@@ -5436,7 +5661,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_meta_proto_msgTypes[71]
+	mi := &file_meta_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5448,7 +5673,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[71]
+	mi := &file_meta_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5461,7 +5686,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{71}
+	return file_meta_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Applied) GetHeight() int64 {
@@ -5481,7 +5706,7 @@ type SignedHeader struct {
 
 func (x *SignedHeader) Reset() {
 	*x = SignedHeader{}
-	mi := &file_meta_proto_msgTypes[72]
+	mi := &file_meta_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5493,7 +5718,7 @@ func (x *SignedHeader) String() string {
 func (*SignedHeader) ProtoMessage() {}
 
 func (x *SignedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[72]
+	mi := &file_meta_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5506,7 +5731,7 @@ func (x *SignedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedHeader.ProtoReflect.Descriptor instead.
 func (*SignedHeader) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{72}
+	return file_meta_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SignedHeader) GetHeader() []byte {
@@ -5525,7 +5750,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_meta_proto_msgTypes[73]
+	mi := &file_meta_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5537,7 +5762,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[73]
+	mi := &file_meta_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5550,7 +5775,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{73}
+	return file_meta_proto_rawDescGZIP(), []int{77}
 }
 
 type JoinAnswer struct {
@@ -5563,7 +5788,7 @@ type JoinAnswer struct {
 
 func (x *JoinAnswer) Reset() {
 	*x = JoinAnswer{}
-	mi := &file_meta_proto_msgTypes[74]
+	mi := &file_meta_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5575,7 +5800,7 @@ func (x *JoinAnswer) String() string {
 func (*JoinAnswer) ProtoMessage() {}
 
 func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_meta_proto_msgTypes[74]
+	mi := &file_meta_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5588,7 +5813,7 @@ func (x *JoinAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAnswer.ProtoReflect.Descriptor instead.
 func (*JoinAnswer) Descriptor() ([]byte, []int) {
-	return file_meta_proto_rawDescGZIP(), []int{74}
+	return file_meta_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *JoinAnswer) GetGenesis() []byte {
@@ -5666,7 +5891,7 @@ const file_meta_proto_rawDesc = "" +
 	"\x05Query\x12\x1d\n" +
 	"\n" +
 	"min_height\x18\x01 \x01(\x03R\tminHeight\x127\n" +
-	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\xc3\v\n" +
+	"\tquestions\x18\x02 \x03(\v2\x19.stratos.wire.v1.QuestionR\tquestions\"\x81\f\n" +
 	"\bQuestion\x12\x18\n" +
 	"\x06bucket\x18\x01 \x01(\tH\x00R\x06bucket\x125\n" +
 	"\x06object\x18\x02 \x01(\v2\x1b.stratos.wire.v1.ObjectNameH\x00R\x06object\x124\n" +
@@ -5703,16 +5928,30 @@ const file_meta_proto_rawDesc = "" +
 	"\x05tasks\x18\x1f \x01(\v2\x1a.stratos.wire.v1.TasksPageH\x00R\x05tasks\x12/\n" +
 	"\x04work\x18  \x01(\v2\x19.stratos.wire.v1.WorkPageH\x00R\x04work\x12'\n" +
 	"\x0ecompute_prices\x18\" \x01(\bH\x00R\rcomputePrices\x123\n" +
-	"\x04draw\x18! \x01(\v2\x1d.stratos.wire.v1.DrawQuestionH\x00R\x04draw\x12=\n" +
+	"\x04draw\x18! \x01(\v2\x1d.stratos.wire.v1.DrawQuestionH\x00R\x04draw\x12<\n" +
+	"\aexplain\x18$ \x01(\v2 .stratos.wire.v1.ExplainQuestionH\x00R\aexplain\x12=\n" +
 	"\vattestation\x18# \x01(\v2\x19.stratos.wire.v1.TaskNameH\x00R\vattestationB\n" +
 	"\n" +
-	"\bquestion\"v\n" +
-	"\fDrawQuestion\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\rR\x05count\x12\x12\n" +
-	"\x04seed\x18\x03 \x01(\fR\x04seed\x12\x10\n" +
-	"\x03not\x18\x04 \x03(\fR\x03not\x12\x16\n" +
-	"\x06beside\x18\x05 \x03(\fR\x06beside\"2\n" +
+	"\bquestion\"b\n" +
+	"\fDrawQuestion\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\x12\x12\n" +
+	"\x04seed\x18\x02 \x01(\fR\x04seed\x12\x10\n" +
+	"\x03not\x18\x03 \x03(\fR\x03not\x12\x16\n" +
+	"\x06beside\x18\x04 \x03(\fR\x06beside\";\n" +
+	"\x0fExplainQuestion\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\"I\n" +
+	"\rExplainAnswer\x128\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x1c.stratos.wire.v1.NodeVerdictR\bverdicts\"\x86\x01\n" +
+	"\vNodeVerdict\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\x04R\x06weight\x121\n" +
+	"\x05parts\x18\x04 \x03(\v2\x1b.stratos.wire.v1.WeightPartR\x05parts\"8\n" +
+	"\n" +
+	"WeightPart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06factor\x18\x02 \x01(\x04R\x06factor\"2\n" +
 	"\fDatabaseName\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\";\n" +
@@ -6089,7 +6328,7 @@ func file_meta_proto_rawDescGZIP() []byte {
 }
 
 var file_meta_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_meta_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_meta_proto_goTypes = []any{
 	(TxKind)(0),               // 0: stratos.wire.v1.TxKind
 	(*Tx)(nil),                // 1: stratos.wire.v1.Tx
@@ -6107,146 +6346,153 @@ var file_meta_proto_goTypes = []any{
 	(*Query)(nil),             // 13: stratos.wire.v1.Query
 	(*Question)(nil),          // 14: stratos.wire.v1.Question
 	(*DrawQuestion)(nil),      // 15: stratos.wire.v1.DrawQuestion
-	(*DatabaseName)(nil),      // 16: stratos.wire.v1.DatabaseName
-	(*DatabasesPage)(nil),     // 17: stratos.wire.v1.DatabasesPage
-	(*SpentOf)(nil),           // 18: stratos.wire.v1.SpentOf
-	(*ObjectName)(nil),        // 19: stratos.wire.v1.ObjectName
-	(*PageName)(nil),          // 20: stratos.wire.v1.PageName
-	(*PartsPage)(nil),         // 21: stratos.wire.v1.PartsPage
-	(*UploadsPage)(nil),       // 22: stratos.wire.v1.UploadsPage
-	(*SectionName)(nil),       // 23: stratos.wire.v1.SectionName
-	(*ServedPage)(nil),        // 24: stratos.wire.v1.ServedPage
-	(*KeepListPage)(nil),      // 25: stratos.wire.v1.KeepListPage
-	(*Listing)(nil),           // 26: stratos.wire.v1.Listing
-	(*QueryAnswer)(nil),       // 27: stratos.wire.v1.QueryAnswer
-	(*ObjectAnswer)(nil),      // 28: stratos.wire.v1.ObjectAnswer
-	(*BucketAnswer)(nil),      // 29: stratos.wire.v1.BucketAnswer
-	(*ListingAnswer)(nil),     // 30: stratos.wire.v1.ListingAnswer
-	(*ListedObject)(nil),      // 31: stratos.wire.v1.ListedObject
-	(*AccessKeyAnswer)(nil),   // 32: stratos.wire.v1.AccessKeyAnswer
-	(*DatabaseAnswer)(nil),    // 33: stratos.wire.v1.DatabaseAnswer
-	(*DatabasesAnswer)(nil),   // 34: stratos.wire.v1.DatabasesAnswer
-	(*CellAnswer)(nil),        // 35: stratos.wire.v1.CellAnswer
-	(*HostedDatabase)(nil),    // 36: stratos.wire.v1.HostedDatabase
-	(*CellMember)(nil),        // 37: stratos.wire.v1.CellMember
-	(*CellsAnswer)(nil),       // 38: stratos.wire.v1.CellsAnswer
-	(*ServedAnswer)(nil),      // 39: stratos.wire.v1.ServedAnswer
-	(*ServedBucket)(nil),      // 40: stratos.wire.v1.ServedBucket
-	(*PartsAnswer)(nil),       // 41: stratos.wire.v1.PartsAnswer
-	(*ListedPart)(nil),        // 42: stratos.wire.v1.ListedPart
-	(*UploadsAnswer)(nil),     // 43: stratos.wire.v1.UploadsAnswer
-	(*ListedUpload)(nil),      // 44: stratos.wire.v1.ListedUpload
-	(*AccountAnswer)(nil),     // 45: stratos.wire.v1.AccountAnswer
-	(*SpentAnswer)(nil),       // 46: stratos.wire.v1.SpentAnswer
-	(*LeaseAnswer)(nil),       // 47: stratos.wire.v1.LeaseAnswer
-	(*NodeAnswer)(nil),        // 48: stratos.wire.v1.NodeAnswer
-	(*NodesAnswer)(nil),       // 49: stratos.wire.v1.NodesAnswer
-	(*BucketsAnswer)(nil),     // 50: stratos.wire.v1.BucketsAnswer
-	(*KeepListAnswer)(nil),    // 51: stratos.wire.v1.KeepListAnswer
-	(*AuthorityAnswer)(nil),   // 52: stratos.wire.v1.AuthorityAnswer
-	(*AuthoritiesAnswer)(nil), // 53: stratos.wire.v1.AuthoritiesAnswer
-	(*GroupAnswer)(nil),       // 54: stratos.wire.v1.GroupAnswer
-	(*ReportAnswer)(nil),      // 55: stratos.wire.v1.ReportAnswer
-	(*ReportPages)(nil),       // 56: stratos.wire.v1.ReportPages
-	(*ReportSigner)(nil),      // 57: stratos.wire.v1.ReportSigner
-	(*Claim)(nil),             // 58: stratos.wire.v1.Claim
-	(*ClaimAnswer)(nil),       // 59: stratos.wire.v1.ClaimAnswer
-	(*ReducedAnswer)(nil),     // 60: stratos.wire.v1.ReducedAnswer
-	(*UploadAnswer)(nil),      // 61: stratos.wire.v1.UploadAnswer
-	(*PageAnswer)(nil),        // 62: stratos.wire.v1.PageAnswer
-	(*TicketRequest)(nil),     // 63: stratos.wire.v1.TicketRequest
-	(*RunPlan)(nil),           // 64: stratos.wire.v1.RunPlan
-	(*WritePlan)(nil),         // 65: stratos.wire.v1.WritePlan
-	(*ReadPlan)(nil),          // 66: stratos.wire.v1.ReadPlan
-	(*PieceRead)(nil),         // 67: stratos.wire.v1.PieceRead
-	(*TicketAnswer)(nil),      // 68: stratos.wire.v1.TicketAnswer
-	(*Placement)(nil),         // 69: stratos.wire.v1.Placement
-	(*NodeAddress)(nil),       // 70: stratos.wire.v1.NodeAddress
-	(*NoticeRequest)(nil),     // 71: stratos.wire.v1.NoticeRequest
-	(*Applied)(nil),           // 72: stratos.wire.v1.Applied
-	(*SignedHeader)(nil),      // 73: stratos.wire.v1.SignedHeader
-	(*JoinRequest)(nil),       // 74: stratos.wire.v1.JoinRequest
-	(*JoinAnswer)(nil),        // 75: stratos.wire.v1.JoinAnswer
-	(*Signed)(nil),            // 76: stratos.wire.v1.Signed
-	(*Piece)(nil),             // 77: stratos.wire.v1.Piece
-	(*JobsPage)(nil),          // 78: stratos.wire.v1.JobsPage
-	(*TasksPage)(nil),         // 79: stratos.wire.v1.TasksPage
-	(*WorkPage)(nil),          // 80: stratos.wire.v1.WorkPage
-	(*TaskName)(nil),          // 81: stratos.wire.v1.TaskName
-	(*Segment)(nil),           // 82: stratos.wire.v1.Segment
-	(*Lock)(nil),              // 83: stratos.wire.v1.Lock
-	(*Section)(nil),           // 84: stratos.wire.v1.Section
-	(*TaskEvidence)(nil),      // 85: stratos.wire.v1.TaskEvidence
+	(*ExplainQuestion)(nil),   // 16: stratos.wire.v1.ExplainQuestion
+	(*ExplainAnswer)(nil),     // 17: stratos.wire.v1.ExplainAnswer
+	(*NodeVerdict)(nil),       // 18: stratos.wire.v1.NodeVerdict
+	(*WeightPart)(nil),        // 19: stratos.wire.v1.WeightPart
+	(*DatabaseName)(nil),      // 20: stratos.wire.v1.DatabaseName
+	(*DatabasesPage)(nil),     // 21: stratos.wire.v1.DatabasesPage
+	(*SpentOf)(nil),           // 22: stratos.wire.v1.SpentOf
+	(*ObjectName)(nil),        // 23: stratos.wire.v1.ObjectName
+	(*PageName)(nil),          // 24: stratos.wire.v1.PageName
+	(*PartsPage)(nil),         // 25: stratos.wire.v1.PartsPage
+	(*UploadsPage)(nil),       // 26: stratos.wire.v1.UploadsPage
+	(*SectionName)(nil),       // 27: stratos.wire.v1.SectionName
+	(*ServedPage)(nil),        // 28: stratos.wire.v1.ServedPage
+	(*KeepListPage)(nil),      // 29: stratos.wire.v1.KeepListPage
+	(*Listing)(nil),           // 30: stratos.wire.v1.Listing
+	(*QueryAnswer)(nil),       // 31: stratos.wire.v1.QueryAnswer
+	(*ObjectAnswer)(nil),      // 32: stratos.wire.v1.ObjectAnswer
+	(*BucketAnswer)(nil),      // 33: stratos.wire.v1.BucketAnswer
+	(*ListingAnswer)(nil),     // 34: stratos.wire.v1.ListingAnswer
+	(*ListedObject)(nil),      // 35: stratos.wire.v1.ListedObject
+	(*AccessKeyAnswer)(nil),   // 36: stratos.wire.v1.AccessKeyAnswer
+	(*DatabaseAnswer)(nil),    // 37: stratos.wire.v1.DatabaseAnswer
+	(*DatabasesAnswer)(nil),   // 38: stratos.wire.v1.DatabasesAnswer
+	(*CellAnswer)(nil),        // 39: stratos.wire.v1.CellAnswer
+	(*HostedDatabase)(nil),    // 40: stratos.wire.v1.HostedDatabase
+	(*CellMember)(nil),        // 41: stratos.wire.v1.CellMember
+	(*CellsAnswer)(nil),       // 42: stratos.wire.v1.CellsAnswer
+	(*ServedAnswer)(nil),      // 43: stratos.wire.v1.ServedAnswer
+	(*ServedBucket)(nil),      // 44: stratos.wire.v1.ServedBucket
+	(*PartsAnswer)(nil),       // 45: stratos.wire.v1.PartsAnswer
+	(*ListedPart)(nil),        // 46: stratos.wire.v1.ListedPart
+	(*UploadsAnswer)(nil),     // 47: stratos.wire.v1.UploadsAnswer
+	(*ListedUpload)(nil),      // 48: stratos.wire.v1.ListedUpload
+	(*AccountAnswer)(nil),     // 49: stratos.wire.v1.AccountAnswer
+	(*SpentAnswer)(nil),       // 50: stratos.wire.v1.SpentAnswer
+	(*LeaseAnswer)(nil),       // 51: stratos.wire.v1.LeaseAnswer
+	(*NodeAnswer)(nil),        // 52: stratos.wire.v1.NodeAnswer
+	(*NodesAnswer)(nil),       // 53: stratos.wire.v1.NodesAnswer
+	(*BucketsAnswer)(nil),     // 54: stratos.wire.v1.BucketsAnswer
+	(*KeepListAnswer)(nil),    // 55: stratos.wire.v1.KeepListAnswer
+	(*AuthorityAnswer)(nil),   // 56: stratos.wire.v1.AuthorityAnswer
+	(*AuthoritiesAnswer)(nil), // 57: stratos.wire.v1.AuthoritiesAnswer
+	(*GroupAnswer)(nil),       // 58: stratos.wire.v1.GroupAnswer
+	(*ReportAnswer)(nil),      // 59: stratos.wire.v1.ReportAnswer
+	(*ReportPages)(nil),       // 60: stratos.wire.v1.ReportPages
+	(*ReportSigner)(nil),      // 61: stratos.wire.v1.ReportSigner
+	(*Claim)(nil),             // 62: stratos.wire.v1.Claim
+	(*ClaimAnswer)(nil),       // 63: stratos.wire.v1.ClaimAnswer
+	(*ReducedAnswer)(nil),     // 64: stratos.wire.v1.ReducedAnswer
+	(*UploadAnswer)(nil),      // 65: stratos.wire.v1.UploadAnswer
+	(*PageAnswer)(nil),        // 66: stratos.wire.v1.PageAnswer
+	(*TicketRequest)(nil),     // 67: stratos.wire.v1.TicketRequest
+	(*RunPlan)(nil),           // 68: stratos.wire.v1.RunPlan
+	(*WritePlan)(nil),         // 69: stratos.wire.v1.WritePlan
+	(*ReadPlan)(nil),          // 70: stratos.wire.v1.ReadPlan
+	(*PieceRead)(nil),         // 71: stratos.wire.v1.PieceRead
+	(*TicketAnswer)(nil),      // 72: stratos.wire.v1.TicketAnswer
+	(*Placement)(nil),         // 73: stratos.wire.v1.Placement
+	(*NodeAddress)(nil),       // 74: stratos.wire.v1.NodeAddress
+	(*NoticeRequest)(nil),     // 75: stratos.wire.v1.NoticeRequest
+	(*Applied)(nil),           // 76: stratos.wire.v1.Applied
+	(*SignedHeader)(nil),      // 77: stratos.wire.v1.SignedHeader
+	(*JoinRequest)(nil),       // 78: stratos.wire.v1.JoinRequest
+	(*JoinAnswer)(nil),        // 79: stratos.wire.v1.JoinAnswer
+	(*Signed)(nil),            // 80: stratos.wire.v1.Signed
+	(*Piece)(nil),             // 81: stratos.wire.v1.Piece
+	(*JobsPage)(nil),          // 82: stratos.wire.v1.JobsPage
+	(*TasksPage)(nil),         // 83: stratos.wire.v1.TasksPage
+	(*WorkPage)(nil),          // 84: stratos.wire.v1.WorkPage
+	(*TaskName)(nil),          // 85: stratos.wire.v1.TaskName
+	(*Segment)(nil),           // 86: stratos.wire.v1.Segment
+	(*Lock)(nil),              // 87: stratos.wire.v1.Lock
+	(*Section)(nil),           // 88: stratos.wire.v1.Section
+	(*TaskEvidence)(nil),      // 89: stratos.wire.v1.TaskEvidence
 }
 var file_meta_proto_depIdxs = []int32{
 	0,  // 0: stratos.wire.v1.Tx.kind:type_name -> stratos.wire.v1.TxKind
-	76, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
-	76, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
+	80, // 1: stratos.wire.v1.Tx.message:type_name -> stratos.wire.v1.Signed
+	80, // 2: stratos.wire.v1.Tx.more:type_name -> stratos.wire.v1.Signed
 	3,  // 3: stratos.wire.v1.Facts.facts:type_name -> stratos.wire.v1.Fact
 	7,  // 4: stratos.wire.v1.Allotments.leases:type_name -> stratos.wire.v1.LeaseAllotment
 	8,  // 5: stratos.wire.v1.LeaseAllotment.nodes:type_name -> stratos.wire.v1.NodeAllotment
 	10, // 6: stratos.wire.v1.Repair.pieces:type_name -> stratos.wire.v1.RepairedPiece
-	77, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
+	81, // 7: stratos.wire.v1.RepairedPiece.piece:type_name -> stratos.wire.v1.Piece
 	11, // 8: stratos.wire.v1.SubmitAnswer.result:type_name -> stratos.wire.v1.TxResult
 	14, // 9: stratos.wire.v1.Query.questions:type_name -> stratos.wire.v1.Question
-	19, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
-	26, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
-	20, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
-	25, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
-	58, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
-	21, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
-	22, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
-	23, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
-	24, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
-	16, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
-	17, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
-	18, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
-	16, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
-	78, // 23: stratos.wire.v1.Question.jobs:type_name -> stratos.wire.v1.JobsPage
-	79, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
-	80, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
+	23, // 10: stratos.wire.v1.Question.object:type_name -> stratos.wire.v1.ObjectName
+	30, // 11: stratos.wire.v1.Question.listing:type_name -> stratos.wire.v1.Listing
+	24, // 12: stratos.wire.v1.Question.page:type_name -> stratos.wire.v1.PageName
+	29, // 13: stratos.wire.v1.Question.keep_list:type_name -> stratos.wire.v1.KeepListPage
+	62, // 14: stratos.wire.v1.Question.claim:type_name -> stratos.wire.v1.Claim
+	25, // 15: stratos.wire.v1.Question.parts:type_name -> stratos.wire.v1.PartsPage
+	26, // 16: stratos.wire.v1.Question.uploads:type_name -> stratos.wire.v1.UploadsPage
+	27, // 17: stratos.wire.v1.Question.section:type_name -> stratos.wire.v1.SectionName
+	28, // 18: stratos.wire.v1.Question.served:type_name -> stratos.wire.v1.ServedPage
+	20, // 19: stratos.wire.v1.Question.database:type_name -> stratos.wire.v1.DatabaseName
+	21, // 20: stratos.wire.v1.Question.databases:type_name -> stratos.wire.v1.DatabasesPage
+	22, // 21: stratos.wire.v1.Question.spent:type_name -> stratos.wire.v1.SpentOf
+	20, // 22: stratos.wire.v1.Question.anchor:type_name -> stratos.wire.v1.DatabaseName
+	82, // 23: stratos.wire.v1.Question.jobs:type_name -> stratos.wire.v1.JobsPage
+	83, // 24: stratos.wire.v1.Question.tasks:type_name -> stratos.wire.v1.TasksPage
+	84, // 25: stratos.wire.v1.Question.work:type_name -> stratos.wire.v1.WorkPage
 	15, // 26: stratos.wire.v1.Question.draw:type_name -> stratos.wire.v1.DrawQuestion
-	81, // 27: stratos.wire.v1.Question.attestation:type_name -> stratos.wire.v1.TaskName
-	76, // 28: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
-	82, // 29: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
-	83, // 30: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
-	84, // 31: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
-	31, // 32: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
-	76, // 33: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
-	33, // 34: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
-	37, // 35: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
-	36, // 36: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
-	35, // 37: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
-	40, // 38: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
-	42, // 39: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
-	76, // 40: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
-	76, // 41: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
-	82, // 42: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
-	44, // 43: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
-	76, // 44: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
-	76, // 45: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
-	85, // 46: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
-	48, // 47: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
-	29, // 48: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
-	52, // 49: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
-	56, // 50: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
-	57, // 51: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
-	76, // 52: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
-	82, // 53: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
-	65, // 54: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
-	66, // 55: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
-	64, // 56: stratos.wire.v1.TicketRequest.runs:type_name -> stratos.wire.v1.RunPlan
-	67, // 57: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
-	76, // 58: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
-	76, // 59: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
-	69, // 60: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
-	76, // 61: stratos.wire.v1.TicketAnswer.ticket_run:type_name -> stratos.wire.v1.Signed
-	70, // 62: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	16, // 27: stratos.wire.v1.Question.explain:type_name -> stratos.wire.v1.ExplainQuestion
+	85, // 28: stratos.wire.v1.Question.attestation:type_name -> stratos.wire.v1.TaskName
+	18, // 29: stratos.wire.v1.ExplainAnswer.verdicts:type_name -> stratos.wire.v1.NodeVerdict
+	19, // 30: stratos.wire.v1.NodeVerdict.parts:type_name -> stratos.wire.v1.WeightPart
+	80, // 31: stratos.wire.v1.ObjectAnswer.entry:type_name -> stratos.wire.v1.Signed
+	86, // 32: stratos.wire.v1.ObjectAnswer.segments:type_name -> stratos.wire.v1.Segment
+	87, // 33: stratos.wire.v1.ObjectAnswer.lock:type_name -> stratos.wire.v1.Lock
+	88, // 34: stratos.wire.v1.BucketAnswer.sections:type_name -> stratos.wire.v1.Section
+	35, // 35: stratos.wire.v1.ListingAnswer.objects:type_name -> stratos.wire.v1.ListedObject
+	80, // 36: stratos.wire.v1.AccessKeyAnswer.key:type_name -> stratos.wire.v1.Signed
+	37, // 37: stratos.wire.v1.DatabasesAnswer.databases:type_name -> stratos.wire.v1.DatabaseAnswer
+	41, // 38: stratos.wire.v1.CellAnswer.members:type_name -> stratos.wire.v1.CellMember
+	40, // 39: stratos.wire.v1.CellAnswer.databases:type_name -> stratos.wire.v1.HostedDatabase
+	39, // 40: stratos.wire.v1.CellsAnswer.cells:type_name -> stratos.wire.v1.CellAnswer
+	44, // 41: stratos.wire.v1.ServedAnswer.buckets:type_name -> stratos.wire.v1.ServedBucket
+	46, // 42: stratos.wire.v1.PartsAnswer.parts:type_name -> stratos.wire.v1.ListedPart
+	80, // 43: stratos.wire.v1.PartsAnswer.begun:type_name -> stratos.wire.v1.Signed
+	80, // 44: stratos.wire.v1.ListedPart.part:type_name -> stratos.wire.v1.Signed
+	86, // 45: stratos.wire.v1.ListedPart.segments:type_name -> stratos.wire.v1.Segment
+	48, // 46: stratos.wire.v1.UploadsAnswer.uploads:type_name -> stratos.wire.v1.ListedUpload
+	80, // 47: stratos.wire.v1.ListedUpload.upload:type_name -> stratos.wire.v1.Signed
+	80, // 48: stratos.wire.v1.NodeAnswer.evidence:type_name -> stratos.wire.v1.Signed
+	89, // 49: stratos.wire.v1.NodeAnswer.task_evidence:type_name -> stratos.wire.v1.TaskEvidence
+	52, // 50: stratos.wire.v1.NodesAnswer.nodes:type_name -> stratos.wire.v1.NodeAnswer
+	33, // 51: stratos.wire.v1.BucketsAnswer.buckets:type_name -> stratos.wire.v1.BucketAnswer
+	56, // 52: stratos.wire.v1.AuthoritiesAnswer.authorities:type_name -> stratos.wire.v1.AuthorityAnswer
+	60, // 53: stratos.wire.v1.ReportAnswer.tables:type_name -> stratos.wire.v1.ReportPages
+	61, // 54: stratos.wire.v1.ReportAnswer.signers:type_name -> stratos.wire.v1.ReportSigner
+	80, // 55: stratos.wire.v1.PageAnswer.page:type_name -> stratos.wire.v1.Signed
+	86, // 56: stratos.wire.v1.PageAnswer.segments:type_name -> stratos.wire.v1.Segment
+	69, // 57: stratos.wire.v1.TicketRequest.writes:type_name -> stratos.wire.v1.WritePlan
+	70, // 58: stratos.wire.v1.TicketRequest.reads:type_name -> stratos.wire.v1.ReadPlan
+	68, // 59: stratos.wire.v1.TicketRequest.runs:type_name -> stratos.wire.v1.RunPlan
+	71, // 60: stratos.wire.v1.ReadPlan.pieces:type_name -> stratos.wire.v1.PieceRead
+	80, // 61: stratos.wire.v1.TicketAnswer.ticket_write:type_name -> stratos.wire.v1.Signed
+	80, // 62: stratos.wire.v1.TicketAnswer.ticket_read:type_name -> stratos.wire.v1.Signed
+	73, // 63: stratos.wire.v1.TicketAnswer.placements:type_name -> stratos.wire.v1.Placement
+	80, // 64: stratos.wire.v1.TicketAnswer.ticket_run:type_name -> stratos.wire.v1.Signed
+	74, // 65: stratos.wire.v1.Placement.nodes:type_name -> stratos.wire.v1.NodeAddress
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_meta_proto_init() }
@@ -6294,6 +6540,7 @@ func file_meta_proto_init() {
 		(*Question_Work)(nil),
 		(*Question_ComputePrices)(nil),
 		(*Question_Draw)(nil),
+		(*Question_Explain)(nil),
 		(*Question_Attestation)(nil),
 	}
 	type x struct{}
@@ -6302,7 +6549,7 @@ func file_meta_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meta_proto_rawDesc), len(file_meta_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   75,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
