@@ -20,6 +20,9 @@ type tableShape struct {
 	key     []string // columns of the primary key, in its order; none: it has no such key
 }
 
+// codeNoTable is undefined_table, as PostgreSQL says it of a name that is no relation's.
+const codeNoTable = "42P01"
+
 // shapeOf asks a database for a table's shape.
 func shapeOf(ctx context.Context, db *database.DB, table string) (*tableShape, error) {
 	none := mesh.WithHint(mesh.Errorf(mesh.NotFound, "database %s has no table %s", db.Name(), table), `make it: stratos db sql %s 'CREATE TABLE ...'; stratos db shell %[1]s, and \dt there, show which there are`, db.Name())
@@ -52,7 +55,7 @@ func shapeOf(ctx context.Context, db *database.DB, table string) (*tableShape, e
 		database.SQL(`SELECT a.attname FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid
 			WHERE a.attnum = ANY(c.conkey) AND c.contype = 'p' AND c.conrelid = `+name+` ORDER BY array_position(c.conkey, a.attnum)`))
 	var failed *database.Error
-	if errors.As(err, &failed) && mesh.KindOf(err) == mesh.NotFound {
+	if errors.As(err, &failed) && failed.Code == codeNoTable {
 		return nil, none
 	}
 	if err != nil {
