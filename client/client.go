@@ -36,6 +36,10 @@ type Options struct {
 	LeaseLife time.Duration
 	// Hedge is how long a node may take for a step before others are asked as well. Default 2 s.
 	Hedge time.Duration
+	// Exact has pieces that are computed from others checked against their names, for which whole pieces are read. A writer can store
+	// parity that is none: then readers who get a piece from its node, and those who compute it, read different bytes, each of them
+	// sealed by the writer. Who must read what others read sets it.
+	Exact bool
 }
 
 func (o Options) withDefaults() Options {

@@ -16,6 +16,7 @@ import (
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/group"
 	"github.com/stratosmesh/stratos/protocol/index"
+	"github.com/stratosmesh/stratos/protocol/transfer"
 	"github.com/stratosmesh/stratos/protocol/wire"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
@@ -481,6 +482,9 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 	for _, x := range lost {
 		from, to = min(from, x.from), max(to, x.to)
 	}
+	if c.opts.Exact {
+		from, to = 0, s.PieceBytes
+	}
 	held := int(s.DataPieces) * int(to-from)
 	c.memory.charge(held)
 	defer c.memory.give(held)
@@ -530,7 +534,16 @@ func (c *Client) rebuild(ctx context.Context, o *Object, r run, lost []part, avo
 		if pieces[x.piece] == nil {
 			return nil, mesh.Errorf(mesh.Internal, "piece %d was not rebuilt", x.piece)
 		}
+		if c.opts.Exact && !isPiece(s.Pieces[x.piece], pieces[x.piece]) {
+			return nil, mesh.Errorf(mesh.Corrupt, "the pieces of a segment of %s are not those of one content: its writer has stored something else", o.Path)
+		}
 		found[i] = pieces[x.piece][x.from-from : x.to-from]
 	}
 	return found, nil
+}
+
+// isPiece tells whether data are what a piece is named for.
+func isPiece(p *wirepb.Piece, data []byte) bool {
+	id := transfer.SliceIDOf(data)
+	return bytes.Equal(id[:], p.Slice)
 }

@@ -73,6 +73,9 @@ func (n *Node) transferPages() http.Handler {
 		}
 		return new(wirepb.CallReply), n.ledger.Agree(receipt.Lease, r.Message.Receipt)
 	}))
+	mux.Handle(compute.TaskLogPath, rpc.Handler(compute.MaxLogRequest, func(_ context.Context, r rpc.Request[wirepb.TaskLogRequest]) (proto.Message, error) {
+		return n.tasks.Log(r.Peer, r.Message)
+	}))
 	return mux
 }
 

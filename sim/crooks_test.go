@@ -32,7 +32,7 @@ type court struct {
 	*network
 	client *client.Client
 	value  *chain.Client
-	inputs []*client.Object
+	inputs []job.Input
 	here   string         // digest of the results on this machine
 	counts map[string]int // by a plain program
 }
@@ -130,7 +130,7 @@ func newCourt(t *testing.T, own *network) *court {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.inputs = []*client.Object{o}
+	c.inputs = []job.Input{{Object: o}}
 	return c
 }
 

@@ -20,11 +20,17 @@ type jobView struct {
 	Reduces int
 	Nodes   int
 	Fuel    uint64
+	Bytes   uint64
 	Cost    uint64 `json:"cost_noz"`
 	Read    uint64 `json:"read_bytes"`
 	Near    uint64 `json:"read_near_bytes"`
 	Results string
 	Objects []string
+	Loaded  int `json:"loaded_rows"`
+	Tables  []struct {
+		Rows   int
+		Height int64
+	}
 }
 
 // jobText writes a file of random words and counts them.
@@ -96,6 +102,29 @@ func TestJob(t *testing.T) {
 		}
 		if left := mustCLI(t, "ls", "stratos://jobs/"+level+"/"); strings.Contains(left, ".job-") {
 			t.Errorf("%s: something is left:\n%s", level, left)
+		}
+	}
+	// Scripts, and a side file of this machine, give the same as on this machine.
+	script := filepath.Join(t.TempDir(), "words.js")
+	if err := os.WriteFile(script, []byte(`
+const skip = new Set(readFile("skip.txt").split("\n"));
+for (const line of lines()) for (const word of line.match(/\w+/g) ?? []) if (!skip.has(word)) print(word + "\t1");
+console.error("skipped", skip.size);`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	skip := filepath.Join(t.TempDir(), "skip.txt")
+	if err := os.WriteFile(skip, []byte("word0\nword1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program = []string{"run", "--map", script, "--reduce", jobModules + "sum.js", "--file", "skip.txt=" + skip, "--json"}
+	here = run(filepath.Join(dir, "small.txt"), "-o", filepath.Join(t.TempDir(), "out"))
+	for i := range 2 {
+		v := run("stratos://jobs/in/small.txt", "-o", fmt.Sprintf("stratos://jobs/scripts-%d", i), "--level", []string{"receipt", "pair"}[i])
+		if v.Results != here.Results || v.Bytes == 0 {
+			t.Errorf("scripts: %+v, on this machine %s", v, here.Results)
+		}
+		if log := mustCLI(t, "logs", v.Job); log != "map 0: skipped 2\n" {
+			t.Errorf("the log is %q", log)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestSizes(t *testing.T) {
 // what was written meanwhile becomes whole.
 func TestNodesDown(t *testing.T) {
 	r := random(t)
-	c := shared.client(t, "alice", 1, client.Options{})
+	c, exact := shared.client(t, "alice", 1, client.Options{}), shared.client(t, "alice", 1, client.Options{Exact: true})
 	bucket(t, c, "nodes-down")
 	size := 5 << 20
 	old := content(r, size)
@@ -108,6 +108,7 @@ func TestNodesDown(t *testing.T) {
 		t.Run(fmt.Sprint(pair), func(t *testing.T) {
 			up := shared.down(t, fmt.Sprintf("node-%d", pair[0]), fmt.Sprintf("node-%d", pair[1]))
 			wantBytes(t, c, before, old)
+			wantBytes(t, exact, before, old)
 			during := mesh.Path{Bucket: "nodes-down", Key: fmt.Sprintf("during %v", pair)}
 			b := content(r, size)
 			o := put(t, c, during, b)

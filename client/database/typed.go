@@ -73,6 +73,9 @@ func (d *DB) prepare(ctx context.Context, all []Statement) ([]*wirepb.Statement,
 			w.ParameterTypes, known[s.SQL] = types, types
 		}
 		if err := bind(w, s.Parameters); err != nil {
+			if failed := (*Error)(nil); errors.As(err, &failed) {
+				failed.Statement = i
+			}
 			return nil, fmt.Errorf("statement %d: %w", i+1, err)
 		}
 	}

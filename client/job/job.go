@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/wirepb"
@@ -51,12 +50,19 @@ func ParseLevel(s string) (Level, error) {
 type Program struct {
 	Module []byte        // the WebAssembly binary
 	Stage  *wirepb.Stage // all but its files
+	Files  []File        // that its tasks can read behind the job's
 }
 
-// A File is an object that all tasks can read beside their input.
+// An Input is an object, or a content that lies elsewhere: that is stored for the job, and named by its BLAKE3.
+type Input struct {
+	Object  *client.Object
+	Content compute.Source // if there is no Object
+}
+
+// A File is what all tasks can read beside their input.
 type File struct {
-	Name   string // below the root
-	Object *client.Object
+	Name string // below the root
+	Input
 }
 
 // A Spec is what is to be run.
@@ -66,7 +72,7 @@ type Spec struct {
 	Parts   uint32
 	Rules   compute.Digest // by which tasks run; nodes with others refuse them
 	Nanos   int64          // Unix time at which the tasks' clocks begin
-	Inputs  []*client.Object
+	Inputs  []Input
 	Whole   bool // each input is one record
 	Files   []File
 	Output  mesh.Path // the prefix of the results
@@ -75,8 +81,8 @@ type Spec struct {
 	Timeout time.Duration
 	// Progress is told when something changes, one call at a time; may be nil.
 	Progress func(Progress)
-	// Log is told the end of what a task wrote to its standard error; may be nil.
-	Log func(stage string, number uint32, node mesh.NodeID, text []byte)
+	// Log is told what tasks write to their standard error, while they do, one call at a time; may be nil. It is kept as an object besides: see ReadLog.
+	Log func(LogLine)
 }
 
 // Progress is how far a job is.
@@ -105,18 +111,28 @@ const hidden = ".job-"
 
 // Run runs a job to its end. A task that fails ends it with that task's kind of failure. Whatever happens, what lies between the stages is removed, and
 // the budget that was not used goes back.
-func Run(ctx context.Context, c *client.Client, log Log, s Spec) (_ *Outcome, err error) {
+func Run(ctx context.Context, c Objects, log Log, s Spec) (_ *Outcome, err error) {
 	r := newRun(c, log, s)
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	files, err := r.files(ctx)
+	logs := lifecycle.New(ctx)
+	defer func() { err = errors.Join(err, logs.Close(), r.tidy(context.WithoutCancel(ctx))) }()
+	if err := logs.Go(r.keepLog); err != nil {
+		return nil, err
+	}
+	files, err := r.files(ctx, s.Files)
 	if err != nil {
 		return nil, err
 	}
-	plan := compute.Job{Rules: s.Rules, Map: with(s.Map.Stage, files), Parts: s.Parts, Nanos: s.Nanos}
+	plan := compute.Job{Rules: s.Rules, Parts: s.Parts, Nanos: s.Nanos}
+	if plan.Map, err = r.program(ctx, &r.maps, s.Map, files); err != nil {
+		return nil, err
+	}
 	if s.Reduce != nil {
-		plan.Reduce = with(s.Reduce.Stage, files)
+		if plan.Reduce, err = r.program(ctx, &r.reduces, *s.Reduce, files); err != nil {
+			return nil, err
+		}
 	}
 	inputs, err := r.cut(ctx)
 	if err != nil {
@@ -126,41 +142,36 @@ func Run(ctx context.Context, c *client.Client, log Log, s Spec) (_ *Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.tidy(context.WithoutCancel(ctx))) }()
-	if err := r.begin(ctx); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
 	tasks := make([]*task, len(maps))
 	for i, t := range maps {
 		tasks[i] = r.mapTask(t)
 	}
-	o := &Outcome{Job: r.id, Maps: len(maps)}
-	if err := r.stage(ctx, "map", r.mapModule, tasks); err != nil {
+	last, o := &r.maps, &Outcome{Job: r.id, Maps: len(maps)}
+	if err := r.stage(ctx, last, tasks, nil); err != nil {
 		return nil, err
 	}
 	if s.Reduce != nil {
 		spills := tasks
-		var inputs []*wirepb.ComputeInput
-		for _, m := range spills {
-			inputs = append(inputs, m.spill)
+		if err := r.present(ctx, last, spills); err != nil {
+			return nil, err
 		}
-		reduces, err := plan.Reduces(inputs)
+		reduces, err := plan.Reduces(compute.Outputs(results(spills)))
 		if err != nil {
 			return nil, err
 		}
 		tasks = make([]*task, len(reduces))
 		for i, t := range reduces {
-			tasks[i] = &task{text: t, prefix: r.folder()}
-			for _, m := range spills {
-				tasks[i].inputs = append(tasks[i].inputs, m.output)
-			}
+			tasks[i] = &task{text: t, inputs: outputs(spills)}
 		}
-		o.Reduces = len(tasks)
-		if err := r.stage(ctx, "reduce", r.reduceModule, tasks); err != nil {
+		last, o.Reduces = &r.reduces, len(tasks)
+		if err := r.stage(ctx, last, tasks, spills); err != nil {
 			return nil, err
 		}
 	}
-	if o.Objects, err = r.deliver(ctx, tasks); err != nil {
+	if o.Objects, err = r.deliver(ctx, last, tasks); err != nil {
 		return nil, err
 	}
 	o.Digest, o.Progress = compute.Outcome(results(tasks)), r.progress
@@ -190,64 +201,15 @@ func (r *run) check() error {
 	return nil
 }
 
-// files names the files that all tasks can read.
-func (r *run) files(ctx context.Context) (all []*wirepb.ComputeFile, err error) {
-	for _, f := range r.Files {
-		id, err := r.client.Identity(ctx, f.Object)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, &wirepb.ComputeFile{Name: f.Name, Size: f.Object.Size, Root: id[:]})
-	}
-	return all, nil
-}
-
-func with(s *wirepb.Stage, files []*wirepb.ComputeFile) *wirepb.Stage {
-	s = proto.CloneOf(s)
-	s.Files = append(s.Files, files...)
-	return s
-}
-
-// cut cuts the inputs where the nodes change that hold them.
-func (r *run) cut(ctx context.Context) ([]compute.Input, error) {
-	inputs := make([]compute.Input, len(r.Inputs))
-	for i, o := range r.Inputs {
-		stretches, err := r.client.Stretches(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		id, err := r.client.Identity(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		inputs[i] = compute.Input{Root: id, Size: o.Size, Whole: r.Whole}
-		for n, x := range stretches {
-			if n > 0 && !r.Whole && o.Size > compute.Small {
-				inputs[i].Cuts = append(inputs[i].Cuts, x.From)
-			}
-		}
-		r.stretches[inputs[i].Root] = stretches
-		r.objects[inputs[i].Root] = o
-	}
-	return inputs, nil
-}
-
-// mapTask is a task of the map with what it reads, and which nodes hold that.
+// mapTask is the next task of the map with what it reads, and which nodes hold that.
 func (r *run) mapTask(text *wirepb.TaskText) *task {
 	t := &task{text: text}
 	held := map[mesh.NodeID]uint64{}
-	for i, in := range text.Inputs {
-		root := compute.Digest(in.Root)
-		o := r.objects[root]
-		name := o.Path.Bucket + "/" + o.Path.Key
-		if i == 0 {
-			t.prefix = name
-		}
-		for !strings.HasPrefix(name, t.prefix) {
-			t.prefix = t.prefix[:len(t.prefix)-1]
-		}
-		t.inputs = append(t.inputs, &wirepb.StoredObject{Bucket: o.Path.Bucket, Key: o.Path.Key, Version: o.Version[:]})
-		for _, x := range r.stretches[root] {
+	for _, in := range text.Inputs {
+		k := r.parts[0]
+		r.parts = r.parts[1:]
+		t.inputs = append(t.inputs, k)
+		for _, x := range k.stretches {
 			if from, to := max(x.From, in.From), min(x.To, in.To); from < to && x.Node != (mesh.NodeID{}) {
 				held[x.Node] += to - from
 			}
@@ -257,19 +219,7 @@ func (r *run) mapTask(text *wirepb.TaskText) *task {
 	return t
 }
 
-// begin puts the modules where workers find them, and opens the job.
-func (r *run) begin(ctx context.Context) (err error) {
-	if r.mapModule, err = r.put(ctx, "map.wasm", r.Map.Module); err != nil {
-		return err
-	}
-	if r.Reduce != nil {
-		if r.reduceModule, err = r.put(ctx, "reduce.wasm", r.Reduce.Module); err != nil {
-			return err
-		}
-	}
-	return r.open(ctx)
-}
-
+// open puts the job on the log.
 func (r *run) open(ctx context.Context) error {
 	now := time.Now()
 	return r.log.OpenJob(ctx, &wirepb.Job{Id: r.id[:], Level: uint32(r.Level), Budget: uint64(r.Budget), DeadlineMs: now.Add(r.Timeout).UnixMilli(), AtMs: now.UnixMilli(),
@@ -286,22 +236,13 @@ func (r *run) object(name string) mesh.Path {
 	return mesh.Path{Bucket: r.Output.Bucket, Key: r.Output.Key + hidden + r.id.String() + "/" + name}
 }
 
-func (r *run) put(ctx context.Context, name string, b []byte) (*wirepb.StoredObject, error) {
-	o, err := r.client.Put(ctx, r.object(name), strings.NewReader(string(b)), client.PutOptions{})
-	if err != nil {
+// deliver gives the results their names, once they are what the log says.
+func (r *run) deliver(ctx context.Context, p *program, tasks []*task) (all []mesh.Path, err error) {
+	if err := r.sound(ctx, p, tasks); err != nil {
 		return nil, err
 	}
-	return storedOf(o), nil
-}
-
-func storedOf(o *client.Object) *wirepb.StoredObject {
-	return &wirepb.StoredObject{Bucket: o.Path.Bucket, Key: o.Path.Key, Version: o.Version[:]}
-}
-
-// deliver gives the results their names.
-func (r *run) deliver(ctx context.Context, tasks []*task) (all []mesh.Path, err error) {
 	for i, t := range tasks {
-		from := mesh.Path{Bucket: t.output.Bucket, Key: t.output.Key}
+		from := mesh.Path{Bucket: t.output.object.Bucket, Key: t.output.object.Key}
 		to := mesh.Path{Bucket: r.Output.Bucket, Key: r.Output.Key + fmt.Sprintf("part-%05d", i)}
 		if _, err := r.client.Copy(ctx, from, to); err != nil {
 			return nil, fmt.Errorf("naming a result: %w", err)
@@ -329,6 +270,10 @@ func (r *run) tidy(ctx context.Context) error {
 	}))
 	for _, p := range left {
 		err = errors.Join(err, r.client.Delete(ctx, p))
+	}
+	if logErr := errors.Join(r.storeLog(ctx), r.removeLogs(ctx)); logErr != nil { // the results are there all the same
+		r.progress.Trouble = fmt.Sprintf("the job's log is not kept: %v", logErr)
+		r.tell()
 	}
 	return err
 }

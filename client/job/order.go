@@ -18,9 +18,15 @@ type Order struct {
 	Take func(context.Context) error
 }
 
+// Accounts is what who answers an order needs besides; client.Client is one.
+type Accounts interface {
+	Objects
+	Balance(ctx context.Context, a mesh.Account) (client.Balance, error)
+}
+
 // RunOrder runs the task of an order in the job of one of its claims, to its end, however it ends: that is the answer. Of the Spec it takes the module of
 // Map, Output, Level, Budget, Timeout and Progress. What a task gave that succeeded lies at the path returned.
-func RunOrder(ctx context.Context, c *client.Client, log Log, o Order, s Spec) (id mesh.JobID, output mesh.Path, err error) {
+func RunOrder(ctx context.Context, c Accounts, log Log, o Order, s Spec) (id mesh.JobID, output mesh.Path, err error) {
 	r := newRun(c, log, s)
 	r.id, r.order, r.claim = compute.OrderJob(o.Number, o.Claim, c.Access().Account()), o.Number, o.Claim
 	b, err := c.Balance(ctx, c.Access().Account())
@@ -31,7 +37,8 @@ func RunOrder(ctx context.Context, c *client.Client, log Log, o Order, s Spec) (
 		return id, output, mesh.WithHint(mesh.Errorf(mesh.Exhausted, "the account has %s of ozone free, and the task may cost %s", b.Available, s.Budget), "buy more with 'stratos prepay', or lower the budget")
 	}
 	defer func() { err = errors.Join(err, r.tidy(context.WithoutCancel(ctx))) }()
-	if r.mapModule, err = r.put(ctx, "map.wasm", r.Map.Module); err != nil {
+	p := &program{name: "order"}
+	if p.module, err = r.module(ctx, p.name, r.Map.Module); err != nil {
 		return id, output, err
 	}
 	if err := o.Take(ctx); err != nil {
@@ -40,14 +47,14 @@ func RunOrder(ctx context.Context, c *client.Client, log Log, o Order, s Spec) (
 	if err := r.open(ctx); err != nil {
 		return id, output, err
 	}
-	t := &task{text: o.Text, prefix: r.folder()}
-	if err := r.stage(ctx, "order", r.mapModule, []*task{t}); err != nil {
+	t := &task{text: o.Text}
+	if err := r.stage(ctx, p, []*task{t}, nil); err != nil {
 		return id, output, err
 	}
 	if !compute.Succeeded(t.result) {
 		return r.id, output, nil
 	}
-	all, err := r.deliver(ctx, []*task{t})
+	all, err := r.deliver(ctx, p, []*task{t})
 	if err != nil {
 		return id, output, err
 	}

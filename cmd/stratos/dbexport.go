@@ -28,9 +28,9 @@ func newDatabaseExportCommand(e *env) *cobra.Command {
 	var query, format, output, level string
 	cmd := &cobra.Command{
 		Use:   "export NAME [TABLE]",
-		Short: "Write the rows of a table, or of a query, as CSV or JSON",
+		Short: "Write the rows of a table, or of a query, as CSV, JSON or text",
 		Long: `Writes rows to standard output, or to a file that is there when it is whole. CSV is as PostgreSQL writes it, so that "stratos db
-import" reads the same rows; json is an array of objects, jsonl an object a line.
+import" reads the same rows; json is an array of objects, jsonl an object a line, text what PostgreSQL's COPY writes: fields parted by tabs, a row a line.
 
 A table may have any number of rows: it is read in parts, all of the same state of the database, so that one that is written to all
 the time is for "stratos db backup". A query only reads, and its result has at most 100,000 rows.`,
@@ -52,8 +52,8 @@ the time is for "stratos db backup". A query only reads, and its result has at m
 					format = ext
 				}
 			}
-			if format != "csv" && format != "json" && format != "jsonl" {
-				return &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want csv, json or jsonl", format)}
+			if !slices.Contains(rowFormats, format) {
+				return &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want %s", format, strings.Join(rowFormats, ", "))}
 			}
 			parent, err := workFolder(output)
 			if err != nil {
@@ -71,9 +71,9 @@ the time is for "stratos db backup". A query only reads, and its result has at m
 					defer p.close()
 					x := &exporter{w: bufio.NewWriter(io.MultiWriter(w, counting(p.add))), format: format, postgres: db.Dialect() == wiredatabase.Postgres}
 					if query != "" {
-						err = exportQuery(cmd.Context(), db, l, query, x)
+						_, err = exportQuery(cmd.Context(), db, l, query, x)
 					} else {
-						err = exportTable(cmd.Context(), db, l, args[1], x)
+						_, err = exportTable(cmd.Context(), db, l, args[1], x)
 					}
 					n = x.rows
 					if err == nil {
@@ -107,35 +107,38 @@ the time is for "stratos db backup". A query only reads, and its result has at m
 		},
 	}
 	cmd.Flags().StringVar(&query, "query", "", "SQL that gives the rows, instead of a table")
-	cmd.Flags().StringVar(&format, "format", "", "csv, json or jsonl; default: by the file's name, else csv")
+	cmd.Flags().StringVar(&format, "format", "", "csv, json, jsonl or text; default: by the file's name, else csv")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write; default standard output")
 	cmd.Flags().StringVar(&level, "level", "default", "how many replicas must agree: fast, default or ordered")
 	return cmd
 }
 
-// exportQuery writes what one statement gives that only reads.
-func exportQuery(ctx context.Context, db *database.DB, l database.Level, query string, x *exporter) error {
+// rowFormats are those that an exporter writes.
+var rowFormats = []string{"csv", "json", "jsonl", "text"}
+
+// exportQuery writes what one statement gives that only reads, and tells at which height of the database.
+func exportQuery(ctx context.Context, db *database.DB, l database.Level, query string, x *exporter) (int64, error) {
 	all := database.Split(db.Dialect(), query)
 	if len(all) != 1 {
-		return mesh.Errorf(mesh.Invalid, "--query has %d statements, want one", len(all))
+		return 0, mesh.Errorf(mesh.Invalid, "the query has %d statements, want one", len(all))
 	}
 	l, err := lately(ctx, db, l)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	o, err := db.Query(ctx, l, database.SQL(all[0]))
 	var failed *database.Error
 	switch {
 	case errors.As(err, &failed) && failed.Code == wiredatabase.CodeReadOnly:
-		return mesh.WithHint(fmt.Errorf("--query only reads, and nothing was done: %w", err), "what writes is for: stratos db sql")
+		return 0, mesh.WithHint(fmt.Errorf("a query only reads, and nothing was done: %w", err), "what writes is for: stratos db sql")
 	case errors.As(err, &failed) && failed.Code == sqlstate.LimitExceeded:
-		return mesh.WithHint(err, "narrow the query, or export the whole table: stratos db export %s TABLE", db.Name())
+		return 0, mesh.WithHint(err, "narrow the query, or take the whole table: stratos db export %s TABLE", db.Name())
 	case err != nil:
-		return err
+		return 0, err
 	case len(o.Results[0].Columns) == 0:
-		return mesh.Errorf(mesh.Invalid, "the query gives no rows")
+		return 0, mesh.Errorf(mesh.Invalid, "the query gives no rows")
 	}
-	return x.add(o.Results[0])
+	return o.Height, x.add(o.Results[0])
 }
 
 // lately makes questions see all that was acknowledged to anybody before, if the level is Ordered, and returns one for questions: what
@@ -181,7 +184,7 @@ func writing(path string, err error) error {
 // An exporter writes rows that come in one result or in several, with the same columns.
 type exporter struct {
 	w        *bufio.Writer
-	format   string // csv, json or jsonl
+	format   string // one of rowFormats
 	postgres bool
 
 	columns []database.Column
@@ -206,7 +209,12 @@ func (x *exporter) add(r database.Result) error {
 		return mesh.Errorf(mesh.Corrupt, "the columns of two parts of a table differ")
 	}
 	for _, row := range r.Rows {
-		if x.format == "csv" {
+		if x.format == "text" {
+			for i, v := range row {
+				x.textField(i, v)
+			}
+			x.w.WriteByte('\n')
+		} else if x.format == "csv" {
 			for i, v := range row {
 				x.field(i, cellText(v), v != nil)
 			}
@@ -242,6 +250,18 @@ func (x *exporter) field(i int, s string, text bool) {
 		s = `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
 	x.w.WriteString(s)
+}
+
+// textField writes a value as PostgreSQL's COPY does.
+func (x *exporter) textField(i int, v any) {
+	if i > 0 {
+		x.w.WriteByte('\t')
+	}
+	if v == nil {
+		x.w.WriteString(`\N`)
+		return
+	}
+	x.w.WriteString(copyEscapes.Replace(cellText(v)))
 }
 
 // object writes a row with its columns in order.

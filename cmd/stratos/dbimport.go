@@ -33,7 +33,7 @@ const (
 type importing struct {
 	table, file, format, delimiter, null string
 	columns                              []string
-	noHeader, create                     bool
+	noHeader, create, upsert             bool
 	skip                                 int
 }
 
@@ -41,11 +41,15 @@ func newDatabaseImportCommand(e *env) *cobra.Command {
 	var o importing
 	cmd := &cobra.Command{
 		Use:   "import NAME TABLE [FILE]",
-		Short: "Put the rows of a CSV or JSON file into a table",
+		Short: "Put the rows of a CSV, JSON or text file into a table",
 		Long: `Reads rows of a file, or of standard input, and inserts them, some thousand at a time, each such batch whole or not at all.
 
 CSV is as PostgreSQL writes it: the first line names the columns; a field that is empty and not in quotes is NULL. JSON is an array of
 objects, or objects one after the other; their keys are columns, and what is an object or array itself goes into a column of type json.
+Text is what PostgreSQL's COPY writes: a line a row, fields parted by tabs, \N for NULL, a backslash before what would be one of these. --columns
+names its columns.
+
+With --upsert a row takes the place of the one that has its primary key, so that the same file can be imported again.
 
 What was imported before an error stays; --skip goes on behind it. Ctrl-C waits for the rows that were sent, and tells how to go on. With
 --create the table comes with the first rows: when these are refused there is none.`,
@@ -89,12 +93,13 @@ What was imported before an error stays; --skip goes on behind it. Ctrl-C waits 
 			})
 		},
 	}
-	cmd.Flags().StringVar(&o.format, "format", "", "csv or json; default: by the file's name, else csv")
+	cmd.Flags().StringVar(&o.format, "format", "", "csv, json or text; default: by the file's name, else csv")
 	cmd.Flags().StringSliceVar(&o.columns, "columns", nil, "of the table that the fields go into, in order; default: the first line's, or the first object's")
 	cmd.Flags().BoolVar(&o.noHeader, "no-header", false, "the first line of the CSV is a row already")
 	cmd.Flags().StringVar(&o.delimiter, "delimiter", "", `between fields of CSV, one character; \t is a tab. Default a comma, in a file .tsv a tab`)
 	cmd.Flags().StringVar(&o.null, "null", "", "what stands for NULL in CSV, without quotes")
 	cmd.Flags().BoolVar(&o.create, "create", false, "make the table, with types that fit the first 1,000 rows")
+	cmd.Flags().BoolVar(&o.upsert, "upsert", false, "replace rows that have the same primary key")
 	cmd.Flags().IntVar(&o.skip, "skip", 0, "rows that were imported before")
 	return cmd
 }
@@ -212,10 +217,16 @@ func (o *importing) open(in io.Reader) (rowReader, error) {
 		return nil, mesh.Errorf(mesh.Invalid, "--skip is %d, below zero", o.skip)
 	case len(delimiter) != 1 || strings.ContainsAny(delimiter, "\"\r\n"):
 		return nil, mesh.Errorf(mesh.Invalid, "--delimiter is %q, want one character of ASCII", o.delimiter)
+	case o.upsert && o.create:
+		return nil, &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "--upsert wants a table with a primary key, and --create makes one without"), "make the table first: stratos db sql")}
+	case format == "text" && o.columns == nil:
+		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "nothing says which columns the fields are"), "name them with --columns")
+	case format == "text":
+		return newTextReader(bufio.NewReaderSize(in, 64<<10), o.columns), nil
 	case format == "json":
 		return newJSONReader(bufio.NewReader(in), o.columns)
 	case format != "csv":
-		return nil, &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want csv or json", format)}
+		return nil, &usageError{mesh.Errorf(mesh.Invalid, "--format is %q, want csv, json or text", format)}
 	case o.noHeader && o.columns == nil:
 		return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "nothing says which columns the fields are"), "name them with --columns")
 	}
@@ -341,6 +352,9 @@ type loader interface {
 }
 
 func (o *importing) loader(ctx context.Context, db *database.DB, columns []string, sample []record) (loader, error) {
+	if o.upsert {
+		return newUpsertLoader(ctx, db, o.table, columns)
+	}
 	var names, types, defined []string
 	for i, c := range columns {
 		names = append(names, identifier(c))
@@ -484,14 +498,7 @@ func newInsertLoader(ctx context.Context, db *database.DB, table, into, create s
 		if !ok {
 			return nil, mesh.Errorf(mesh.Invalid, "table %q has no column %q", table, c)
 		}
-		kind := byte('t')
-		switch declared = strings.ToUpper(declared); {
-		case strings.Contains(declared, "INT"):
-			kind = 'i'
-		case strings.Contains(declared, "REAL"), strings.Contains(declared, "FLOA"), strings.Contains(declared, "DOUB"), strings.Contains(declared, "NUM"):
-			kind = 'r'
-		}
-		l.numbers = append(l.numbers, kind)
+		l.numbers = append(l.numbers, sqliteKind(declared))
 	}
 	return l, nil
 }

@@ -35,18 +35,19 @@ type pager struct {
 // errMoved is of a database that was written to between two parts.
 var errMoved = mesh.Errorf(mesh.Conflict, "the database was written to while it was read")
 
-// exportTable writes a table's rows. With errMoved what it wrote is not of one moment, and it may be tried again.
-func exportTable(ctx context.Context, db *database.DB, l database.Level, name string, x *exporter) error {
+// exportTable writes a table's rows, and tells at which height of the database. With errMoved what it wrote is not of one moment, and it may be tried
+// again.
+func exportTable(ctx context.Context, db *database.DB, l database.Level, name string, x *exporter) (int64, error) {
 	l, err := lately(ctx, db, l)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	ask := func(ctx context.Context, s database.Statement) (*database.Outcome, error) { return db.Query(ctx, l, s) }
 	p, height, err := newPager(ctx, db.Dialect(), name, ask)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return p.read(ctx, height, x.add)
+	return height, p.read(ctx, height, x.add)
 }
 
 // newPager learns what identifies a table's rows, and of which height that is.

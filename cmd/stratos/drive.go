@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/stratosmesh/stratos/client"
+	"github.com/stratosmesh/stratos/client/job"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/compute"
 	wirecompute "github.com/stratosmesh/stratos/protocol/compute"
@@ -36,7 +37,7 @@ func (s *taskStorage) Open(_ context.Context, access *wirepb.Delegation, key ed2
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(a, s.authorities, client.Options{Memory: s.memory, Lease: driveLease})
+	c, err := client.New(a, s.authorities, client.Options{Memory: s.memory, Lease: driveLease, Exact: true})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (d *taskDrive) Source(ctx context.Context, o *wirepb.StoredObject) (wirecom
 		return nil, wirecompute.Digest{}, mesh.Errorf(mesh.NotFound, "no version %s of %s", version, p)
 	}
 	id, err := d.Identity(ctx, object)
-	return &objectSource{ctx, d.Client, object}, id, err
+	return job.Source(ctx, d.Client, object), id, err
 }
 
 func (d *taskDrive) Put(ctx context.Context, o *wirepb.StoredObject, r io.Reader) error {
@@ -66,17 +67,4 @@ func (d *taskDrive) Put(ctx context.Context, o *wirepb.StoredObject, r io.Reader
 
 func (d *taskDrive) Moved(from mesh.NodeID) (all, near mesh.Noz) {
 	return d.Client.Moved(), d.MovedWith(from)
-}
-
-// An objectSource is an object as a source, for as long as its task runs.
-type objectSource struct {
-	ctx    context.Context
-	client *client.Client
-	object *client.Object
-}
-
-func (s *objectSource) Size() uint64 { return s.object.Size }
-
-func (s *objectSource) Open(offset, length uint64) (io.ReadCloser, error) {
-	return s.client.Open(s.ctx, s.object, offset, length)
 }

@@ -165,13 +165,25 @@ func newLogsCommand(e *env) *cobra.Command {
 	var follow bool
 	var n int
 	cmd := &cobra.Command{
-		Use:               "logs [NAME...]",
-		Short:             "Show what the processes say",
-		Long:              "Shows the last lines of the named processes' logs, or of all, and with -f what comes after them until Ctrl-C.",
+		Use:   "logs [NAME...|JOB]",
+		Short: "Show what the processes say, or the tasks of a job",
+		Long: `Shows the last lines of the named processes' logs, or of all, and with -f what comes after them until Ctrl-C.
+
+Of a job it shows what its tasks wrote to standard error: all that is kept (the newest 4 MiB; of each task what its node kept, at least its last 16 KiB), or with -n the last
+lines. It can be asked from anywhere, while the job runs, some seconds late, and for seven days: it lies beside the job's results, as .jobs/JOB.log.jsonl
+of their bucket, for everybody who may read there.`,
+		Example:           "  stratos logs node-1 -f\n  stratos logs 5f0c2d8a9b7e4c1d8e6f3a2b1c0d9e8f -f",
 		ValidArgsFunction: e.completeProcesses,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if n < 0 {
 				return mesh.WithHint(mesh.Errorf(mesh.Invalid, "%d lines cannot be shown", n), "give -n 0 or more")
+			}
+			var id mesh.JobID
+			if len(names) == 1 && id.UnmarshalText([]byte(names[0])) == nil {
+				if !cmd.Flags().Changed("lines") {
+					n = -1
+				}
+				return e.jobLogs(cmd.Context(), id, n, follow)
 			}
 			h, err := e.home()
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stratosmesh/stratos/client"
 	"github.com/stratosmesh/stratos/cmd/stratos/internal/config"
 	"github.com/stratosmesh/stratos/internal/lifecycle"
 	"github.com/stratosmesh/stratos/mesh"
@@ -31,6 +32,8 @@ type jobCommand struct {
 	args, vars, files           []string
 	at, level, budget           string
 	whole, logs                 bool
+	rows                        string
+	into                        intoTable
 	parallel                    int
 	timeout                     time.Duration
 }
@@ -42,10 +45,10 @@ func newRunCommand(e *env) *cobra.Command {
 	c := jobCommand{env: e}
 	cmd := &cobra.Command{
 		Use:   "run --map PROGRAM INPUT...",
-		Short: "Run a WebAssembly program over files here, or over objects on the nodes that hold them; or a script over files here",
+		Short: "Run a WebAssembly program or a script over files here, or over objects on the nodes that hold them",
 		Long: `Runs a job: over files on this machine, over objects (stratos://...) on the nodes that hold them, metered, confined, and with the same results
 wherever it runs. A program is a WebAssembly module of WASI preview 1, in whatever language (clang --target=wasm32-wasi, or GOOS=wasip1 GOARCH=wasm
-go build), or, over files on this machine, a script in JavaScript, whose name ends in .js.
+go build), or a script in JavaScript, whose name ends in .js.
 
 The map reads lines of the input on its standard input; the files are cut into tasks of about 4 MiB, each line going to one. With --reduce
 it writes lines KEY TAB VALUE. The reduce reads those of its part of all keys, sorted by key, equal keys in the order of the input, and writes a
@@ -53,6 +56,15 @@ result. Without, what the maps write is the result, in order. What a program wri
 
 A program has its arguments, its input and --file, a clock that goes by what it spends, random numbers that are the same each time, and
 an empty /tmp. It has no network, and nothing else of the machine.
+
+An input may be a table, db://DATABASE/TABLE, or what a query gives, 'db://DATABASE?query=SELECT ...': all that stands behind "query=" is SQL. So may be
+a --file, which joins the input with a table: NAME.csv is CSV with a line of names, NAME.json and NAME.jsonl are objects, any other NAME is text.
+Text is what PostgreSQL's COPY writes: a row a line, fields parted by tabs, \N for NULL, a backslash before a tab, newline or backslash in a field.
+All of a table is read at one height of its database, which is told with the results; the rows are stored for the job, so that every task reads the
+same, and the job gives the same as long as the rows are the same.
+
+With --into the results are loaded into a table, besides being written to --output: each line as a row, in the place of the one that has its primary
+key. So the same job can be run and loaded again, and leaves the same rows. Rows that the results lack stay.
 
 A script has lines(), which gives the lines of the input in a for loop, readLine() (null at the end), readAll(), readFile(PATH), print(...),
 write(TEXT), console, args, env and exit(CODE). It has no ES modules and no packages: bundle them to one script.
@@ -64,7 +76,10 @@ set aside until the job ends; reading and writing is paid as traffic besides.`,
 		Example: `  stratos run --map words.wasm --reduce sum.wasm *.txt -o counts
   stratos run --map words.js --reduce sum.js *.txt
   stratos run --map words.wasm --reduce sum.wasm --parts 4 stratos://texts/2026/ -o stratos://texts/counts/
-  stratos run --map join.wasm --file in/customers.csv=customers.csv sales.csv > joined.csv`,
+  stratos run --map words.js --reduce sum.js stratos://texts/2026/ -o stratos://texts/counts/
+  stratos run --map join.wasm --file in/customers.csv=customers.csv sales.csv > joined.csv
+  stratos run --map join.js --reduce sum.js --file customers.csv=db://shop/customers stratos://sales/2026/ -o stratos://sales/by-country/
+  stratos run --map m.js 'db://shop?query=SELECT id, price FROM orders' -o stratos://sales/orders/ --into db://shop/totals`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
@@ -75,7 +90,11 @@ set aside until the job ends; reading and writing is paid as traffic besides.`,
 	f.StringVarP(&c.output, "output", "o", "", "new folder for the results; default: they go to standard output, one after the other")
 	f.StringArrayVar(&c.args, "arg", nil, "argument of the programs; may be repeated")
 	f.StringArrayVar(&c.vars, "env", nil, "NAME=VALUE in the programs' environment; may be repeated")
-	f.StringArrayVar(&c.files, "file", nil, "NAME=PATH: a file that every task can read as /NAME; may be repeated")
+	f.StringArrayVar(&c.files, "file", nil, "NAME=PATH: a file, or an object, that every task can read as /NAME; may be repeated")
+	f.StringVar(&c.rows, "rows", "text", "how the rows of inputs db://... are written: text or jsonl")
+	f.StringVar(&c.into.table, "into", "", "db://DATABASE/TABLE: load the results into a table; a row replaces the one with its primary key")
+	f.StringSliceVar(&c.into.columns, "into-columns", nil, "columns of the table that the fields of a result go into, in order; default: all of the table")
+	f.StringVar(&c.into.format, "into-format", "text", "what the results are: text (KEY TAB VALUE ...) or csv, whose first line names the columns")
 	f.BoolVar(&c.whole, "whole", false, "each file is one task, and is read as it is")
 	f.Uint32Var(&c.memory, "memory", 128, "MiB of memory of a task, at most 2048")
 	f.Uint64Var(&c.fuel, "fuel", 1_000_000_000_000, "that a task may spend; a second of one core is about 30,000,000,000")
@@ -90,44 +109,90 @@ set aside until the job ends; reading and writing is paid as traffic besides.`,
 }
 
 func (c *jobCommand) run(ctx context.Context, inputs []string) error {
-	far := 0
-	for _, path := range inputs {
-		if mesh.IsPath(path) {
-			far++
-		}
-	}
-	if far == len(inputs) {
-		return c.runOnNodes(ctx, inputs)
-	}
-	if far > 0 {
-		return &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "some inputs lie on the network, and some here"), "copy them to one side: stratos cp")}
-	}
-	job, err := c.job(true)
-	if err != nil {
+	if err := c.checkTables(inputs); err != nil {
 		return err
 	}
+	far, here := mesh.IsPath(c.output), false
 	for _, path := range inputs {
-		in, err := local.Open(path)
-		if err != nil {
-			return err
-		}
-		job.Inputs = append(job.Inputs, in)
+		far = far || mesh.IsPath(path)
+		here = here || !mesh.IsPath(path) && !isTable(path)
+	}
+	switch {
+	case far && here:
+		return &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "some of the job lies on the network, and some here"), "bring its inputs and results to one side: stratos cp")}
+	case far:
+		return c.runOnNodes(ctx, inputs)
+	case !c.usesTables(inputs):
+		return c.runHere(ctx, nil, inputs)
+	}
+	return c.withClient(ctx, func(cl *client.Client) error { return c.runHere(ctx, cl, inputs) })
+}
+
+// runHere runs the job on this machine; cl is nil when it has nothing to do with databases.
+func (c *jobCommand) runHere(ctx context.Context, cl *client.Client, inputs []string) error {
+	job, err := c.job()
+	if err != nil {
+		return err
 	}
 	work, results, err := c.folders()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work) // what does not vanish is scratch
+	t := &jobTables{env: c.env, client: cl, folder: work, format: c.rows}
+	load, err := t.open(ctx, c.into)
+	if err != nil {
+		return err
+	}
+	open := func(path, format string) (in local.Input, err error) {
+		if isTable(path) {
+			if path, err = t.file(ctx, path, format); err != nil {
+				return in, err
+			}
+		}
+		return local.Open(path)
+	}
+	for _, f := range c.files {
+		name, path, err := c.fileFlag(f)
+		if err != nil {
+			return err
+		}
+		in, err := open(path, formatOf(name))
+		if err != nil {
+			return err
+		}
+		job.Files = append(job.Files, local.File{Name: name, Input: in})
+	}
+	for _, path := range inputs {
+		in, err := open(path, c.rows)
+		if err != nil {
+			return err
+		}
+		job.Inputs = append(job.Inputs, in)
+	}
 	job.Scratch, job.Outputs = work, results
 	o, err := c.in(ctx, job)
 	if err != nil {
 		return err
 	}
-	return c.deliver(o, results)
+	for i, path := range o.Files {
+		if load == nil {
+			break
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return mesh.Errorf(mesh.Internal, "the results: %w", err)
+		}
+		err = load.result(ctx, c.env, i, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return c.deliver(o, results, t, load)
 }
 
-// job is what the flags say; files are opened when they lie here.
-func (c *jobCommand) job(here bool) (j local.Job, err error) {
+// job is what the flags say, but for files.
+func (c *jobCommand) job() (j local.Job, err error) {
 	bad := func(format string, a ...any) (local.Job, error) {
 		return j, &usageError{mesh.Errorf(mesh.Invalid, format, a...)}
 	}
@@ -135,7 +200,7 @@ func (c *jobCommand) job(here bool) (j local.Job, err error) {
 	switch {
 	case c.mapPath == "":
 		return bad("--map names no program")
-	case c.json && c.output == "":
+	case c.json && c.output == "" && c.into.table == "":
 		return bad("with --json the results need a folder: --output DIR")
 	case err != nil || begin.Unix() < 0:
 		return bad("--time is %q, not like %s", c.at, defaultTime)
@@ -156,20 +221,6 @@ func (c *jobCommand) job(here bool) (j local.Job, err error) {
 		if j.Reduce, j.ReduceProgram, err = c.stage(c.reducePath); err != nil {
 			return j, err
 		}
-	}
-	for _, f := range c.files {
-		if !here {
-			break
-		}
-		name, path, err := c.fileFlag(f)
-		if err != nil {
-			return j, err
-		}
-		in, err := local.Open(path)
-		if err != nil {
-			return j, err
-		}
-		j.Files = append(j.Files, local.File{Name: name, Input: in})
 	}
 	return j, nil
 }
@@ -242,15 +293,16 @@ func (c *jobCommand) in(ctx context.Context, job local.Job) (*local.Outcome, err
 }
 
 // deliver puts the results where they belong.
-func (c *jobCommand) deliver(o *local.Outcome, results string) error {
+func (c *jobCommand) deliver(o *local.Outcome, results string, t *jobTables, load *tableLoad) error {
 	summary := func(w io.Writer) {
 		fmt.Fprintf(w, "%s", count(uint64(o.Maps), "map"))
 		if o.Reduces > 0 {
 			fmt.Fprintf(w, " and %s", count(uint64(o.Reduces), "reduce"))
 		}
 		fmt.Fprintf(w, " gave %s\nfuel    %d\nresults %x\n", bytesText(o.Bytes), o.Fuel, o.Digest)
+		t.tell(w, load)
 	}
-	if c.output == "" {
+	if c.output == "" && load == nil {
 		for _, path := range o.Files {
 			f, err := os.Open(path)
 			if err != nil {
@@ -264,12 +316,14 @@ func (c *jobCommand) deliver(o *local.Outcome, results string) error {
 		summary(c.stderr)
 		return nil
 	}
-	if err := os.Rename(results, c.output); err != nil {
+	files := make([]string, len(o.Files))
+	if c.output == "" { // they are in a table
+		files = nil
+	} else if err := os.Rename(results, c.output); err != nil {
 		return mesh.Errorf(mesh.Conflict, "the folder for the results: %w", err)
 	}
-	files := make([]string, len(o.Files))
-	for i, path := range o.Files {
-		files[i] = filepath.Join(c.output, filepath.Base(path))
+	for i := range files {
+		files[i] = filepath.Join(c.output, filepath.Base(o.Files[i]))
 	}
 	v := struct {
 		Maps    int      `json:"maps"`
@@ -278,9 +332,12 @@ func (c *jobCommand) deliver(o *local.Outcome, results string) error {
 		Bytes   uint64   `json:"bytes"`
 		Results string   `json:"results"` // digest
 		Files   []string `json:"files"`
-	}{o.Maps, o.Reduces, o.Fuel, o.Bytes, fmt.Sprintf("%x", o.Digest), files}
+		tablesView
+	}{o.Maps, o.Reduces, o.Fuel, o.Bytes, fmt.Sprintf("%x", o.Digest), files, t.view(load)}
 	return c.print(v, func(w io.Writer) {
 		summary(w)
-		fmt.Fprintf(w, "in      %s\n", c.output)
+		if c.output != "" {
+			fmt.Fprintf(w, "in      %s\n", c.output)
+		}
 	})
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/stratosmesh/stratos/client/job"
 	"github.com/stratosmesh/stratos/mesh"
 	"github.com/stratosmesh/stratos/node/compute"
+	"github.com/stratosmesh/stratos/node/compute/local"
+	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
 // maxJobInputs is how many objects a job reads at most: each is looked at before it begins.
@@ -23,8 +27,30 @@ func (c *jobCommand) runOnNodes(ctx context.Context, inputs []string) error {
 	if err != nil {
 		return err
 	}
+	work, err := os.MkdirTemp("", "stratos-run-")
+	if err != nil {
+		return mesh.Errorf(mesh.Invalid, "a folder for rows: %w", err)
+	}
+	defer os.RemoveAll(work) // what does not vanish is scratch
 	return c.withClient(ctx, func(cl *client.Client) error {
+		t := &jobTables{env: c.env, client: cl, folder: work, format: c.rows}
+		load, err := t.open(ctx, c.into)
+		if err != nil {
+			return err
+		}
 		for _, text := range inputs {
+			if isTable(text) {
+				path, err := t.file(ctx, text, c.rows)
+				if err != nil {
+					return err
+				}
+				in, err := local.Open(path)
+				if err != nil {
+					return err
+				}
+				s.Inputs = append(s.Inputs, job.Input{Content: in.Source})
+				continue
+			}
 			p, err := mesh.ParsePath(text)
 			if err != nil {
 				return &usageError{err}
@@ -33,16 +59,15 @@ func (c *jobCommand) runOnNodes(ctx context.Context, inputs []string) error {
 			if err != nil {
 				return err
 			}
-			if s.Inputs = append(s.Inputs, objects...); len(s.Inputs) > maxJobInputs {
+			for _, o := range objects {
+				s.Inputs = append(s.Inputs, job.Input{Object: o})
+			}
+			if len(s.Inputs) > maxJobInputs {
 				return mesh.Errorf(mesh.Exhausted, "the job reads more than %d objects", maxJobInputs)
 			}
 		}
-		for i, f := range s.Files {
-			o, err := cl.Stat(ctx, f.Object.Path)
-			if err != nil {
-				return err
-			}
-			s.Files[i].Object = o
+		if s.Files, err = c.jobFiles(ctx, cl, t); err != nil {
+			return err
 		}
 		if err := c.free(ctx, cl, s.Output); err != nil {
 			return err
@@ -56,23 +81,33 @@ func (c *jobCommand) runOnNodes(ctx context.Context, inputs []string) error {
 		if p.close(); err != nil {
 			return err
 		}
-		return c.tellJob(o, s.Output)
+		for i, path := range o.Objects {
+			if load == nil {
+				break
+			}
+			r, _, err := cl.Get(ctx, path, 0, math.MaxUint64)
+			if err != nil {
+				return err
+			}
+			err = load.result(ctx, c.env, i, r)
+			if err := errors.Join(err, r.Close()); err != nil {
+				return err
+			}
+		}
+		return c.tellJob(o, s.Output, t, load)
 	})
 }
 
 // spec is what the flags say of a job on nodes.
 func (c *jobCommand) spec() (s job.Spec, err error) {
-	j, err := c.job(false)
+	j, err := c.job()
 	if err != nil {
 		return s, err
 	}
 	bad := func(format string, a ...any) (job.Spec, error) {
 		return s, &usageError{mesh.Errorf(mesh.Invalid, format, a...)}
 	}
-	if len(j.MapProgram.Files)+len(j.ReduceProgram.Files) > 0 {
-		return s, &usageError{mesh.WithHint(mesh.Errorf(mesh.Invalid, "a script runs over files on this machine, and the inputs are on the network"), "copy them here first (stratos cp), or make the program a WebAssembly module")}
-	}
-	s = job.Spec{Map: job.Program{Stage: j.Map}, Parts: j.Parts, Rules: compute.Rules(), Nanos: j.Nanos, Whole: j.Whole, Timeout: c.timeout}
+	s = job.Spec{Parts: j.Parts, Rules: compute.Rules(), Nanos: j.Nanos, Whole: j.Whole, Timeout: c.timeout}
 	if s.Budget, err = parseBudget(c.budget); err != nil {
 		return s, &usageError{err}
 	}
@@ -85,27 +120,68 @@ func (c *jobCommand) spec() (s job.Spec, err error) {
 	if s.Output.Key != "" && !strings.HasSuffix(s.Output.Key, "/") {
 		s.Output.Key += "/"
 	}
-	if s.Map.Module, err = os.ReadFile(c.mapPath); err != nil {
-		return s, mesh.Errorf(mesh.NotFound, "the module: %w", err)
+	if s.Map, err = jobProgram(j.Map, j.MapProgram); err != nil {
+		return s, err
 	}
 	if j.Reduce != nil {
-		s.Reduce = &job.Program{Stage: j.Reduce}
-		if s.Reduce.Module, err = os.ReadFile(c.reducePath); err != nil {
-			return s, mesh.Errorf(mesh.NotFound, "the module: %w", err)
-		}
-	}
-	for _, f := range c.files {
-		name, text, err := c.fileFlag(f)
+		reduce, err := jobProgram(j.Reduce, j.ReduceProgram)
 		if err != nil {
 			return s, err
 		}
-		p, err := mesh.ParsePath(text)
-		if err != nil || !mesh.IsPath(text) {
-			return bad("--file %s: files of a job on the network lie there, too: NAME=stratos://BUCKET/KEY", f)
-		}
-		s.Files = append(s.Files, job.File{Name: name, Object: &client.Object{Path: p}})
+		s.Reduce = &reduce
 	}
 	return s, nil
+}
+
+// jobProgram is a program as a job on nodes takes it.
+func jobProgram(stage *wirepb.Stage, p local.Program) (job.Program, error) {
+	r, err := p.Open()
+	if err != nil {
+		return job.Program{}, mesh.Errorf(mesh.NotFound, "the module: %w", err)
+	}
+	module, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return job.Program{}, mesh.Errorf(mesh.Invalid, "the module: %w", err)
+	}
+	j := job.Program{Stage: stage, Module: module}
+	for _, f := range p.Files {
+		j.Files = append(j.Files, job.File{Name: f.Name, Input: job.Input{Content: f.Source}})
+	}
+	return j, nil
+}
+
+// jobFiles are the files that --file names: objects, or files of this machine, which the job stores.
+func (c *jobCommand) jobFiles(ctx context.Context, cl *client.Client, t *jobTables) (all []job.File, err error) {
+	for _, f := range c.files {
+		name, text, err := c.fileFlag(f)
+		if err != nil {
+			return nil, err
+		}
+		var in job.Input
+		if mesh.IsPath(text) {
+			p, err := mesh.ParsePath(text)
+			if err != nil {
+				return nil, &usageError{err}
+			}
+			in.Object, err = cl.Stat(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+		} else {
+			if isTable(text) {
+				if text, err = t.file(ctx, text, formatOf(name)); err != nil {
+					return nil, err
+				}
+			}
+			here, err := local.Open(text)
+			if err != nil {
+				return nil, fmt.Errorf("--file %s: %w", name, err)
+			}
+			in.Content = here.Source
+		}
+		all = append(all, job.File{Name: name, Input: in})
+	}
+	return all, nil
 }
 
 // jobInputs are the objects that a path names: one, or all that begin with it when it ends in a slash, or names no key.
@@ -116,7 +192,7 @@ func jobInputs(ctx context.Context, cl *client.Client, p mesh.Path) (all []*clie
 	}
 	var names []mesh.Path
 	err = cl.List(ctx, p, "", func(l client.Listed) error {
-		if !l.Folder && len(names) <= maxJobInputs {
+		if !l.Folder && len(names) <= maxJobInputs && !job.IsLog(l.Key) {
 			names = append(names, mesh.Path{Bucket: p.Bucket, Key: l.Key})
 		}
 		return nil
@@ -136,15 +212,21 @@ func jobInputs(ctx context.Context, cl *client.Client, p mesh.Path) (all []*clie
 
 // free refuses a place for results where something lies.
 func (c *jobCommand) free(ctx context.Context, cl *client.Client, p mesh.Path) error {
-	page, err := cl.ListPage(ctx, client.ListQuery{Bucket: p.Bucket, Prefix: p.Key, Limit: 1})
-	if err == nil && len(page.Names) > 0 {
+	some := errors.New("there is something")
+	err := cl.List(ctx, p, "", func(l client.Listed) error {
+		if job.IsLog(l.Key) {
+			return nil
+		}
+		return some
+	})
+	if errors.Is(err, some) {
 		err = mesh.WithHint(mesh.Errorf(mesh.Conflict, "there is something under %s", p), "name a new folder for the results")
 	}
 	return err
 }
 
 // tellJob says what the job gave.
-func (c *jobCommand) tellJob(o *job.Outcome, to mesh.Path) error {
+func (c *jobCommand) tellJob(o *job.Outcome, to mesh.Path, t *jobTables, load *tableLoad) error {
 	paths := make([]string, len(o.Objects))
 	for i, p := range o.Objects {
 		paths[i] = p.String()
@@ -161,10 +243,12 @@ func (c *jobCommand) tellJob(o *job.Outcome, to mesh.Path) error {
 		Near    mesh.Noz   `json:"read_near_bytes"`
 		Results string     `json:"results"` // digest
 		Objects []string   `json:"objects"`
-	}{o.Job, o.Maps, o.Reduces, o.Nodes, o.Fuel, o.Bytes, o.Cost, o.Read, o.ReadNear, fmt.Sprintf("%x", o.Digest), paths}
+		tablesView
+	}{o.Job, o.Maps, o.Reduces, o.Nodes, o.Fuel, o.Bytes, o.Cost, o.Read, o.ReadNear, fmt.Sprintf("%x", o.Digest), paths, t.view(load)}
 	return c.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s and %s on %s gave %s\n", count(uint64(o.Maps), "map"), count(uint64(o.Reduces), "reduce"), count(uint64(o.Nodes), "node"), bytesText(o.Bytes))
 		fmt.Fprintf(w, "fuel    %d\ncost    %s\nread    %s, %s of it on the nodes that hold it\nresults %x\nin      %s\n", o.Fuel, o.Cost, bytesText(uint64(o.Read)), percent(uint64(o.ReadNear), uint64(o.Read)), o.Digest, to)
+		t.tell(w, load)
 	})
 }
 
@@ -204,12 +288,11 @@ func (p *jobProgress) text() string {
 	return fmt.Sprintf("%s: %d of %s verified on %s, %d given to others, fuel %d, cost %s", n.Stage, n.Done, count(uint32(n.Tasks), "task"), count(uint32(n.Nodes), "node"), n.Reissued, n.Fuel, n.Cost)
 }
 
-func (p *jobProgress) log(stage string, number uint32, node mesh.NodeID, text []byte) {
-	l := p.taskProgress.log(stage, number)
-	if n := len(text); n > 0 && text[n-1] != '\n' {
-		text = append(text, '\n')
-	}
-	_, _ = l.Write(text) // it never fails
+func (p *jobProgress) log(l job.LogLine) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	fmt.Fprintf(p.env.stderr, "%s\n", logText(l))
 }
 
 // defaultJobTime is how long a job may take.

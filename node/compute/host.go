@@ -136,6 +136,7 @@ type hosted struct {
 	digest compute.Digest
 	cancel context.CancelFunc
 	done   chan struct{}
+	log    lastBytes // of its standard error
 
 	reply *wirepb.TaskReply
 	err   error
@@ -222,35 +223,23 @@ func (h *Host) execute(ctx context.Context, name taskName, t *hosted, q *wirepb.
 		return nil, mesh.Errorf(mesh.Internal, "a file for the output: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
-	log := new(lastBytes)
-	r, err := h.pool.Execute(ctx, string(a.Job), q.Text, src, out, log)
+	r, err := h.pool.Execute(ctx, string(a.Job), q.Text, src, out, &t.log)
 	if err != nil {
 		return nil, err
 	}
 	if compute.Succeeded(r) {
-		if _, err := out.Seek(0, io.SeekStart); err != nil {
-			return nil, mesh.Errorf(mesh.Internal, "reading the output: %w", err)
-		}
-		if err := src.drives[q.Output.Access].Put(ctx, q.Output, out); err != nil {
+		if err := src.put(ctx, out, r); err != nil {
 			return nil, fmt.Errorf("storing the output: %w", err)
 		}
 	}
 	h.finish(t, r)
-	reply := &wirepb.TaskReply{Result: r, Log: log.b}
-	if len(q.Inputs) > 0 && !q.Text.Merge {
+	reply := &wirepb.TaskReply{Result: r}
+	reply.Log, reply.LogBytes = t.log.behind(0)
+	if len(q.Inputs) > 0 && !q.Text.Merge && !q.Inputs[0].Tree { // what the agent has stored lies where the outputs go
 		all, near := src.drives[q.Inputs[0].Access].Moved(h.opts.Node)
 		reply.ReadBytes, reply.NearBytes = uint64(all), uint64(near)
 	}
 	return reply, nil
-}
-
-// A lastBytes keeps the end of what is written.
-type lastBytes struct{ b []byte }
-
-func (l *lastBytes) Write(b []byte) (int, error) {
-	l.b = append(l.b, b...)
-	l.b = l.b[max(0, len(l.b)-compute.MaxTaskLog):]
-	return len(b), nil
 }
 
 // stored are the objects of a task.
@@ -260,13 +249,40 @@ type stored struct {
 	drives  []*drive
 }
 
-// open gives an object, whose content must be what the task's text names.
+// open gives an object, whose content must be what the task's text names: by its identity, or, where it has a tree, by its BLAKE3, of whatever is read.
 func (s *stored) open(ctx context.Context, o *wirepb.StoredObject, root []byte, size uint64) (compute.Source, error) {
 	src, id, err := s.drives[o.Access].Source(ctx, o)
-	if err == nil && (!bytes.Equal(id[:], root) || src.Size() != size) {
-		err = mesh.Errorf(mesh.Corrupt, "%s/%s is not what the task is about", o.Bucket, o.Key)
+	if err != nil {
+		return nil, err
 	}
-	return src, err
+	if o.Tree {
+		if src, err = compute.Treed(src, compute.Digest(root), size); err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", o.Bucket, o.Key, err)
+		}
+		return src, nil
+	}
+	if !bytes.Equal(id[:], root) || src.Size() != size {
+		return nil, mesh.Errorf(mesh.Corrupt, "%s/%s is not what the task is about", o.Bucket, o.Key)
+	}
+	return src, nil
+}
+
+// put stores what the task gave: a spill with its tree, for its readers need parts of it.
+func (s *stored) put(ctx context.Context, out *os.File, r *wirepb.TaskResult) error {
+	content := io.Reader(out)
+	if s.request.Text.Parts > 0 {
+		treed, root, err := compute.WithTree(out, r.OutputBytes)
+		if err == nil && !bytes.Equal(root[:], r.Output) {
+			err = mesh.Errorf(mesh.Internal, "the disk gives back another output than was written")
+		}
+		if err != nil {
+			return err
+		}
+		content = treed
+	} else if _, err := out.Seek(0, io.SeekStart); err != nil {
+		return mesh.Errorf(mesh.Internal, "reading the output: %w", err)
+	}
+	return s.drives[s.request.Output.Access].Put(ctx, s.request.Output, content)
 }
 
 func (s *stored) Module(ctx context.Context) (io.ReadCloser, error) {
@@ -288,7 +304,7 @@ func (s *stored) File(ctx context.Context, n int) (io.ReaderAt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compute.ReaderAt{Source: src}, nil
+	return &ahead{source: src}, nil
 }
 
 func (s *stored) close() {

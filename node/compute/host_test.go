@@ -366,3 +366,95 @@ func TestHostKeys(t *testing.T) {
 		t.Errorf("too many: %v", err)
 	}
 }
+
+// What a map gives is stored with its tree, and a reduce reads its part of that, or nothing that was changed.
+func TestHostSpill(t *testing.T) {
+	h := newHostTest(t)
+	again := func(q *wirepb.TaskRequest) {
+		wirecompute.SetSeed(q.Text)
+		d := wirecompute.DemandOf(q.Text, nil)
+		h.log.mu.Lock()
+		defer h.log.mu.Unlock()
+		h.log.tasks[q.Number].Task, h.log.tasks[q.Number].OutputBytes = d.Task, d.OutputBytes
+	}
+	q := h.request(0, "cat")
+	q.Text.Parts = 2
+	again(q)
+	reply, err := h.Do(t.Context(), h.agent, q)
+	if err != nil || !wirecompute.Succeeded(reply.Result) {
+		t.Fatalf("%v, %v", reply, err)
+	}
+	spill := h.storage.objects["box/out"]
+	r := reply.Result
+	if uint64(len(spill)) != wirecompute.TreedBytes(r.OutputBytes) || blake3.Sum256(spill[:r.OutputBytes]) != [32]byte(r.Output) {
+		t.Fatalf("%d bytes are stored, of a spill of %d", len(spill), r.OutputBytes)
+	}
+	reduce := func(number, part uint32) *wirepb.TaskRequest {
+		q := h.request(number, "cat")
+		q.Text = &wirepb.TaskText{Rules: q.Text.Rules, Stage: q.Text.Stage, Inputs: []*wirepb.ComputeInput{{Root: r.Output, Size: r.OutputBytes, To: r.OutputBytes}}, Merge: true, Of: 2, Number: part}
+		q.Inputs = []*wirepb.StoredObject{{Bucket: "box", Key: "spill", Version: make([]byte, 16), Tree: true}}
+		again(q)
+		return q
+	}
+	h.storage.objects["box/spill"] = spill
+	got := ""
+	for part := range uint32(2) {
+		if _, err := h.Do(t.Context(), h.agent, reduce(1+part, part)); err != nil {
+			t.Fatal(err)
+		}
+		got += string(h.storage.objects["box/out"])
+	}
+	if got != "one\ntwo\n" && got != "two\none\n" {
+		t.Errorf("the parts are %q", got)
+	}
+	changed := bytes.Clone(spill)
+	changed[r.OutputBytes-2]++
+	for i, bad := range [][]byte{changed, spill[:r.OutputBytes], nil} {
+		h.storage.objects["box/spill"] = bad
+		if reply, err := h.Do(t.Context(), h.agent, reduce(uint32(3+i), 0)); mesh.KindOf(err) != mesh.Corrupt || err == nil {
+			t.Errorf("%d bytes in its place: %v, %v", len(bad), reply, err)
+		}
+	}
+}
+
+// The log of a task can be followed by its agent while it runs.
+func TestHostLog(t *testing.T) {
+	h := newHostTest(t)
+	q := h.request(0, "log")
+	q.Text.Stage.Fuel = 1 << 60
+	wirecompute.SetSeed(q.Text)
+	d := wirecompute.DemandOf(q.Text, nil)
+	h.log.tasks[0].Task, h.log.tasks[0].Fuel = d.Task, d.Fuel
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _, _ = h.Do(ctx, h.agent, q) }() // it has no end but the test's
+	ask := func(agent mesh.PublicKey, number uint32, from uint64) (*wirepb.TaskLogAnswer, error) {
+		return h.Log(agent, &wirepb.TaskLogRequest{Job: h.job[:], Number: number, From: from})
+	}
+	var a *wirepb.TaskLogAnswer
+	for end := time.Now().Add(20 * time.Second); ; {
+		var err error
+		if a, err = ask(h.agent, 0, 0); err == nil && a.LogBytes > 2*wirecompute.MaxTaskLog {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no log comes: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond) // of another process
+	}
+	if len(a.Log) != wirecompute.MaxTaskLog {
+		t.Errorf("%d bytes are kept", len(a.Log))
+	}
+	if b, err := ask(h.agent, 0, a.LogBytes+1<<40); err != nil || len(b.Log) != 0 || b.LogBytes < a.LogBytes {
+		t.Errorf("behind its end: %v, %v", b, err)
+	}
+	if _, err := ask(mesh.PublicKey{1}, 0, 0); mesh.KindOf(err) != mesh.NotFound {
+		t.Errorf("another agent: %v", err)
+	}
+	if _, err := ask(h.agent, 1, 0); mesh.KindOf(err) != mesh.NotFound {
+		t.Errorf("another task: %v", err)
+	}
+	h.log.mu.Lock()
+	delete(h.log.tasks, 0)
+	h.log.mu.Unlock()
+}

@@ -19,6 +19,8 @@ type Input struct {
 	Size  uint64
 	Cuts  []uint64 // places within it, ascending, at which it is cut into tasks; as where the nodes change that hold it
 	Whole bool     // it is one record, and read as it is
+	// Folder is where it lies. Inputs of different folders share no task: who runs that can read no more than one folder needs.
+	Folder string
 }
 
 // Small is how many bytes inputs that are not cut may have together to share a task.
@@ -28,18 +30,18 @@ const Small = 1 << 20
 func (j *Job) Maps(inputs []Input) ([]*wirepb.TaskText, error) {
 	var all []*wirepb.TaskText
 	const full = Small + 1
-	shared := uint64(full) // bytes of the last task, if it takes more
+	shared, folder := uint64(full), "" // bytes of the last task, if it takes more, and of which folder
 	for _, in := range inputs {
 		bounds := append(append([]uint64{0}, in.Cuts...), in.Size)
 		for i, from := range bounds[:len(bounds)-1] {
 			part := &wirepb.ComputeInput{Root: in.Root[:], Size: in.Size, From: from, To: bounds[i+1], Whole: in.Whole}
-			if shares := len(in.Cuts) == 0 && !in.Whole; shares && shared+in.Size <= Small {
+			if shares := len(in.Cuts) == 0 && !in.Whole; shares && shared+in.Size <= Small && in.Folder == folder {
 				last := all[len(all)-1]
 				last.Inputs = append(last.Inputs, part)
 				shared += in.Size
 				continue
 			} else if shared = full; shares {
-				shared = in.Size
+				shared, folder = in.Size, in.Folder
 			}
 			all = append(all, &wirepb.TaskText{Stage: j.Map, Inputs: []*wirepb.ComputeInput{part}})
 		}

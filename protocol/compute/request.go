@@ -9,6 +9,7 @@ import (
 const (
 	TaskKeysPath = "/v1/task-keys"
 	TaskPath     = "/v1/task"
+	TaskLogPath  = "/v1/task-log"
 )
 
 const (
@@ -16,8 +17,10 @@ const (
 	MaxAccesses = 16
 	// MaxTaskRequest bounds a request: that of a reduce names each map's output.
 	MaxTaskRequest = 16 << 20
-	// MaxTaskLog is how much of a task's log comes with its reply.
+	// MaxTaskLog is how much of a task's log a node keeps, its end, as long as it keeps the task.
 	MaxTaskLog = 16 << 10
+	// MaxLogRequest bounds a request for a log, and what an answer has besides that.
+	MaxLogRequest = 256
 	// MaxTaskReply bounds a reply.
 	MaxTaskReply = MaxTaskLog + 4<<10
 	// MaxKeysRequest bounds a request for keys.

@@ -43,6 +43,7 @@ func TestMaps(t *testing.T) {
 	}
 	whole := in('w', 10)
 	whole.Whole = true
+	of := func(folder string, in compute.Input) compute.Input { in.Folder = folder; return in }
 	for _, c := range []struct {
 		inputs []compute.Input
 		want   string
@@ -54,6 +55,7 @@ func TestMaps(t *testing.T) {
 		{[]compute.Input{in('a', compute.Small), in('b', 0), in('c', 1), in('d', compute.Small)}, "a 0-1048576 + b 0-0 | c 0-1 | d 0-1048576"},
 		{[]compute.Input{in('a', 3*compute.Small), in('b', 1)}, "a 0-3145728 | b 0-1"},
 		{[]compute.Input{in('a', 1), whole, whole, in('b', 1)}, "a 0-1 | w 0-10 | w 0-10 | b 0-1"},
+		{[]compute.Input{of("x/", in('a', 1)), of("x/", in('b', 1)), of("y/", in('c', 1)), of("x/", in('d', 1))}, "a 0-1 + b 0-1 | c 0-1 | d 0-1"},
 	} {
 		tasks, err := job().Maps(c.inputs)
 		if err != nil {

@@ -178,7 +178,7 @@ func (x *ComputeFile) GetRoot() []byte {
 // ComputeInput is a part of what a task reads on its standard input; the parts follow each other.
 type ComputeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Root  []byte                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`  // that only this content has: BLAKE3 of it, or, of what is stored, the identity of the object (client)
+	Root  []byte                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`  // that only this content has: BLAKE3 of it, or, of an object without a tree, its identity (client)
 	Size  uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of all of it
 	// Of an object: the lines that begin in [from, to). With whole: all of it, as it is.
 	From          uint64 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`

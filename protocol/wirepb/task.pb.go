@@ -280,6 +280,7 @@ type StoredObject struct {
 	Bucket        string                 `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
 	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	Version       []byte                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"` // 16 bytes
+	Tree          bool                   `protobuf:"varint,5,opt,name=tree,proto3" json:"tree,omitempty"`      // behind the content stands the tree by which it is checked, and the task names it by the content's BLAKE3: see protocol/compute
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +343,13 @@ func (x *StoredObject) GetVersion() []byte {
 	return nil
 }
 
+func (x *StoredObject) GetTree() bool {
+	if x != nil {
+		return x.Tree
+	}
+	return false
+}
+
 // TaskReply is what a task gave. It binds nobody: what the node puts on the log does.
 type TaskReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -349,6 +357,7 @@ type TaskReply struct {
 	Log           []byte                 `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`                               // the end of what it wrote to its standard error, at most 16 KiB
 	ReadBytes     uint64                 `protobuf:"varint,3,opt,name=read_bytes,json=readBytes,proto3" json:"read_bytes,omitempty"` // that the node has read of the map's inputs so far under the same grant, on the wire
 	NearBytes     uint64                 `protobuf:"varint,4,opt,name=near_bytes,json=nearBytes,proto3" json:"near_bytes,omitempty"` // of these, from itself
+	LogBytes      uint64                 `protobuf:"varint,5,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"`    // how much it wrote there in all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +420,126 @@ func (x *TaskReply) GetNearBytes() uint64 {
 	return 0
 }
 
+func (x *TaskReply) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
+// TaskLogRequest asks a node what a task that it runs, or has just run, has written to its standard error; the agent that sent the task is answered.
+type TaskLogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           []byte                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`        // 16 bytes
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // in the job
+	From          uint64                 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`     // so many bytes are known already
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskLogRequest) Reset() {
+	*x = TaskLogRequest{}
+	mi := &file_task_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskLogRequest) ProtoMessage() {}
+
+func (x *TaskLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskLogRequest.ProtoReflect.Descriptor instead.
+func (*TaskLogRequest) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TaskLogRequest) GetJob() []byte {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *TaskLogRequest) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *TaskLogRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+type TaskLogAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Log           []byte                 `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`                            // the end of what was written behind these, at most 16 KiB
+	LogBytes      uint64                 `protobuf:"varint,2,opt,name=log_bytes,json=logBytes,proto3" json:"log_bytes,omitempty"` // how much was written in all so far
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskLogAnswer) Reset() {
+	*x = TaskLogAnswer{}
+	mi := &file_task_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskLogAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskLogAnswer) ProtoMessage() {}
+
+func (x *TaskLogAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_task_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskLogAnswer.ProtoReflect.Descriptor instead.
+func (*TaskLogAnswer) Descriptor() ([]byte, []int) {
+	return file_task_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TaskLogAnswer) GetLog() []byte {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *TaskLogAnswer) GetLogBytes() uint64 {
+	if x != nil {
+		return x.LogBytes
+	}
+	return 0
+}
+
 // CallRequest has a node run a call: a task whose input and files come with it, and which may ask. It is run under a ticket, and paid afterwards: the
 // ticket tells that there is enough, and a node trusts nobody with more than a few megabytes' worth.
 type CallRequest struct {
@@ -427,7 +556,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_task_proto_msgTypes[6]
+	mi := &file_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +568,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[6]
+	mi := &file_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +581,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{6}
+	return file_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CallRequest) GetText() *TaskText {
@@ -508,7 +637,7 @@ type CallAnswer struct {
 
 func (x *CallAnswer) Reset() {
 	*x = CallAnswer{}
-	mi := &file_task_proto_msgTypes[7]
+	mi := &file_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +649,7 @@ func (x *CallAnswer) String() string {
 func (*CallAnswer) ProtoMessage() {}
 
 func (x *CallAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[7]
+	mi := &file_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +662,7 @@ func (x *CallAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallAnswer.ProtoReflect.Descriptor instead.
 func (*CallAnswer) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{7}
+	return file_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CallAnswer) GetCall() []byte {
@@ -565,7 +694,7 @@ type CallReply struct {
 
 func (x *CallReply) Reset() {
 	*x = CallReply{}
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +706,7 @@ func (x *CallReply) String() string {
 func (*CallReply) ProtoMessage() {}
 
 func (x *CallReply) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[8]
+	mi := &file_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +719,7 @@ func (x *CallReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReply.ProtoReflect.Descriptor instead.
 func (*CallReply) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{8}
+	return file_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CallReply) GetCall() []byte {
@@ -645,7 +774,7 @@ type CallPay struct {
 
 func (x *CallPay) Reset() {
 	*x = CallPay{}
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +786,7 @@ func (x *CallPay) String() string {
 func (*CallPay) ProtoMessage() {}
 
 func (x *CallPay) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[9]
+	mi := &file_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +799,7 @@ func (x *CallPay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallPay.ProtoReflect.Descriptor instead.
 func (*CallPay) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{9}
+	return file_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CallPay) GetReceipt() *Signed {
@@ -691,7 +820,7 @@ type CallModule struct {
 
 func (x *CallModule) Reset() {
 	*x = CallModule{}
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +832,7 @@ func (x *CallModule) String() string {
 func (*CallModule) ProtoMessage() {}
 
 func (x *CallModule) ProtoReflect() protoreflect.Message {
-	mi := &file_task_proto_msgTypes[10]
+	mi := &file_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +845,7 @@ func (x *CallModule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallModule.ProtoReflect.Descriptor instead.
 func (*CallModule) Descriptor() ([]byte, []int) {
-	return file_task_proto_rawDescGZIP(), []int{10}
+	return file_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CallModule) GetTicket() *Signed {
@@ -756,19 +885,28 @@ const file_task_proto_rawDesc = "" +
 	"\n" +
 	"Delegation\x12,\n" +
 	"\x05chain\x18\x01 \x01(\v2\x16.stratos.wire.v1.ChainR\x05chain\x123\n" +
-	"\x06folder\x18\x02 \x01(\v2\x1b.stratos.wire.v1.WrappedKeyR\x06folder\"j\n" +
+	"\x06folder\x18\x02 \x01(\v2\x1b.stratos.wire.v1.WrappedKeyR\x06folder\"~\n" +
 	"\fStoredObject\x12\x16\n" +
 	"\x06access\x18\x01 \x01(\rR\x06access\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\fR\aversion\"\x90\x01\n" +
+	"\aversion\x18\x04 \x01(\fR\aversion\x12\x12\n" +
+	"\x04tree\x18\x05 \x01(\bR\x04tree\"\xad\x01\n" +
 	"\tTaskReply\x123\n" +
 	"\x06result\x18\x01 \x01(\v2\x1b.stratos.wire.v1.TaskResultR\x06result\x12\x10\n" +
 	"\x03log\x18\x02 \x01(\fR\x03log\x12\x1d\n" +
 	"\n" +
 	"read_bytes\x18\x03 \x01(\x04R\treadBytes\x12\x1d\n" +
 	"\n" +
-	"near_bytes\x18\x04 \x01(\x04R\tnearBytes\"\xe0\x01\n" +
+	"near_bytes\x18\x04 \x01(\x04R\tnearBytes\x12\x1b\n" +
+	"\tlog_bytes\x18\x05 \x01(\x04R\blogBytes\"N\n" +
+	"\x0eTaskLogRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\fR\x03job\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\">\n" +
+	"\rTaskLogAnswer\x12\x10\n" +
+	"\x03log\x18\x01 \x01(\fR\x03log\x12\x1b\n" +
+	"\tlog_bytes\x18\x02 \x01(\x04R\blogBytes\"\xe0\x01\n" +
 	"\vCallRequest\x12-\n" +
 	"\x04text\x18\x01 \x01(\v2\x19.stratos.wire.v1.TaskTextR\x04text\x12\x14\n" +
 	"\x05input\x18\x02 \x01(\fR\x05input\x12\x14\n" +
@@ -807,7 +945,7 @@ func file_task_proto_rawDescGZIP() []byte {
 	return file_task_proto_rawDescData
 }
 
-var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_task_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_task_proto_goTypes = []any{
 	(*TaskKeysRequest)(nil), // 0: stratos.wire.v1.TaskKeysRequest
 	(*TaskKeysAnswer)(nil),  // 1: stratos.wire.v1.TaskKeysAnswer
@@ -815,33 +953,35 @@ var file_task_proto_goTypes = []any{
 	(*Delegation)(nil),      // 3: stratos.wire.v1.Delegation
 	(*StoredObject)(nil),    // 4: stratos.wire.v1.StoredObject
 	(*TaskReply)(nil),       // 5: stratos.wire.v1.TaskReply
-	(*CallRequest)(nil),     // 6: stratos.wire.v1.CallRequest
-	(*CallAnswer)(nil),      // 7: stratos.wire.v1.CallAnswer
-	(*CallReply)(nil),       // 8: stratos.wire.v1.CallReply
-	(*CallPay)(nil),         // 9: stratos.wire.v1.CallPay
-	(*CallModule)(nil),      // 10: stratos.wire.v1.CallModule
-	(*TaskText)(nil),        // 11: stratos.wire.v1.TaskText
-	(*Chain)(nil),           // 12: stratos.wire.v1.Chain
-	(*WrappedKey)(nil),      // 13: stratos.wire.v1.WrappedKey
-	(*TaskResult)(nil),      // 14: stratos.wire.v1.TaskResult
-	(*Signed)(nil),          // 15: stratos.wire.v1.Signed
+	(*TaskLogRequest)(nil),  // 6: stratos.wire.v1.TaskLogRequest
+	(*TaskLogAnswer)(nil),   // 7: stratos.wire.v1.TaskLogAnswer
+	(*CallRequest)(nil),     // 8: stratos.wire.v1.CallRequest
+	(*CallAnswer)(nil),      // 9: stratos.wire.v1.CallAnswer
+	(*CallReply)(nil),       // 10: stratos.wire.v1.CallReply
+	(*CallPay)(nil),         // 11: stratos.wire.v1.CallPay
+	(*CallModule)(nil),      // 12: stratos.wire.v1.CallModule
+	(*TaskText)(nil),        // 13: stratos.wire.v1.TaskText
+	(*Chain)(nil),           // 14: stratos.wire.v1.Chain
+	(*WrappedKey)(nil),      // 15: stratos.wire.v1.WrappedKey
+	(*TaskResult)(nil),      // 16: stratos.wire.v1.TaskResult
+	(*Signed)(nil),          // 17: stratos.wire.v1.Signed
 }
 var file_task_proto_depIdxs = []int32{
-	11, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
+	13, // 0: stratos.wire.v1.TaskRequest.text:type_name -> stratos.wire.v1.TaskText
 	3,  // 1: stratos.wire.v1.TaskRequest.access:type_name -> stratos.wire.v1.Delegation
 	4,  // 2: stratos.wire.v1.TaskRequest.module:type_name -> stratos.wire.v1.StoredObject
 	4,  // 3: stratos.wire.v1.TaskRequest.files:type_name -> stratos.wire.v1.StoredObject
 	4,  // 4: stratos.wire.v1.TaskRequest.inputs:type_name -> stratos.wire.v1.StoredObject
 	4,  // 5: stratos.wire.v1.TaskRequest.output:type_name -> stratos.wire.v1.StoredObject
-	12, // 6: stratos.wire.v1.Delegation.chain:type_name -> stratos.wire.v1.Chain
-	13, // 7: stratos.wire.v1.Delegation.folder:type_name -> stratos.wire.v1.WrappedKey
-	14, // 8: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
-	11, // 9: stratos.wire.v1.CallRequest.text:type_name -> stratos.wire.v1.TaskText
-	15, // 10: stratos.wire.v1.CallRequest.ticket:type_name -> stratos.wire.v1.Signed
-	15, // 11: stratos.wire.v1.CallRequest.receipt:type_name -> stratos.wire.v1.Signed
-	15, // 12: stratos.wire.v1.CallReply.result:type_name -> stratos.wire.v1.Signed
-	15, // 13: stratos.wire.v1.CallPay.receipt:type_name -> stratos.wire.v1.Signed
-	15, // 14: stratos.wire.v1.CallModule.ticket:type_name -> stratos.wire.v1.Signed
+	14, // 6: stratos.wire.v1.Delegation.chain:type_name -> stratos.wire.v1.Chain
+	15, // 7: stratos.wire.v1.Delegation.folder:type_name -> stratos.wire.v1.WrappedKey
+	16, // 8: stratos.wire.v1.TaskReply.result:type_name -> stratos.wire.v1.TaskResult
+	13, // 9: stratos.wire.v1.CallRequest.text:type_name -> stratos.wire.v1.TaskText
+	17, // 10: stratos.wire.v1.CallRequest.ticket:type_name -> stratos.wire.v1.Signed
+	17, // 11: stratos.wire.v1.CallRequest.receipt:type_name -> stratos.wire.v1.Signed
+	17, // 12: stratos.wire.v1.CallReply.result:type_name -> stratos.wire.v1.Signed
+	17, // 13: stratos.wire.v1.CallPay.receipt:type_name -> stratos.wire.v1.Signed
+	17, // 14: stratos.wire.v1.CallModule.ticket:type_name -> stratos.wire.v1.Signed
 	15, // [15:15] is the sub-list for method output_type
 	15, // [15:15] is the sub-list for method input_type
 	15, // [15:15] is the sub-list for extension type_name
@@ -863,7 +1003,7 @@ func file_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_task_proto_rawDesc), len(file_task_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

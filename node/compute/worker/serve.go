@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -168,7 +169,7 @@ func (e *engine) run(ctx context.Context, w *wire, a assignment) (r Result, err 
 	defer i.Close(ctx) // it never fails
 	g := fuel.Globals{Fuel: global(i, fuel.FuelExport), Stack: global(i, fuel.StackExport), Stop: global(i, fuel.StopExport)}
 	g.Fuel.Set(uint64(budget))
-	output, log := bufio.NewWriterSize(stream{w, frameOutput}, blockSize), bufio.NewWriterSize(stream{w, frameLog}, logBlock)
+	output, log := bufio.NewWriterSize(stream{w, frameOutput}, blockSize), &liveLog{Writer: bufio.NewWriterSize(stream{w, frameLog}, logBlock)}
 	files := make(map[string]wasi.File, len(a.Files))
 	for n, f := range a.Files {
 		files[f.Name] = wasi.File{Size: f.Size, Content: content{w, uint32(n)}}
@@ -233,6 +234,25 @@ const (
 	blockSize = 256 << 10 // how much of the input is asked for, and of the output sent, at once
 	logBlock  = 4 << 10   // the same of the log, which somebody may follow
 )
+
+// logPause is how long a log is held back at most when more of it comes.
+const logPause = 100 * time.Millisecond
+
+// A liveLog sends a log in blocks, or what there is when the last block was sent a while ago: what a task says rarely is seen at once. When it is sent
+// depends on the machine, and what is sent does not.
+type liveLog struct {
+	*bufio.Writer
+	sent time.Time
+}
+
+func (l *liveLog) Write(b []byte) (int, error) {
+	n, err := l.Writer.Write(b)
+	if now := time.Now(); err == nil && now.Sub(l.sent) >= logPause {
+		l.sent = now
+		err = l.Flush()
+	}
+	return n, err
+}
 
 // TmpBytes is how much a task may keep in its /tmp, which lies in the worker's own memory.
 const TmpBytes = 64 << 20
