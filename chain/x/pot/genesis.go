@@ -70,7 +70,7 @@ func ValidateGenesis(g *potpb.GenesisState) error {
 		}
 	}
 	for _, r := range g.Rewards {
-		if len(r.Account) != len(mesh.Account{}) || r.Amount.IsNil() || r.Amount.IsNegative() {
+		if len(r.Account) != len(mesh.Account{}) || r.Amount.IsNil() || r.Amount.IsNegative() || r.Forfeited.IsNil() || r.Forfeited.IsNegative() || r.Forfeited.GT(r.Amount) {
 			return mesh.Errorf(mesh.Invalid, "pot: the reward of %x is malformed", r.Account)
 		}
 	}

@@ -104,6 +104,16 @@ func (n *network) epoch() mesh.Epoch {
 	return e
 }
 
+// next is the first epoch of the next report.
+func (n *network) next() mesh.Epoch {
+	n.T.Helper()
+	_, next, err := n.PotKeeper.Epoch(n.Ctx())
+	if err != nil {
+		n.T.Fatal(err)
+	}
+	return next
+}
+
 // charges makes payer owe the i-th node the i-th volume.
 func charges(volumes ...mesh.Noz) (out []report.Charge) {
 	for i, v := range volumes {
@@ -493,11 +503,8 @@ func TestForfeit(t *testing.T) {
 	for n.epoch() < settled+2 {
 		n.Skip(1)
 	}
-	now, next, err := n.PotKeeper.Epoch(n.Ctx())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.settle(report.Ledger{FromEpoch: next, Epoch: now, Charges: [report.Kinds][]report.Charge{charges(500*oz, 500*oz)}})
+	now := n.epoch()
+	n.settle(report.Ledger{FromEpoch: n.next(), Epoch: now, Charges: [report.Kinds][]report.Charge{charges(500*oz, 500*oz)}})
 	all, others, pool, community, supply := n.earned(liar), n.earned(other), n.pool(), n.communityPool(), n.Supply()
 	lost := new(big.Int).Sub(all, matured)
 	if matured.Sign() == 0 || lost.Sign() == 0 {
@@ -537,6 +544,9 @@ func TestForfeit(t *testing.T) {
 	if n.earned(liar).Cmp(matured) != 0 || n.earned(other).Cmp(others) != 0 {
 		t.Errorf("the liar keeps %s wei of rewards, want %s; another has %s of %s", n.earned(liar), matured, n.earned(other), others)
 	}
+	if got, err := n.PotKeeper.RewardOf(n.Ctx(), chaintest.NewWallet(liar).Account(), now); err != nil || got.Cmp(lost) != 0 { // what the settlement gave
+		t.Errorf("epoch %d gave the liar %s, want %s: %v", now, got, lost, err)
+	}
 	if got := new(big.Int).Sub(n.communityPool(), community); got.Cmp(new(big.Int).Add(lost, deposit)) < 0 {
 		t.Errorf("the community pool has %s wei more, want %s and %s", got, lost, deposit)
 	}
@@ -551,6 +561,15 @@ func TestForfeit(t *testing.T) {
 	}
 	if _, err := n.Send(operator, abi.Pot().Address, nil, data); err != nil || n.Balance(to[:]).Cmp(matured) != 0 {
 		t.Errorf("what had matured: %v, %s wei", err, n.Balance(to[:]))
+	}
+	for range 4 { // what is forfeit does not mature
+		n.settle(report.Ledger{FromEpoch: n.next(), Epoch: n.epoch(), Charges: [report.Kinds][]report.Charge{charges(0, 500*oz)}})
+	}
+	if _, err := n.Send(operator, abi.Pot().Address, nil, data); err == nil || n.Balance(to[:]).Cmp(matured) != 0 {
+		t.Errorf("the liar has %s wei: %v", n.Balance(to[:]), err)
+	}
+	if g, err := n.PotKeeper.ExportGenesis(n.Ctx()); err != nil || pot.ValidateGenesis(g) != nil {
+		t.Error(err)
 	}
 	n.CheckInvariants()
 }

@@ -48,7 +48,7 @@ func (k *Keeper) earn(ctx context.Context, w *potpb.Work, account mesh.Account, 
 	key := collections.Join(account[:], w.Epoch)
 	r, err := k.rewards.Get(ctx, key)
 	if errors.Is(err, collections.ErrNotFound) {
-		r = potpb.Reward{Account: account[:], Epoch: w.Epoch, Amount: math.ZeroInt()}
+		r = potpb.Reward{Account: account[:], Epoch: w.Epoch, Amount: math.ZeroInt(), Forfeited: math.ZeroInt()}
 	} else if err != nil {
 		return err
 	}
@@ -80,7 +80,9 @@ func (k *Keeper) Withdraw(ctx context.Context, account, to mesh.Account) (*big.I
 		if r.Matures > uint64(now) || n == withdrawalsPerCall {
 			return true, nil
 		}
-		sum, n = sum.Add(r.Amount), n+1
+		if left := r.Amount.Sub(r.Forfeited); left.IsPositive() { // so that no call ends among what is forfeit
+			sum, n = sum.Add(left), n+1
+		}
 		wallet.NextEpoch = r.Epoch + 1
 		return false, nil
 	})
@@ -109,21 +111,22 @@ func (k *Keeper) Forfeit(ctx context.Context, account mesh.Account, from sdk.Acc
 		return nil, err
 	}
 	lost := math.ZeroInt()
-	var epochs []uint64
+	var taken []potpb.Reward
 	if err := k.rewards.Walk(ctx, unpaid(account, wallet), func(_ collections.Pair[[]byte, uint64], r potpb.Reward) (bool, error) {
-		if r.Matures > uint64(now) {
-			lost, epochs = lost.Add(r.Amount), append(epochs, r.Epoch)
+		if left := r.Amount.Sub(r.Forfeited); r.Matures > uint64(now) && left.IsPositive() {
+			lost, r.Forfeited = lost.Add(left), r.Amount
+			taken = append(taken, r)
 		}
-		return len(epochs) == maturingPerQuery, nil
+		return len(taken) == maturingPerQuery, nil
 	}); err != nil {
 		return nil, err
 	}
-	for _, e := range epochs {
-		if err := k.rewards.Remove(ctx, collections.Join(account[:], e)); err != nil {
+	for _, r := range taken {
+		if err := k.rewards.Set(ctx, collections.Join(account[:], r.Epoch), r); err != nil {
 			return nil, err
 		}
 	}
-	if len(epochs) > 0 {
+	if lost.IsPositive() {
 		wallet.Earned = wallet.Earned.Sub(lost)
 		if err := k.wallets.Set(ctx, account[:], wallet); err != nil {
 			return nil, err
@@ -142,7 +145,7 @@ func unpaid(account mesh.Account, w potpb.Wallet) collections.Ranger[collections
 	return collections.NewPrefixedPairRange[[]byte, uint64](account[:]).StartInclusive(w.NextEpoch)
 }
 
-// Rewards of an account over all: earned = maturing + withdrawable + withdrawn.
+// Rewards of an account over all, without what was forfeit: earned = maturing + withdrawable + withdrawn.
 type Rewards struct{ Earned, Maturing, Withdrawable, Withdrawn *big.Int }
 
 // Rewards sums what an account earned. Beyond 10,000 unwithdrawn epochs the rest counts as maturing.
@@ -160,13 +163,13 @@ func (k *Keeper) Rewards(ctx context.Context, account mesh.Account) (*Rewards, e
 		if r.Matures > uint64(now) || n == maturingPerQuery {
 			return true, nil
 		}
-		matured, n = matured.Add(r.Amount), n+1
+		matured, n = matured.Add(r.Amount.Sub(r.Forfeited)), n+1
 		return false, nil
 	})
 	return &Rewards{w.Earned.BigInt(), w.Earned.Sub(w.Withdrawn).Sub(matured).BigInt(), matured.BigInt(), w.Withdrawn.BigInt()}, err
 }
 
-// RewardOf is what an account earned in an epoch.
+// RewardOf is what an account earned in an epoch, also where that was forfeit since.
 func (k *Keeper) RewardOf(ctx context.Context, account mesh.Account, epoch mesh.Epoch) (*big.Int, error) {
 	r, err := k.rewards.Get(ctx, collections.Join(account[:], uint64(epoch)))
 	if errors.Is(err, collections.ErrNotFound) {
