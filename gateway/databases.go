@@ -86,12 +86,21 @@ func (d httpDatabases) Open(ctx context.Context, key *databases.Key, name string
 	return openDatabase(ctx, d.backend, d.log, key.Name, name)
 }
 
-// appDatabases are databases as functions use them.
-type appDatabases struct {
+// appKeys are keys as applications use them.
+type appKeys struct {
+	ring    *client.Keyring
 	backend *s3.Backend
 	log     *slog.Logger
 }
 
-func (d appDatabases) Open(ctx context.Context, key, name string) (*database.DB, func(), error) {
-	return openDatabase(ctx, d.backend, d.log, key, name)
+func (k appKeys) Database(ctx context.Context, key, name string) (*database.DB, func(), error) {
+	return openDatabase(ctx, k.backend, k.log, key, name)
+}
+
+func (k appKeys) Client(ctx context.Context, key string) (*client.Client, func(), error) {
+	return k.backend.Client(ctx, key)
+}
+
+func (k appKeys) Served(ctx context.Context) ([]client.ServedBucket, error) {
+	return k.ring.Served(ctx)
 }

@@ -148,7 +148,7 @@ func New(home string, o Options, log *slog.Logger) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runner = function.New(function.Options{Rules: o.Rules}, log)
-	if g.apps, err = app.New(g.runner, appDatabases{g.backend, log}, log, app.Options{Gateway: c.Name, Registry: registry}); err != nil {
+	if g.apps, err = app.New(g.runner, appKeys{g.keyring, g.backend, log}, log, app.Options{Gateway: c.Name, Registry: registry}); err != nil {
 		return g, errors.Join(err, l.Close())
 	}
 	g.http, err = http.New(l, g.backend, g.keyring, log, http.Options{Domain: c.Domain, Registry: registry, AccessLog: opts.AccessLog, Apps: g.apps})
@@ -212,6 +212,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	)
 	if g.http != nil {
 		err = errors.Join(err, own.Go(g.http.Run))
+	}
+	if g.apps != nil {
+		err = errors.Join(err, own.Go(g.apps.Run))
 	}
 	if g.sql != nil {
 		err = errors.Join(err, own.Go(g.sql.Run))

@@ -217,6 +217,8 @@ func edit(t *testing.T, path, from, to string) {
 func TestFunctions(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "f.js"), []byte(`
+if (env.EVENT === "schedule") { ask({put: "ticks/" + env.EVENT_TIME, text: "tick"}); exit() }
+if (env.EVENT === "object") { ask({put: "out/" + env.OBJECT_KEY.slice(3), text: ask({get: env.OBJECT_KEY}).text.toUpperCase()}); exit() }
 const path = env.PATH_INFO, say = (x, type = "application/json") => print("Content-Type: " + type + "\n\n" + JSON.stringify(x))
 const caught = f => { try { return f() } catch (e) { return e.code + ": " + e.message } }
 switch (path) {
@@ -241,6 +243,12 @@ program = "f.js"
 routes = ["GET /", "POST /", "GET /items/{id}"]
 fuel = 3_000_000_000
 env = {GREETING = "hello"}
+[[schedule]]
+function = "f"
+every = "10s"
+[[trigger]]
+function = "f"
+prefix = "in/"
 `))
 	refused := func(code mesh.Kind, say string, args ...string) {
 		t.Helper()
@@ -254,6 +262,12 @@ env = {GREETING = "hello"}
 	out := mustCLI(t, "deploy", dir, "--secret", "TOKEN=s3cret")
 	url := out[strings.Index(out, "http"):]
 	url = strings.TrimRight(strings.TrimSpace(url), "/")
+	until(t, "the first look for events", func() (bool, error) {
+		return strings.Contains(mustCLI(t, "ls", "-r", "stratos://sim-functions/.app/"), "trigger-f-0"), nil
+	})
+	words := filepath.Join(t.TempDir(), "words.txt")
+	write(t, words, []byte("some words"))
+	mustCLI(t, "cp", words, "stratos://sim-functions/in/words.txt")
 	expectVisit(t, "GET", url+"/items/7?x=1", "", 200, `{"path":"/items/7","id":"7","q":"x=1","method":"GET","body":"","unique":32}`)
 	expectVisit(t, "POST", url+"/any", "a body", 200, `"body":"a body"`)
 	expectVisit(t, "POST", url+"/put", "some text", 200, `["some text",[]]`)
@@ -264,7 +278,7 @@ env = {GREETING = "hello"}
 	expectVisit(t, "POST", url+"/delete", "", 200, "there is no object")
 	expectVisit(t, "GET", url+"/get", "", 200, `not found: there is no stratos://sim-functions/data/x.txt",[]`)
 	inside := expectVisit(t, "GET", url+"/inside", "", 200, "denied: what begins with .app/")
-	if !strings.Contains(inside, ",[],") || !strings.Contains(inside, "the application has no database") || !strings.Contains(inside, "a request is a line of JSON") {
+	if !strings.Contains(inside, `,["in/words.txt"],`) || !strings.Contains(inside, "the application has no database") || !strings.Contains(inside, "a request is a line of JSON") {
 		t.Errorf("what it sees inside: %s", inside)
 	}
 	expectVisit(t, "GET", url+"/secret", "", 200, `["s3cret","hello",null]`)
@@ -289,6 +303,12 @@ env = {GREETING = "hello"}
 		}
 		return true, nil
 	})
+	until(t, "what the trigger gives", func() (bool, error) {
+		out, errOut, code := runCLI(t, "cp", "stratos://sim-functions/out/words.txt", "-")
+		return code == 0 && out == "SOME WORDS", fmt.Errorf("%d, %q, %s", code, out, errOut)
+	})
+	until(t, "a tick of the schedule", func() (bool, error) {
+		return strings.Contains(mustCLI(t, "ls", "-r", "stratos://sim-functions/ticks/"), ":"), nil
+	})
 	mustCLI(t, "app", "remove", "sim-functions")
 }
-

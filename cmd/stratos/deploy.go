@@ -62,6 +62,14 @@ which counts from one moment on; see stratos app rollback.
   fuel = 10_000_000_000           # that a request may spend; a second of one core is about 30,000,000,000
   env = { GREETING = "hello" }
 
+  [[schedule]]
+  function = "tidy"
+  every = "24h"                   # at least 10s; at multiples of it since 1970, in UTC
+
+  [[trigger]]
+  function = "thumb"
+  prefix = "uploads/"             # for each object that is written there from now on
+
 A function is a program that answers one request and ends, as CGI has it: the method, the path and all else stand in its environment (REQUEST_METHOD, PATH_INFO,
 QUERY_STRING, HTTP_..., PARAM_id for {id}), the body is its standard input, and it writes header fields, an empty line and the body. What it writes
 to standard error is its log. It asks by lines of JSON to the file /dev/stratos, and reads a line for each:
@@ -69,6 +77,7 @@ to standard error is its log. It asks by lines of JSON to the file /dev/stratos,
   {"sql": "SELECT name FROM posts WHERE id = $1", "params": [7]}     {"columns": ["name"], "rows": [["ink"]], "changed": 0}
   {"get": "uploads/a.txt"}  {"put": "uploads/a.txt", "text": "..."}  {"delete": "uploads/a.txt"}  {"list": "uploads/", "after": ""}
 
+For a schedule or a trigger it finds EVENT=schedule or EVENT=object, EVENT_TIME or OBJECT_KEY and OBJECT_VERSION, and what it writes is dropped; it is run at most once.
 A script has it easier: sql(TEXT, ...PARAMETERS) and ask(OBJECT). Objects are those of the application's bucket.
 
 Nodes that were drawn run functions. At level spot one does, and some requests are run once more by another; at pair two run each request, see the same,

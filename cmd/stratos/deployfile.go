@@ -33,6 +33,8 @@ type deployment struct {
 	Secrets   []string         `toml:"secrets"`
 	Database  *deployDatabase  `toml:"database"`
 	Functions []deployFunction `toml:"function"`
+	Schedules []deploySchedule `toml:"schedule"`
+	Triggers  []deployTrigger  `toml:"trigger"`
 
 	dir string
 }
@@ -52,6 +54,16 @@ type deployFunction struct {
 	Fuel    uint64            `toml:"fuel"`
 	Args    []string          `toml:"args"`
 	Env     map[string]string `toml:"env"`
+}
+
+type deploySchedule struct {
+	Function string `toml:"function"`
+	Every    string `toml:"every"` // like 10m or 24h
+}
+
+type deployTrigger struct {
+	Function string `toml:"function"`
+	Prefix   string `toml:"prefix"` // of objects
 }
 
 // Defaults of a function.
@@ -150,6 +162,31 @@ func (d *deployment) manifest() (*app.Manifest, error) {
 			}
 			m.Routes = append(m.Routes, route)
 		}
+	}
+	named := func(name string) (int, error) {
+		i := slices.IndexFunc(d.Functions, func(f deployFunction) bool { return f.Name == name })
+		if i < 0 {
+			return 0, mesh.Errorf(mesh.Invalid, "there is no function %q to be run", name)
+		}
+		return i, nil
+	}
+	for _, s := range d.Schedules {
+		i, err := named(s.Function)
+		if err != nil {
+			return nil, err
+		}
+		every, err := time.ParseDuration(s.Every)
+		if err != nil || every%time.Second != 0 {
+			return nil, mesh.WithHint(mesh.Errorf(mesh.Invalid, "function %s: it cannot be run every %q", s.Function, s.Every), "write whole seconds, like 30s, 10m or 24h")
+		}
+		m.Schedules = append(m.Schedules, app.Schedule{Function: i, Seconds: int(every.Seconds())})
+	}
+	for _, t := range d.Triggers {
+		i, err := named(t.Function)
+		if err != nil {
+			return nil, err
+		}
+		m.Triggers = append(m.Triggers, app.Trigger{Function: i, Prefix: t.Prefix})
 	}
 	return m, nil
 }

@@ -30,9 +30,14 @@ import (
 	"github.com/stratosmesh/stratos/protocol/wirepb"
 )
 
-// Databases opens databases under access keys; leave gives one back.
-type Databases interface {
-	Open(ctx context.Context, key, name string) (db *database.DB, leave func(), err error)
+// Keys is what access keys that are sealed to the gateway open; leave gives back what was opened.
+type Keys interface {
+	// Database opens a database.
+	Database(ctx context.Context, key, name string) (db *database.DB, leave func(), err error)
+	// Client gives the client of a key.
+	Client(ctx context.Context, key string) (c *client.Client, leave func(), err error)
+	// Served lists the buckets that are served under such keys.
+	Served(ctx context.Context) ([]client.ServedBucket, error)
 }
 
 // Options of Apps. The zero value of a field means its default.
@@ -44,17 +49,18 @@ type Options struct {
 
 // Apps are the applications that a gateway serves. Close it.
 type Apps struct {
-	opts      Options
-	runner    *function.Runner
-	databases Databases
-	log       *slog.Logger
-	own       *lifecycle.Group
-	known     *lru.Cache[appName, *App]
-	requests  *prometheus.CounterVec
-	seconds   *prometheus.HistogramVec
+	opts     Options
+	runner   *function.Runner
+	keys     Keys
+	log      *slog.Logger
+	own      *lifecycle.Group
+	known    *lru.Cache[appName, *App]
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
 
 	mu    sync.Mutex
 	logs  map[string]*journal            // by bucket
+	busy  map[string]bool                // buckets whose events are looked for just now
 	turns map[string]*semaphore.Weighted // likewise; see turn
 }
 
@@ -65,14 +71,14 @@ type appName struct {
 }
 
 // New makes Apps that have functions run by a runner, which stays its maker's to close.
-func New(r *function.Runner, d Databases, log *slog.Logger, o Options) (*Apps, error) {
+func New(r *function.Runner, k Keys, log *slog.Logger, o Options) (*Apps, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	a := &Apps{opts: o, runner: r, databases: d, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{}, turns: map[string]*semaphore.Weighted{},
+	a := &Apps{opts: o, runner: r, keys: k, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{}, busy: map[string]bool{}, turns: map[string]*semaphore.Weighted{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_app_requests_total", Help: "Requests that functions answered, by application, function and status."}, []string{"app", "function", "status"}),
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stratos_app_seconds", Help: "Time until a function's answer counted.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 8)}, []string{"app"})}
 	var err error
@@ -160,49 +166,72 @@ const MaxBody = compute.MaxCallInput
 
 // Serve has a request that matches the route answered. An error is for the visitor, who was sent nothing.
 func (h *Route) Serve(w nethttp.ResponseWriter, r *nethttp.Request, q *Visitor) error {
-	x, begin := h.app, h.app.apps.opts.Now()
+	x := h.app
 	f := &x.Manifest.Functions[h.Function]
 	body, err := io.ReadAll(nethttp.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
 		return mesh.Errorf(mesh.Invalid, "the request's body, of at most %d bytes: %w", MaxBody, err)
 	}
-	id := make([]byte, 16)
-	rand.Read(id)
-	line := &logLine{Time: begin.UTC(), Request: hex.EncodeToString(id), Version: x.Manifest.Version, Method: r.Method, Path: r.URL.Path, Function: f.Name}
-	answer, err := h.run(r, q, f, body, line)
-	line.Milliseconds = x.apps.opts.Now().Sub(begin).Milliseconds()
+	line := x.line(f, r.Method, r.URL.Path)
+	run := &run{app: x, client: q.Client, function: f, level: h.Level, writes: h.Writes, answers: true}
+	answer, err := run.do(r.Context(), body, environment(r, q, h.Pattern, line.Request, len(body)), line)
 	if err != nil {
-		line.Error = err.Error()
-		line.Status = nethttp.StatusBadGateway
-		if kind := mesh.KindOf(err); kind == mesh.Unavailable || kind == mesh.Exhausted {
-			line.Status = nethttp.StatusServiceUnavailable
-		}
-		err = mesh.Errorf(mesh.Unavailable, "the application could not answer; its owner finds the reason in its logs, under %s", line.Request)
-	} else {
-		line.Status = answer.status
-	}
-	x.apps.requests.WithLabelValues(x.Bucket, f.Name, fmt.Sprint(line.Status)).Inc()
-	x.apps.seconds.WithLabelValues(x.Bucket).Observe(float64(line.Milliseconds) / 1000)
-	x.apps.note(x.Bucket, q.Client, line)
-	if err != nil {
-		return err
+		return mesh.Errorf(mesh.Unavailable, "the application could not answer; its owner finds the reason in its logs, under %s", line.Request)
 	}
 	answer.send(w, r)
 	return nil
 }
 
-// run has the function run, and gives its answer.
-func (h *Route) run(r *nethttp.Request, q *Visitor, f *app.Function, body []byte, line *logLine) (*response, error) {
-	x := h.app
-	program, err := x.program(r.Context(), q.Client, h, f)
+// line is what is noted of a run that begins.
+func (x *App) line(f *app.Function, method, path string) *logLine {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return &logLine{Time: x.apps.opts.Now().UTC(), Request: hex.EncodeToString(id), Version: x.Manifest.Version, Method: method, Path: path, Function: f.Name}
+}
+
+// A run is a function at work for a request, or for an event, which nobody waits for.
+type run struct {
+	app      *App
+	client   *client.Client
+	function *app.Function
+	level    uint32
+	writes   bool
+	answers  bool // its output is an answer, and counts only if it is one
+}
+
+// do has the function run, and notes what came of it.
+func (r *run) do(ctx context.Context, body []byte, env []string, line *logLine) (answer *response, err error) {
+	answer, err = r.call(ctx, body, env, line)
+	line.Status = nethttp.StatusOK
+	switch kind := mesh.KindOf(err); {
+	case err != nil && (kind == mesh.Unavailable || kind == mesh.Exhausted):
+		line.Status = nethttp.StatusServiceUnavailable
+	case err != nil:
+		line.Status = nethttp.StatusBadGateway
+	case r.answers:
+		line.Status = answer.status
+	}
+	if err != nil {
+		line.Error = err.Error()
+	}
+	a, took := r.app.apps, r.app.apps.opts.Now().Sub(line.Time)
+	line.Milliseconds = took.Milliseconds()
+	a.requests.WithLabelValues(r.app.Bucket, r.function.Name, fmt.Sprint(line.Status)).Inc()
+	a.seconds.WithLabelValues(r.app.Bucket).Observe(took.Seconds())
+	a.note(r.app.Bucket, r.client, line)
+	return answer, err
+}
+
+func (r *run) call(ctx context.Context, body []byte, env []string, line *logLine) (*response, error) {
+	x := r.app
+	program, err := x.program(ctx, r.client, r.function, r.level)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := x.secretsOf(r.Context(), q.Client)
+	secrets, err := x.secretsOf(ctx, r.client)
 	if err != nil {
 		return nil, err
 	}
-	env := append(environment(r, q, h.Pattern, line.Request, len(body)), secrets...)
 	var open []*session
 	turn, held := x.apps.turn(x.Bucket), int64(0)
 	defer func() {
@@ -211,17 +240,17 @@ func (h *Route) run(r *nethttp.Request, q *Visitor, f *app.Function, body []byte
 			s.close()
 		}
 	}()
-	o, err := x.apps.runner.Run(r.Context(), q.Client, program, body, env, func() function.Session {
-		if h.Writes {
+	o, err := x.apps.runner.Run(ctx, r.client, program, body, append(env, secrets...), func() function.Session {
+		if r.writes {
 			turn.Release(held)
 			if held = 1; len(open) > 0 { // it came too late before, and would again
 				held = aloneWeight
 			}
-			if turn.Acquire(r.Context(), held) != nil {
+			if turn.Acquire(ctx, held) != nil {
 				held = 0 // nobody waits for the answer any more
 			}
 		}
-		s := &session{app: x, client: q.Client, writes: h.Writes}
+		s := &session{app: x, client: r.client, writes: r.writes, answers: r.answers}
 		open = append(open, s)
 		return s
 	})
@@ -254,9 +283,9 @@ func (a *Apps) turn(bucket string) *semaphore.Weighted {
 	return t
 }
 
-// program is a function as it is run for a route.
-func (x *App) program(ctx context.Context, c *client.Client, h *Route, f *app.Function) (*function.Function, error) {
-	p := &function.Function{ID: fmt.Sprintf("%s/%s@%d/%d", x.Bucket, f.Name, x.Manifest.Version, h.Level), Level: h.Level,
+// program is a function as it is run at a level.
+func (x *App) program(ctx context.Context, c *client.Client, f *app.Function, level uint32) (*function.Function, error) {
+	p := &function.Function{ID: fmt.Sprintf("%s/%s@%d/%d", x.Bucket, f.Name, x.Manifest.Version, level), Level: level,
 		Fetch: func(ctx context.Context) ([]byte, error) {
 			return x.read(ctx, c, app.ModuleKey(f.Module), compute.MaxCallModule)
 		}}

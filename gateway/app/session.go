@@ -21,9 +21,10 @@ import (
 // A session is one attempt at a request. What it writes happens when it is committed: SQL is a transaction, and objects are written before
 // that, deleted after it.
 type session struct {
-	app    *App
-	client *client.Client
-	writes bool
+	app     *App
+	client  *client.Client
+	writes  bool
+	answers bool // the output is an answer
 
 	db      *database.DB
 	leave   func()
@@ -212,7 +213,7 @@ func (s *session) open(ctx context.Context) (err error) {
 	if d == nil {
 		return mesh.WithHint(mesh.Errorf(mesh.Invalid, "the application has no database"), "name one in stratos.toml")
 	}
-	s.db, s.leave, err = s.app.apps.databases.Open(ctx, d.AccessKey, d.Name)
+	s.db, s.leave, err = s.app.apps.keys.Database(ctx, d.AccessKey, d.Name)
 	return err
 }
 
@@ -292,8 +293,10 @@ func (s *session) list(ctx context.Context, prefix, after string) (*told, error)
 
 // Commit applies what the request did, if it gave an answer.
 func (s *session) Commit(ctx context.Context, output []byte) (err error) {
-	if s.answer, err = parse(output); err != nil {
-		return err
+	if s.answers {
+		if s.answer, err = parse(output); err != nil {
+			return err
+		}
 	}
 	keys := slices.Sorted(maps.Keys(s.objects))
 	for _, key := range keys {

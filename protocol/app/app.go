@@ -34,6 +34,9 @@ const (
 	MaxRoutes    = 256
 	MaxFuel      = 300_000_000_000 // of a request: about 10 s of a core
 	MaxPages     = 4096            // 256 MiB
+	MaxEvents    = 16              // schedules, and triggers
+	MinSchedule  = 10              // seconds
+	MaxWatched   = 10_000          // objects below a trigger's prefix
 	MaxScript    = compute.MaxCallFiles / 2
 	MaxSecrets   = 32 << 10 // bytes of all secrets
 )
@@ -46,6 +49,8 @@ type Manifest struct {
 	Site      bool       `json:"site"` // there are pages below Site(Version)
 	Functions []Function `json:"functions,omitempty"`
 	Routes    []Route    `json:"routes,omitempty"`
+	Schedules []Schedule `json:"schedules,omitempty"`
+	Triggers  []Trigger  `json:"triggers,omitempty"`
 	Database  *Database  `json:"database,omitempty"`
 }
 
@@ -68,6 +73,18 @@ type Route struct {
 	Writes   bool   `json:"writes"`   // it may change the database and objects; its level is at least pair
 }
 
+// A Schedule runs a function again and again, at multiples of a time since 1970.
+type Schedule struct {
+	Function int `json:"function"`
+	Seconds  int `json:"seconds"` // at least MinSchedule
+}
+
+// A Trigger runs a function for each version of an object below a prefix that is written from then on.
+type Trigger struct {
+	Function int    `json:"function"`
+	Prefix   string `json:"prefix"`
+}
+
 // A Database is what functions of an application use.
 type Database struct {
 	Name      string `json:"name"`
@@ -80,6 +97,7 @@ func ModuleKey(sum string) string       { return Folder + "modules/" + sum + ".w
 func ScriptKey(sum string) string       { return Folder + "scripts/" + sum + ".js" }
 func ManifestKey(version uint64) string { return fmt.Sprintf("%sversions/%d.json", Folder, version) }
 func LogFolder() string                 { return Folder + "logs/" }
+func EventsKey(name string) string      { return Folder + "events/" + name + ".json" }
 func SecretsKey() string                { return Folder + "secrets.json" }
 
 var functionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
@@ -130,6 +148,19 @@ func (m *Manifest) Check() error {
 		}
 		if r.Writes && r.Level < compute.Pair {
 			return mesh.WithHint(bad("route %q may change something, and is run by one node only", r.Pattern), "give it level pair or quorum")
+		}
+	}
+	if len(m.Schedules) > MaxEvents || len(m.Triggers) > MaxEvents {
+		return bad("%d schedules and %d triggers, at most %d of either", len(m.Schedules), len(m.Triggers), MaxEvents)
+	}
+	for _, s := range m.Schedules {
+		if s.Function < 0 || s.Function >= len(m.Functions) || s.Seconds < MinSchedule || s.Seconds > 366*24*3600 {
+			return bad("a schedule of function %d every %d s; at least %d, at most a year", s.Function, s.Seconds, MinSchedule)
+		}
+	}
+	for _, t := range m.Triggers {
+		if t.Function < 0 || t.Function >= len(m.Functions) || t.Prefix != "" && CheckPlace(t.Prefix) != nil || strings.HasPrefix(Folder, t.Prefix) {
+			return bad("a trigger of function %d for what begins with %q", t.Function, t.Prefix)
 		}
 	}
 	if m.Database != nil {
