@@ -43,6 +43,22 @@ func TestDatabaseCommands(t *testing.T) {
 			if out := mustCLI(t, "db", "import", name, "items", csv, "--create"); !strings.Contains(out, "imported 5001 rows") {
 				t.Errorf("import: %s", out)
 			}
+			mustCLI(t, "db", "sql", name, "CREATE TABLE upserted(id "+map[string]string{"postgres": "int", "sqlite": "INTEGER"}[dialect]+" PRIMARY KEY, name text, price "+map[string]string{"postgres": "numeric", "sqlite": "REAL"}[dialect]+")")
+			upsert := func(rows string) []string {
+				path := filepath.Join(dir, dialect+".txt")
+				if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return []string{"db", "import", name, "upserted", path, "--upsert", "--format", "text", "--columns", "id,name,price"}
+			}
+			for _, rows := range []string{"1\ta\\tb\t1.5\n2\t\\N\t2\n2\tx\t3\n", "1\ta\\tb\t1.5\n", "3\t\t\\N\n1\tc\\\\d\t7\n"} {
+				mustCLI(t, upsert(rows)...)
+			}
+			if got := mustCLI(t, "db", "export", name, "--query", "SELECT * FROM upserted ORDER BY id", "--format", "text"); got != "1\tc\\\\d\t7\n2\tx\t3\n3\t\t\\N\n" {
+				t.Errorf("after three imports: %q", got)
+			}
+			refused(mesh.Invalid, "row 2, line 2: ", upsert("4\ta\t1\nx\tb\t2\n")...)
+			refused(mesh.Invalid, "has no primary key", "db", "import", name, "items", csv, "--upsert")
 			out := filepath.Join(dir, dialect+".csv")
 			mustCLI(t, "db", "export", name, "--query", "SELECT * FROM items ORDER BY id", "-o", out)
 			if b, err := os.ReadFile(out); err != nil || dialect == "postgres" && string(b) != text.String() || strings.Count(string(b), "\n") != 5002 {

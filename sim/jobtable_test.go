@@ -168,6 +168,22 @@ func TestJobTables(t *testing.T) {
 		if log := mustCLI(t, "logs", v.Job); log != "map 0: done\n" {
 			t.Errorf("the log: %q", log)
 		}
+		var line struct {
+			Stage, Text string
+			Node        mesh.NodeID
+		}
+		if log := mustCLI(t, "logs", v.Job, "--json", "-n", "1"); json.Unmarshal([]byte(log), &line) != nil || line.Stage != "map" || line.Text != "done" || line.Node == (mesh.NodeID{}) {
+			t.Errorf("the log as JSON: %q", log)
+		}
+		objects := filepath.Join(dir, "objects.js")
+		if err := os.WriteFile(objects, []byte(`for (const l of lines()) { const r = JSON.parse(l); print(r.country + "\t" + r.n) }`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sums := strings.Split(strings.TrimSpace(mustCLI(t, "run", "--map", objects, "--rows", "jsonl", "db://"+db+"?query=SELECT country, count(*) AS n FROM customers GROUP BY country")), "\n")
+		slices.Sort(sums)
+		if !slices.Equal(sums, linesOf(want)) {
+			t.Errorf("a query as objects: %d lines, want %d", len(sums), len(want))
+		}
 	})
 	for _, c := range []struct {
 		kind mesh.Kind

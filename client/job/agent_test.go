@@ -40,7 +40,7 @@ func (w *world) spec(level job.Level) job.Spec {
 	for _, p := range []mesh.Path{{Bucket: "box", Key: "in/large"}, {Bucket: "box", Key: "in/x/small"}, {Bucket: "box", Key: "in/y/small"}, {Bucket: "other", Key: "small"}} {
 		n := 10
 		if p.Key == "in/large" {
-			n = 100_000
+			n = 40_000
 		}
 		s.Inputs = append(s.Inputs, job.Input{Object: w.put(p, lines(p.String(), n))})
 	}
@@ -202,6 +202,39 @@ func TestAgent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Logs are told and kept while tasks run, once at every level; those of jobs that are long over are removed.
+func TestAgentLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.slow = 14 * time.Second
+		s := w.spec(job.Pair)
+		old, mine := job.LogPath("box", mesh.JobID{1}), mesh.Path{Bucket: "box", Key: ".jobs/notes.txt"}
+		w.put(old, []byte("{}\n"))
+		w.put(mine, []byte("a file of the owner's"))
+		time.Sleep(8 * 24 * time.Hour)
+		w.access = newWorld(t).access // the first has expired
+		began := time.Now()
+		told := map[string][]time.Duration{}
+		s.Log = func(l job.LogLine) {
+			told[fmt.Sprintf("%s %d: %s", l.Stage, l.Task, l.Text)] = append(told[fmt.Sprintf("%s %d: %s", l.Stage, l.Task, l.Text)], time.Since(began))
+		}
+		kept := 0
+		time.AfterFunc(13*time.Second, func() { kept = len(w.keys(mesh.Path{Bucket: "box", Key: ".jobs/"})) })
+		if _, err := job.Run(t.Context(), w, w, s); err != nil {
+			t.Fatal(err)
+		}
+		if len(told) != 16 || len(told["map 0: begun"]) != 1 || len(told["map 0: done"]) != 1 || told["map 0: begun"][0] > 3*time.Second || told["map 0: done"][0] < w.slow {
+			t.Errorf("told: %v", told)
+		}
+		if kept != 3 {
+			t.Errorf("%d logs and files are there while tasks run, want 3", kept)
+		}
+		if left := w.keys(mesh.Path{Bucket: "box", Key: ".jobs/"}); len(left) != 2 || slices.Contains(left, old.Key) || !slices.Contains(left, mine.Key) {
+			t.Errorf("left is %q", left)
+		}
+	})
 }
 
 // A job that cannot begin leaves nothing.

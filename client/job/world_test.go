@@ -45,11 +45,13 @@ type world struct {
 	store func(node mesh.NodeID, stage string, content []byte) []byte // what a worker stores; nil: nothing
 	claim func(node mesh.NodeID, stage string, r *wirepb.TaskResult)  // what it says
 	fail  func(node mesh.NodeID, stage string) error                  // instead of a reply
+	slow  time.Duration                                               // how long tasks take, and say "begun" first
 }
 
 type stored struct {
-	content []byte
-	version mesh.VersionID
+	content  []byte
+	version  mesh.VersionID
+	modified time.Time
 }
 
 // logged is a task on the log.
@@ -84,7 +86,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) Access() *client.Access { return w.access }
 
 func (w *world) object(p mesh.Path, s *stored) *client.Object {
-	return &client.Object{Path: p, Size: uint64(len(s.content)), Version: s.version, PlainHash: blake3.Sum256(s.content), Modified: time.Now()}
+	return &client.Object{Path: p, Size: uint64(len(s.content)), Version: s.version, PlainHash: blake3.Sum256(s.content), Modified: s.modified}
 }
 
 func (w *world) Put(_ context.Context, p mesh.Path, r io.Reader, _ client.PutOptions) (*client.Object, error) {
@@ -99,7 +101,7 @@ func (w *world) put(p mesh.Path, b []byte) *client.Object {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := blake3.Sum256(append([]byte(p.Key), b...))
-	s := &stored{b, mesh.VersionID(name[:16])}
+	s := &stored{b, mesh.VersionID(name[:16]), time.Now()}
 	w.objects[p] = s
 	return w.object(p, s)
 }
@@ -149,7 +151,7 @@ func (w *world) Delete(_ context.Context, p mesh.Path) error {
 
 func (w *world) List(_ context.Context, p mesh.Path, _ string, f func(client.Listed) error) error {
 	for _, k := range w.keys(p) {
-		if err := f(client.Listed{Key: k, Modified: time.Now()}); err != nil {
+		if err := f(client.Listed{Key: k, Modified: w.objects[mesh.Path{Bucket: p.Bucket, Key: k}].modified}); err != nil {
 			return err
 		}
 	}
@@ -292,17 +294,27 @@ func (w *world) CallNode(ctx context.Context, node mesh.NodeID, path string, _ i
 	}
 	switch q := req.(type) {
 	case *wirepb.TaskLogRequest:
-		return mesh.Errorf(mesh.NotFound, "it is done")
+		if w.slow == 0 {
+			return mesh.Errorf(mesh.NotFound, "it is done")
+		}
+		a := answer.(*wirepb.TaskLogAnswer)
+		a.Log, a.LogBytes = []byte("begun\n")[min(q.From, 6):], 6
+		return nil
 	case *wirepb.TaskRequest:
 		if err := compute.CheckTaskRequest(q); err != nil {
 			w.t.Errorf("a request: %v", err)
+		}
+		text := "done\n"
+		if w.slow > 0 {
+			text = "begun\n" + text
+			time.Sleep(w.slow)
 		}
 		r, err := w.work(ctx, node, q)
 		if err != nil {
 			return err
 		}
 		a := answer.(*wirepb.TaskReply)
-		a.Result, a.Log, a.LogBytes = r, []byte("done\n"), 5
+		a.Result, a.Log, a.LogBytes = r, []byte(text), uint64(len(text))
 		return nil
 	}
 	return mesh.Errorf(mesh.Invalid, "no method %s", path)

@@ -213,8 +213,12 @@ func (l *tableLoad) result(ctx context.Context, e *env, number int, r io.Reader)
 		l.rows += n
 	}
 	if err != nil {
+		columns := ""
+		if l.columns != nil {
+			columns = " --columns " + strings.Join(l.columns, ",")
+		}
 		return mesh.WithHint(fmt.Errorf("loading result %d into %s: %w", number, l.table, err),
-			"the results are written, and what was loaded before stays; when what is wrong is mended, load them again: stratos db import %s %s FILE --upsert --format %s", l.name.database, l.name.table, l.format)
+			"the results are written, and what was loaded before stays; when what is wrong is mended, load them again: stratos db import %s %s FILE --upsert --format %s%s", l.name.database, l.name.table, l.format, columns)
 	}
 	return nil
 }
