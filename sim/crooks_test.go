@@ -60,6 +60,7 @@ func (l *bentLog) AddTasks(ctx context.Context, m *wirepb.Tasks) error {
 // Nodes that cheat at tasks are found out, whatever way they do it, and every job ends with the right result. The network is one of its own, which has
 // suspended nodes from then on.
 func TestNodesThatCheat(t *testing.T) {
+	t.Parallel() // see TestS3Garbage
 	n := devnet.Default()
 	n.BasePort, n.Nodes, n.Gateways, n.Epoch = 0, 10, 0, devnet.Duration(6*time.Second)
 	own, err := start(filepath.Join(t.TempDir(), "home"), n)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -32,7 +31,7 @@ type wager struct {
 	opts     *bind.TransactOpts
 }
 
-// newWager deploys one with a stake, for alice.
+// newWager deploys one with a stake, for bob.
 func newWager(t *testing.T, zero, other common.Address, stake *big.Int) *wager {
 	t.Helper()
 	b, err := os.ReadFile("testdata/wager/Wager.json")
@@ -58,7 +57,7 @@ func newWager(t *testing.T, zero, other common.Address, stake *big.Int) *wager {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.eth.Close)
-	key, err := crypto.HexToECDSA(strings.TrimPrefix(shared.key(t, "alice").Secret(), "0x"))
+	key, err := crypto.HexToECDSA(strings.TrimPrefix(shared.key(t, "bob").Secret(), "0x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +118,7 @@ func TestContractOrdersTask(t *testing.T) {
 	objects.Lock()
 	defer objects.Unlock()
 	const program = "testdata/wager/prime.wasm"
-	mustCLI(t, "prepay", "--for", "bob", "1stos")
-	until(t, "the taker's ozone", func() (bool, error) {
-		_, errOut, code := runCLI(t, "mb", "stratos://takers", "--account", "bob")
-		return code == 0, errors.New(errOut)
-	})
+	mustCLI(t, "mb", "stratos://takers")
 	r, stake, price := random(t), mesh.Stos(5).Big(), mesh.Stos(2).Big()
 	for _, c := range []struct {
 		number, output string
@@ -139,7 +134,7 @@ func TestContractOrdersTask(t *testing.T) {
 			t.Error("the contract has paid before there is an answer")
 		}
 		number := w.view("number").(uint64)
-		take := []string{"order", "take", fmt.Sprint(number), "--output", fmt.Sprintf("stratos://takers/%d", number), "--account", "bob", "--module"}
+		take := []string{"order", "take", fmt.Sprint(number), "--output", fmt.Sprintf("stratos://takers/%d", number), "--module"}
 		if _, errOut, code := runCLI(t, append(take, jobModules+"words.wasm")...); code != mesh.Invalid.ExitCode() {
 			t.Errorf("taken with another module: exit %d, %s", code, errOut)
 		}
@@ -158,7 +153,7 @@ func TestContractOrdersTask(t *testing.T) {
 		if i := slices.IndexFunc(open, func(o order) bool { return o.Order == number }); i < 0 || open[i].State != "open" || common.HexToAddress(open[i].Owner) != w.address {
 			t.Errorf("open are %+v", open)
 		}
-		taker := common.Address(shared.key(t, "bob").Account())
+		taker := common.Address(shared.key(t, "alice").Account())
 		before := w.balance(taker)
 		t.Log(mustCLI(t, append(take, program)...))
 		earned := new(big.Int).Sub(w.balance(taker), before)
@@ -166,7 +161,7 @@ func TestContractOrdersTask(t *testing.T) {
 			t.Errorf("the taker has %s wei more, of a price of %s", earned, price)
 		}
 		if c.output != "" { // what exits with another code than 0 has none
-			if got := mustCLI(t, "cp", fmt.Sprintf("stratos://takers/%d/part-00000", number), "-", "--account", "bob"); got != c.output {
+			if got := mustCLI(t, "cp", fmt.Sprintf("stratos://takers/%d/part-00000", number), "-"); got != c.output {
 				t.Errorf("the program wrote %q", got)
 			}
 		}
