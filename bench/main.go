@@ -41,9 +41,10 @@ func main() {
 	each := flag.Int("each", 100<<10, "bytes of a small object")
 	keys := flag.Int("keys", 0, "objects to list; with it, S3 is measured in place of the client")
 	databases := flag.Duration("databases", 0, "how long each figure of databases is measured; with it, they are in place of objects")
+	computing := flag.Duration("computing", 0, "the same of applications and jobs")
 	profile := flag.String("profile", "", "file for a CPU profile of the client")
 	flag.Parse()
-	if err := run(*size, *count, *each, *keys, *databases, *profile); err != nil {
+	if err := run(*size, *count, *each, *keys, *databases, *computing, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -59,18 +60,19 @@ type Figures struct {
 	CommitMs   map[string]float64 `json:"commit_ms"`    // an inline object, acknowledged by 2f+1
 	S3         map[string]float64 `json:"s3,omitempty"` // as above, and listings in seconds
 	Databases  map[string]float64 `json:"databases,omitempty"`
-	NetworkMiB float64            `json:"network_mib"`   // resident, all processes, after everything
-	ClientMiB  float64            `json:"client_mib"`    // resident at its highest, this process, after its key was unlocked
-	DiskMBps   float64            `json:"disk_mb_per_s"` // append 4 MiB and sync, beside which PUT stands
+	Computing  map[string]float64 `json:"computing,omitempty"` // milliseconds, seconds and requests per second, as the names say
+	NetworkMiB float64            `json:"network_mib"`         // resident, all processes, after everything
+	ClientMiB  float64            `json:"client_mib"`          // resident at its highest, this process, after its key was unlocked
+	DiskMBps   float64            `json:"disk_mb_per_s"`       // append 4 MiB and sync, beside which PUT stands
 }
 
-func run(size int64, count, each, keys int, databases time.Duration, profile string) (err error) {
+func run(size int64, count, each, keys int, databases, applications time.Duration, profile string) (err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}, S3: map[string]float64{}, Databases: map[string]float64{}}
+	f := &Figures{Machine: machine(), Large: map[string]float64{}, Small: map[string]float64{}, CommitMs: map[string]float64{}, S3: map[string]float64{}, Databases: map[string]float64{}, Computing: map[string]float64{}}
 	if f.DiskMBps, err = disk(dir); err != nil {
 		return err
 	}
@@ -100,7 +102,12 @@ func run(size int64, count, each, keys int, databases time.Duration, profile str
 			}
 			defer pprof.StopCPUProfile()
 		}
-		if err := measure(n, f, size, count, each, keys, databases); err != nil {
+		if applications > 0 {
+			err = computing(n, f, applications)
+		} else {
+			err = measure(n, f, size, count, each, keys, databases)
+		}
+		if err != nil {
 			return err
 		}
 	}

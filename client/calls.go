@@ -143,7 +143,7 @@ func (c *Client) Call(ctx context.Context, node transfer.Node, call *Call) (*Cal
 	if err != nil {
 		return nil, err
 	}
-	most := compute.Price(prices, call.Text.Stage.Fuel, call.Text.Stage.OutputBytes)
+	most := compute.MostOfCall(prices, call.Text)
 	for brought := false; ; brought = true {
 		t, err := c.runTicket(ctx, node.ID, most)
 		if err != nil {
@@ -154,11 +154,18 @@ func (c *Client) Call(ctx context.Context, node transfer.Node, call *Call) (*Cal
 		if err != nil {
 			return nil, err
 		}
+		cost := uint64(0)
 		if !wanted {
-			cost := compute.Price(prices, out.Result.Fuel, out.Result.OutputBytes)
+			cost = compute.Price(prices, out.Result.Fuel, out.Result.OutputBytes)
 			out.Cost = mesh.Noz(cost)
 			t.lease.owe(node.ID, cost)
 			c.payLater(node, t)
+		}
+		c.runs.mu.Lock()
+		t.left += most
+		t.left -= min(cost, t.left)
+		c.runs.mu.Unlock()
+		if !wanted {
 			return out, nil
 		}
 		if brought {

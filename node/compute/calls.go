@@ -57,7 +57,7 @@ func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequ
 	if !h.pool.Has(ModuleID(q.Text.Stage.Module)) {
 		return &wirepb.CallReply{WantModule: true}, nil
 	}
-	most := compute.Price(prices, q.Text.Stage.Fuel, q.Text.Stage.OutputBytes)
+	most := compute.MostOfCall(prices, q.Text)
 	if err := bill.Charge(most); err != nil {
 		return nil, err
 	}
@@ -77,11 +77,17 @@ func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequ
 	own, c.cancel = context.WithTimeout(h.own.Context(), compute.CallSeconds*time.Second)
 	err := h.own.Go(func(context.Context) error {
 		defer c.cancel()
-		cost, err := h.call(own, c, q, prices)
+		cost, err := h.call(own, c, q, prices, most)
 		h.calls.mu.Lock()
 		delete(h.calls.all, c.id)
 		h.calls.mu.Unlock()
-		bill.Return(most - min(cost, most))
+		if cost > most {
+			if err := bill.Charge(cost - most); err != nil { // its output cost more than what was certain
+				h.log.Info("computing: a call is not paid whole", "noz", cost-most, "err", err)
+			}
+		} else {
+			bill.Return(most - cost)
+		}
 		c.err = err
 		close(c.done)
 		return nil
@@ -134,8 +140,8 @@ func (h *Host) reply(ctx context.Context, c *calling) (*wirepb.CallReply, error)
 // errAbandoned is how a call ends whose caller has gone.
 var errAbandoned = mesh.Errorf(mesh.Unavailable, "whoever called does not answer")
 
-// call runs a call to its end, and tells what it costs.
-func (h *Host) call(ctx context.Context, c *calling, q *wirepb.CallRequest, prices *wirepb.ComputePrices) (uint64, error) {
+// call runs a call to its end, and tells what it costs: most, where its caller abandons it.
+func (h *Host) call(ctx context.Context, c *calling, q *wirepb.CallRequest, prices *wirepb.ComputePrices, most uint64) (uint64, error) {
 	src := &carried{request: q}
 	if q.Asks {
 		src.ask = func(request []byte) ([]byte, error) { return h.ask(ctx, c, request) }
@@ -145,7 +151,7 @@ func (h *Host) call(ctx context.Context, c *calling, q *wirepb.CallRequest, pric
 	r, err := h.pool.Execute(ctx, tenantOf(c.peer), q.Text, src.sources(), &out, log)
 	switch {
 	case errors.Is(err, errAbandoned):
-		return ^uint64(0), err
+		return most, err
 	case err != nil:
 		return 0, err
 	}

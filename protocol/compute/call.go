@@ -36,6 +36,9 @@ const (
 	MaxCallModule        = fuel.MaxModule + 64<<10
 )
 
+// MostOfCall is what a call may cost beside its output, in noz: so much must be certain before it is run.
+func MostOfCall(p *wirepb.ComputePrices, t *wirepb.TaskText) uint64 { return Price(p, t.Stage.Fuel, 0) }
+
 // CheckCall refuses, as Invalid, a request for a call that is malformed, or whose input and files are not those of its text.
 func CheckCall(q *wirepb.CallRequest) error {
 	bad := func(format string, a ...any) error {
