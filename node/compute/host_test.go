@@ -219,12 +219,20 @@ func newHostTest(t *testing.T) *hostTest {
 // request is a run of testdata/program.c, of which the log knows.
 func (h *hostTest) request(number uint32, args ...string) *wirepb.TaskRequest {
 	h.t.Helper()
+	return h.edited(number, func(*wirepb.TaskText) {}, args...)
+}
+
+// edited is a request for a task whose text is edited before the log knows it.
+func (h *hostTest) edited(number uint32, edit func(*wirepb.TaskText), args ...string) *wirepb.TaskRequest {
+	h.t.Helper()
 	module, in := sha256.Sum256(h.storage.objects["box/m.wasm"]), h.storage.objects["box/in"]
 	j := wirecompute.Job{Rules: compute.Rules(), Map: &wirepb.Stage{Module: module[:], Pages: 256, Fuel: 1 << 32, OutputBytes: 1 << 20, Args: append([]string{"program"}, args...)}}
 	texts, err := j.Maps([]wirecompute.Input{{Root: blake3.Sum256(in), Size: uint64(len(in))}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	edit(texts[0])
+	wirecompute.SetSeed(texts[0])
 	keys, err := h.Keys(h.agent, &wirepb.TaskKeysRequest{Job: h.job[:], Prefixes: []string{"box/"}})
 	if err != nil {
 		h.t.Fatal(err)
@@ -370,16 +378,7 @@ func TestHostKeys(t *testing.T) {
 // What a map gives is stored with its tree, and a reduce reads its part of that, or nothing that was changed.
 func TestHostSpill(t *testing.T) {
 	h := newHostTest(t)
-	again := func(q *wirepb.TaskRequest) {
-		wirecompute.SetSeed(q.Text)
-		d := wirecompute.DemandOf(q.Text, nil)
-		h.log.mu.Lock()
-		defer h.log.mu.Unlock()
-		h.log.tasks[q.Number].Task, h.log.tasks[q.Number].OutputBytes = d.Task, d.OutputBytes
-	}
-	q := h.request(0, "cat")
-	q.Text.Parts = 2
-	again(q)
+	q := h.edited(0, func(k *wirepb.TaskText) { k.Parts = 2 }, "cat")
 	reply, err := h.Do(t.Context(), h.agent, q)
 	if err != nil || !wirecompute.Succeeded(reply.Result) {
 		t.Fatalf("%v, %v", reply, err)
@@ -390,10 +389,10 @@ func TestHostSpill(t *testing.T) {
 		t.Fatalf("%d bytes are stored, of a spill of %d", len(spill), r.OutputBytes)
 	}
 	reduce := func(number, part uint32) *wirepb.TaskRequest {
-		q := h.request(number, "cat")
-		q.Text = &wirepb.TaskText{Rules: q.Text.Rules, Stage: q.Text.Stage, Inputs: []*wirepb.ComputeInput{{Root: r.Output, Size: r.OutputBytes, To: r.OutputBytes}}, Merge: true, Of: 2, Number: part}
+		q := h.edited(number, func(k *wirepb.TaskText) {
+			k.Inputs, k.Merge, k.Of, k.Number = []*wirepb.ComputeInput{{Root: r.Output, Size: r.OutputBytes, To: r.OutputBytes}}, true, 2, part
+		}, "cat")
 		q.Inputs = []*wirepb.StoredObject{{Bucket: "box", Key: "spill", Version: make([]byte, 16), Tree: true}}
-		again(q)
 		return q
 	}
 	h.storage.objects["box/spill"] = spill
@@ -420,11 +419,7 @@ func TestHostSpill(t *testing.T) {
 // The log of a task can be followed by its agent while it runs.
 func TestHostLog(t *testing.T) {
 	h := newHostTest(t)
-	q := h.request(0, "log")
-	q.Text.Stage.Fuel = 1 << 60
-	wirecompute.SetSeed(q.Text)
-	d := wirecompute.DemandOf(q.Text, nil)
-	h.log.tasks[0].Task, h.log.tasks[0].Fuel = d.Task, d.Fuel
+	q := h.edited(0, func(k *wirepb.TaskText) { k.Stage.Fuel = 1 << 60 }, "log")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { _, _ = h.Do(ctx, h.agent, q) }() // it has no end but the test's

@@ -67,7 +67,7 @@ type treed struct {
 	size   uint64
 
 	mu   sync.Mutex
-	tree []byte // once it was read; each reader checks what it uses of it
+	tree []byte // once it was read; who opens a range checks what he uses of it
 }
 
 func (t *treed) Size() uint64 { return t.size }
@@ -103,27 +103,28 @@ func (t *treed) Open(offset, length uint64) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	hashes, ok := transfer.GroupHashes(tree, mesh.SliceID(t.root), offset, length)
+	if !ok {
+		return nil, errTree
+	}
 	from, to := transfer.Groups(t.size, offset, length)
 	r, err := t.object.Open(from, to-from)
 	if err != nil {
 		return nil, err
 	}
-	return &checked{of: t, tree: tree, open: r, at: from, to: to, skip: offset - from, left: length}, nil
+	return &checked{open: r, size: t.size, at: from, hashes: hashes, skip: offset - from, left: length}, nil
 }
 
-// checkedBytes are checked at once: whole groups.
-const checkedBytes = 256 << 10
-
-// checked reads a range of groups, and gives what was asked of it.
+// checked reads a range by groups, each checked before any of it is given. It holds one group, and 32 bytes for each that is to come: a reduce has one of
+// these for each map.
 type checked struct {
-	of       *treed
-	tree     []byte
 	open     io.ReadCloser
-	at, to   uint64 // of the groups that are not read yet
+	size     uint64 // of the content
+	at       uint64 // where the next group begins
+	hashes   [][32]byte
 	skip     uint64 // bytes of the next group that were not asked for
 	left     uint64 // bytes that are to be given
 	buf, got []byte // got is of buf
-	proof    []byte
 	err      error
 }
 
@@ -139,28 +140,27 @@ func (c *checked) Read(b []byte) (int, error) {
 	return 0, c.err
 }
 
-// fill reads some groups and checks them. io.EOF: all was given.
+// fill reads a group and checks it. io.EOF: all was given.
 func (c *checked) fill() error {
 	if c.left == 0 {
 		return io.EOF
 	}
-	n := min(c.to-c.at, checkedBytes)
+	_, end := transfer.Groups(c.size, c.at, 1)
 	if c.buf == nil {
-		c.buf = make([]byte, n)
+		c.buf = make([]byte, end-c.at)
 	}
-	groups := c.buf[:n]
-	if _, err := io.ReadFull(c.open, groups); err != nil {
+	group := c.buf[:end-c.at]
+	if _, err := io.ReadFull(c.open, group); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = mesh.Errorf(mesh.Corrupt, "an object is shorter than it says")
 		}
 		return err
 	}
-	ok := false
-	if c.proof, ok = transfer.AppendProof(c.proof[:0], c.tree, groups, mesh.SliceID(c.of.root), c.at, n); !ok {
+	if !transfer.GroupIs(group, c.at, c.size, c.hashes[0]) {
 		return errTree
 	}
-	c.at += n
-	c.got, c.skip = groups[c.skip:], 0
+	c.at, c.hashes = end, c.hashes[1:]
+	c.got, c.skip = group[c.skip:], 0
 	c.got = c.got[:min(uint64(len(c.got)), c.left)]
 	c.left -= uint64(len(c.got))
 	return nil

@@ -147,6 +147,56 @@ func (p *prover) walk(cv [8]uint32, pos, n uint64, flags uint32, parents []byte)
 		p.walk(cvOf(parents[32:]), pos+mid, n-mid, 0, parents[baoParent+left:])
 }
 
+// GroupHashes returns what each of the groups that hold a range of the slice id hashes to: see GroupIs. Every parent on the way is checked: false means that
+// outboard is not that of the slice.
+func GroupHashes(outboard []byte, id mesh.SliceID, offset, n uint64) ([][32]byte, bool) {
+	if len(outboard) < 8 {
+		return nil, false
+	}
+	length := binary.LittleEndian.Uint64(outboard)
+	if length == 0 || n == 0 || n > length || offset > length-n || uint64(len(outboard)) != OutboardBytes(length) {
+		return nil, false
+	}
+	h := hashes{}
+	h.from, h.to = Groups(length, offset, n)
+	ok := h.walk(cvOf(id[:]), 0, length, guts.FlagRoot, outboard[8:])
+	return h.all, ok
+}
+
+type hashes struct {
+	from, to uint64
+	all      [][32]byte
+}
+
+func (h *hashes) walk(cv [8]uint32, pos, n uint64, flags uint32, parents []byte) bool {
+	if pos >= h.to || h.from >= pos+n {
+		return true
+	}
+	if n <= baoGroup {
+		h.all = append(h.all, [32]byte{})
+		putCV(h.all[len(h.all)-1][:], cv)
+		return true
+	}
+	if parentCV(parents, flags) != cv {
+		return false
+	}
+	mid, left := split(n)
+	return h.walk(cvOf(parents), pos, mid, 0, parents[baoParent:baoParent+left]) &&
+		h.walk(cvOf(parents[32:]), pos+mid, n-mid, 0, parents[baoParent+left:])
+}
+
+// GroupIs tells whether g is the group that begins at pos of a slice of length bytes, by what GroupHashes gave for it.
+func GroupIs(g []byte, pos, length uint64, hash [32]byte) bool {
+	if from, to := Groups(length, pos, 1); pos >= length || from != pos || uint64(len(g)) != to-from {
+		return false
+	}
+	flags := uint32(0)
+	if length <= baoGroup {
+		flags = guts.FlagRoot
+	}
+	return groupCV(g, pos, flags) == cvOf(hash[:])
+}
+
 // ReadProof reads from r the proof of the range of the slice id that begins at offset and is as long as dst, and the range's
 // bytes into dst, each group checked as it comes. The error is Corrupt when the proof is wrong, too short or too long, and
 // else what r said; then dst holds nothing to be believed.

@@ -61,6 +61,30 @@ func TestProofsAreBao(t *testing.T) {
 			if _, ok := transfer.AppendProof(nil, outboard, flipped, id, offset, length); ok {
 				t.Fatalf("%d at %d of %d: damaged bytes are proven", length, offset, n)
 			}
+			hashes, ok := transfer.GroupHashes(outboard, id, offset, length)
+			if !ok {
+				t.Fatalf("%d at %d of %d: no hashes of groups", length, offset, n)
+			}
+			for begin := from; begin < to; {
+				_, end := transfer.Groups(uint64(n), begin, 1)
+				if len(hashes) == 0 || !transfer.GroupIs(data[begin:end], begin, uint64(n), hashes[0]) || transfer.GroupIs(data[begin:end-1], begin, uint64(n), hashes[0]) {
+					t.Fatalf("%d at %d of %d: the group at %d", length, offset, n, begin)
+				}
+				if g := flipped[begin-from : end-from]; transfer.GroupIs(g, begin, uint64(n), hashes[0]) != bytes.Equal(g, data[begin:end]) {
+					t.Fatalf("%d at %d of %d: a damaged group at %d", length, offset, n, begin)
+				}
+				begin, hashes = end, hashes[1:]
+			}
+			if len(hashes) > 0 {
+				t.Fatalf("%d at %d of %d: %d hashes too many", length, offset, n, len(hashes))
+			}
+			if len(outboard) > 8 {
+				bad := bytes.Clone(outboard)
+				bad[8+r.IntN(64)] ^= 1 // of the root
+				if _, ok := transfer.GroupHashes(bad, id, offset, length); ok {
+					t.Fatalf("%d at %d of %d: hashes of a damaged tree", length, offset, n)
+				}
+			}
 		}
 	}
 }
