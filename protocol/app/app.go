@@ -154,8 +154,11 @@ func (m *Manifest) Check() error {
 		return bad("%d schedules and %d triggers, at most %d of either", len(m.Schedules), len(m.Triggers), MaxEvents)
 	}
 	for _, s := range m.Schedules {
-		if s.Function < 0 || s.Function >= len(m.Functions) || s.Seconds < MinSchedule || s.Seconds > 366*24*3600 {
-			return bad("a schedule of function %d every %d s; at least %d, at most a year", s.Function, s.Seconds, MinSchedule)
+		if s.Function < 0 || s.Function >= len(m.Functions) {
+			return bad("a schedule: there is no function %d", s.Function)
+		}
+		if s.Seconds < MinSchedule || s.Seconds > 366*24*3600 {
+			return bad("function %s is to run every %d s; at least %d, at most a year", m.Functions[s.Function].Name, s.Seconds, MinSchedule)
 		}
 	}
 	for _, t := range m.Triggers {
