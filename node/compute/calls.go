@@ -48,6 +48,12 @@ type calls struct {
 	all map[callID]*calling
 }
 
+func (c *calls) forget(id callID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.all, id)
+}
+
 // Call begins a call for a peer, whose key the connection proved, and gives its first reply. Only a call that has a result, or that its caller
 // abandons, costs something; the latter costs all that it might have.
 func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequest, prices *wirepb.ComputePrices, bill Bill) (*wirepb.CallReply, error) {
@@ -78,9 +84,7 @@ func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequ
 	err := h.own.Go(func(context.Context) error {
 		defer c.cancel()
 		cost, err := h.call(own, c, q, prices, most)
-		h.calls.mu.Lock()
-		delete(h.calls.all, c.id)
-		h.calls.mu.Unlock()
+		h.calls.forget(c.id)
 		if cost > most {
 			if err := bill.Charge(cost - most); err != nil { // its output cost more than what was certain
 				h.log.Info("computing: a call is not paid whole", "noz", cost-most, "err", err)
@@ -94,6 +98,8 @@ func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequ
 	})
 	if err != nil {
 		c.cancel()
+		h.calls.forget(c.id)
+		bill.Return(most)
 		return nil, mesh.Errorf(mesh.Unavailable, "the node ends: %w", err)
 	}
 	return h.reply(ctx, c)
