@@ -61,7 +61,6 @@ type Call struct {
 // Called is what a call gave, by the word of its node.
 type Called struct {
 	Result *wirepb.TaskResult
-	Signed *wirepb.Signed // the result, signed by the node
 	Output []byte
 	Log    []byte
 	Cost   mesh.Noz
@@ -175,7 +174,7 @@ func (c *Client) Call(ctx context.Context, node transfer.Node, call *Call) (*Cal
 		if err != nil {
 			return nil, err
 		}
-		if err := c.post(ctx, node, compute.CallModulePath, compute.MaxCallReply, &wirepb.CallModule{Ticket: t.signed, Module: module}, new(wirepb.CallReply)); err != nil {
+		if err := c.post(ctx, node, compute.CallModulePath, compute.MaxCallReply, &wirepb.CallModule{Module: module}, new(wirepb.CallReply)); err != nil {
 			return nil, err
 		}
 	}
@@ -249,7 +248,7 @@ func (c *Client) call(ctx context.Context, node transfer.Node, call *Call, req *
 	if err != nil {
 		return nil, false, mesh.Errorf(mesh.Corrupt, "node %s: %w", node.ID, err)
 	}
-	return &Called{Result: result, Signed: r.Result, Output: r.Output, Log: r.Log}, false, nil
+	return &Called{Result: result, Output: r.Output, Log: r.Log}, false, nil
 }
 
 // A Verdict is what placement makes of a node.

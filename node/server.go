@@ -60,11 +60,13 @@ func (n *Node) transferPages() http.Handler {
 	mux.Handle(compute.CallAnswerPath, rpc.Handler(compute.MaxCallAnswerMessage, func(ctx context.Context, r rpc.Request[wirepb.CallAnswer]) (proto.Message, error) {
 		return n.tasks.AnswerCall(ctx, r.Peer, r.Message)
 	}))
-	mux.Handle(compute.CallModulePath, rpc.Handler(compute.MaxCallModule, func(ctx context.Context, r rpc.Request[wirepb.CallModule]) (proto.Message, error) {
-		if _, err := t.admit(ctx, r.Message.Ticket, r.Peer, traffic.Run); err != nil {
-			return nil, err
+	mux.Handle(compute.CallModulePath, rpc.Limited(func(_ context.Context, peer mesh.PublicKey, _ int64) (int, func(), error) {
+		if !n.tasks.Wants(peer) { // who was asked has shown a ticket
+			return 0, nil, mesh.Errorf(mesh.Denied, "nobody has asked for a module")
 		}
-		return new(wirepb.CallReply), n.tasks.PutModule(r.Message.Module)
+		return compute.MaxCallModule, func() {}, nil
+	}, func(_ context.Context, r rpc.Request[wirepb.CallModule]) (proto.Message, error) {
+		return new(wirepb.CallReply), n.tasks.PutModule(r.Peer, r.Message.Module)
 	}))
 	mux.Handle(compute.CallPayPath, rpc.Handler(4<<10, func(_ context.Context, r rpc.Request[wirepb.CallPay]) (proto.Message, error) {
 		receipt, err := traffic.OpenReceipt(n.domain, r.Message.Receipt)

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -42,10 +42,35 @@ type calling struct {
 	err     error
 }
 
-// calls are those under way.
+// calls are those under way, and the modules that were asked for.
 type calls struct {
-	mu  sync.Mutex
-	all map[callID]*calling
+	mu     sync.Mutex
+	all    map[callID]*calling
+	wanted map[mesh.PublicKey]wanted
+}
+
+// A wanted is a module that a caller is to bring.
+type wanted struct {
+	id    ModuleID
+	until time.Time
+}
+
+const (
+	wantTime  = time.Minute
+	maxWanted = 256 // callers who are to bring one
+)
+
+// want notes that a caller is to bring a module.
+func (c *calls) want(peer mesh.PublicKey, id ModuleID) error {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.wanted, func(_ mesh.PublicKey, w wanted) bool { return now.After(w.until) })
+	if _, ok := c.wanted[peer]; !ok && len(c.wanted) >= maxWanted {
+		return mesh.Errorf(mesh.Unavailable, "this node waits for %d modules already", maxWanted)
+	}
+	c.wanted[peer] = wanted{id, now.Add(wantTime)}
+	return nil
 }
 
 func (c *calls) forget(id callID) {
@@ -61,7 +86,7 @@ func (h *Host) Call(ctx context.Context, peer mesh.PublicKey, q *wirepb.CallRequ
 		return nil, err
 	}
 	if !h.pool.Has(ModuleID(q.Text.Stage.Module)) {
-		return &wirepb.CallReply{WantModule: true}, nil
+		return &wirepb.CallReply{WantModule: true}, h.calls.want(peer, ModuleID(q.Text.Stage.Module))
 	}
 	most := compute.MostOfCall(prices, q.Text)
 	if err := bill.Charge(most); err != nil {
@@ -195,9 +220,24 @@ func (h *Host) ask(ctx context.Context, c *calling, request []byte) ([]byte, err
 	return nil, errAbandoned
 }
 
-// PutModule keeps a module that a caller brings.
-func (h *Host) PutModule(module []byte) error {
-	return h.pool.Put(ModuleID(sha256.Sum256(module)), bytes.NewReader(module))
+// Wants tells whether a peer was asked for a module, so that what it sends may be read.
+func (h *Host) Wants(peer mesh.PublicKey) bool {
+	h.calls.mu.Lock()
+	defer h.calls.mu.Unlock()
+	w, ok := h.calls.wanted[peer]
+	return ok && time.Now().Before(w.until)
+}
+
+// PutModule keeps the module that a peer was asked for.
+func (h *Host) PutModule(peer mesh.PublicKey, module []byte) error {
+	h.calls.mu.Lock()
+	w, ok := h.calls.wanted[peer]
+	delete(h.calls.wanted, peer)
+	h.calls.mu.Unlock()
+	if !ok {
+		return mesh.Errorf(mesh.Denied, "nobody has asked for a module")
+	}
+	return h.pool.Put(w.id, bytes.NewReader(module))
 }
 
 // carried are the input and files of a call, which came with it.

@@ -56,6 +56,17 @@ func rules() []byte {
 	return r[:]
 }
 
+// bring has the host ask for a call's module, and brings it.
+func (h *hostTest) bring(q *wirepb.CallRequest, module []byte) {
+	h.t.Helper()
+	if r, err := h.Call(h.t.Context(), h.agent, q, wirecompute.DefaultPrices(), new(tab)); err != nil || !r.WantModule {
+		h.t.Fatal(r, err)
+	}
+	if err := h.PutModule(h.agent, module); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // A call runs when its module is there, asks, and gives a result that the node signs and that is paid; what it asked is part of it.
 func TestCall(t *testing.T) {
 	h, bill, prices := newHostTest(t), &tab{left: 1 << 30}, wirecompute.DefaultPrices()
@@ -64,9 +75,13 @@ func TestCall(t *testing.T) {
 	if err != nil || !r.WantModule || bill.left != 1<<30 {
 		t.Fatalf("%v, %v; %d left", r, err, bill.left)
 	}
-	if err := h.PutModule([]byte(script.Module())); err != nil {
-		t.Fatal(err)
+	if h.Wants(mesh.PublicKey{1}) || !h.Wants(h.agent) || h.PutModule(mesh.PublicKey{1}, []byte(script.Module())) == nil {
+		t.Error("a module may come from anybody")
 	}
+	if err := h.PutModule(h.agent, []byte("another")); mesh.KindOf(err) != mesh.Corrupt || err == nil {
+		t.Errorf("another module: %v", err)
+	}
+	h.bring(q, []byte(script.Module()))
 	var asked wirecompute.Asked
 	if r, err = h.Call(t.Context(), h.agent, q, prices, bill); err != nil {
 		t.Fatal(err)
@@ -110,9 +125,7 @@ func (b *tab) paid(of uint64) uint64 {
 // What is malformed, is not paid for, or comes beside too many others is refused; a caller who goes away ends his call.
 func TestCallRefused(t *testing.T) {
 	h, prices := newHostTest(t), wirecompute.DefaultPrices()
-	if err := h.PutModule([]byte(script.Module())); err != nil {
-		t.Fatal(err)
-	}
+	h.bring(callOf("", ""), []byte(script.Module()))
 	for name, c := range map[string]struct {
 		edit func(*wirepb.CallRequest, *tab)
 		kind mesh.Kind
@@ -153,13 +166,11 @@ func TestCallRefused(t *testing.T) {
 	if _, err := h.AnswerCall(t.Context(), h.agent, &wirepb.CallAnswer{Call: make([]byte, 16)}); mesh.KindOf(err) != mesh.NotFound || err == nil {
 		t.Error(err)
 	}
-	if err := h.PutModule([]byte("no module")); err != nil {
-		t.Error(err) // it is kept by its name, and refused when it is run
-	}
 	q := callOf("", "")
 	sum := sha256.Sum256([]byte("no module"))
 	q.Text.Stage.Module = sum[:]
 	wirecompute.SetSeed(q.Text)
+	h.bring(q, []byte("no module")) // it is kept by its name, and refused when it is run
 	if r, err := h.Call(t.Context(), h.agent, q, prices, bill); mesh.KindOf(err) != mesh.Invalid || err == nil {
 		t.Errorf("a module that is none: %v, %v", r, err)
 	}

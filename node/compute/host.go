@@ -100,7 +100,7 @@ func NewHost(o HostOptions, p *Pool, meta Log, s Storage, log *slog.Logger) (*Ho
 	}
 	return &Host{opts: o, pool: p, meta: meta, storage: s, log: log, own: lifecycle.New(context.Background()), tasks: map[taskName]*hosted{}, drives: map[driveName]*drive{},
 		drawn: map[taskName]*wirepb.TaskAnswer{}, asked: make(chan struct{}), wake: make(chan struct{}, 1),
-		calls: calls{all: map[callID]*calling{}}}, nil
+		calls: calls{all: map[callID]*calling{}, wanted: map[mesh.PublicKey]wanted{}}}, nil
 }
 
 // Keys gives an agent keys for a job: nobody else gets the same ones, and the node knows them again after a restart.

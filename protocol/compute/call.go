@@ -33,7 +33,7 @@ const (
 	MaxCallRequest       = MaxCallInput + MaxCallFiles + MaxLetters + 64<<10
 	MaxCallAnswerMessage = MaxCallAnswer + 64
 	MaxCallReply         = max(MaxCallOutput, MaxCallAnswer) + MaxTaskLog + 4<<10
-	MaxCallModule        = fuel.MaxModule + 64<<10
+	MaxCallModule        = fuel.MaxModule + 64
 )
 
 // MostOfCall is what a call may cost beside its output, in noz: so much must be certain before it is run.

@@ -809,11 +809,10 @@ func (x *CallPay) GetReceipt() *Signed {
 	return nil
 }
 
-// CallModule gives a node the module of a call.
+// CallModule gives a node the module that it wants from this caller.
 type CallModule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ticket        *Signed                `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	Module        []byte                 `protobuf:"bytes,2,opt,name=module,proto3" json:"module,omitempty"`
+	Module        []byte                 `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,13 +845,6 @@ func (x *CallModule) ProtoReflect() protoreflect.Message {
 // Deprecated: Use CallModule.ProtoReflect.Descriptor instead.
 func (*CallModule) Descriptor() ([]byte, []int) {
 	return file_task_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *CallModule) GetTicket() *Signed {
-	if x != nil {
-		return x.Ticket
-	}
-	return nil
 }
 
 func (x *CallModule) GetModule() []byte {
@@ -927,11 +919,10 @@ const file_task_proto_rawDesc = "" +
 	"\x06output\x18\x05 \x01(\fR\x06output\x12\x10\n" +
 	"\x03log\x18\x06 \x01(\fR\x03log\"<\n" +
 	"\aCallPay\x121\n" +
-	"\areceipt\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\areceipt\"U\n" +
+	"\areceipt\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\areceipt\"$\n" +
 	"\n" +
-	"CallModule\x12/\n" +
-	"\x06ticket\x18\x01 \x01(\v2\x17.stratos.wire.v1.SignedR\x06ticket\x12\x16\n" +
-	"\x06module\x18\x02 \x01(\fR\x06moduleB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
+	"CallModule\x12\x16\n" +
+	"\x06module\x18\x01 \x01(\fR\x06moduleB0Z.github.com/stratosmesh/stratos/protocol/wirepbb\x06proto3"
 
 var (
 	file_task_proto_rawDescOnce sync.Once
@@ -981,12 +972,11 @@ var file_task_proto_depIdxs = []int32{
 	17, // 11: stratos.wire.v1.CallRequest.receipt:type_name -> stratos.wire.v1.Signed
 	17, // 12: stratos.wire.v1.CallReply.result:type_name -> stratos.wire.v1.Signed
 	17, // 13: stratos.wire.v1.CallPay.receipt:type_name -> stratos.wire.v1.Signed
-	17, // 14: stratos.wire.v1.CallModule.ticket:type_name -> stratos.wire.v1.Signed
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_task_proto_init() }
