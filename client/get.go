@@ -547,3 +547,26 @@ func isPiece(p *wirepb.Piece, data []byte) bool {
 	id := transfer.SliceIDOf(data)
 	return bytes.Equal(id[:], p.Slice)
 }
+
+// ReadAll reads an object from an offset on; Exhausted where that is more than most bytes.
+func (c *Client) ReadAll(ctx context.Context, p mesh.Path, offset, most uint64) ([]byte, *Object, error) {
+	_, o, err := c.Look(ctx, p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o == nil || o.Marker {
+		return nil, nil, mesh.Errorf(mesh.NotFound, "there is no %s", p)
+	}
+	if offset > o.Size || o.Size-offset > most {
+		return nil, nil, mesh.Errorf(mesh.Exhausted, "%s has %d bytes, %d can be read at once", p, o.Size, most)
+	}
+	if o.Size == offset {
+		return nil, o, nil
+	}
+	r, err := c.Open(ctx, o, offset, o.Size-offset)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := io.ReadAll(r)
+	return b, o, errors.Join(err, r.Close())
+}

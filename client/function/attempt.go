@@ -3,7 +3,6 @@ package function
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 
 	"github.com/stratosmesh/stratos/client"
@@ -11,8 +10,6 @@ import (
 	"github.com/stratosmesh/stratos/protocol/compute"
 	"github.com/stratosmesh/stratos/protocol/transfer"
 )
-
-func defaultChance(n int) int { return rand.IntN(n) }
 
 // An attempt is one try at a call: nodes that run it beside each other, and one or two more where they differ.
 type attempt struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -54,17 +55,16 @@ type Outcome struct {
 // Options of a Runner. The zero value of a field means its default.
 type Options struct {
 	Rules compute.Digest // by which calls run; nodes with others refuse them
-	// Draw is for how long a function keeps the nodes that were drawn for it. Default 10 minutes.
-	Draw time.Duration
-	// Avoid is for how long a node that did not give a result gets no calls, and Ban the same for one that gave a false one. Default 30 s, an hour.
-	Avoid, Ban time.Duration
-	// Check is of how many calls at level spot one is run again by another node, by chance. Default 16.
-	Check int
 	// Chance gives a number below n. Default that of math/rand.
 	Chance func(n int) int
-	// Now is the time. Default that of the machine.
-	Now func() time.Time
 }
+
+const (
+	drawTime  = 10 * time.Minute // for which a function keeps the nodes that were drawn for it
+	shunTime  = 30 * time.Second // for which a node that gave no result gets no calls
+	banTime   = time.Hour        // the same of one that gave a false one
+	checkedOf = 16               // calls at level spot, one is run again by another node, by chance
+)
 
 // attempts is how often a call is tried: with other nodes, or because what it saw was changed.
 const attempts = 6
@@ -89,7 +89,10 @@ type seats struct {
 
 // New makes a Runner.
 func New(o Options, log *slog.Logger) *Runner {
-	return &Runner{opts: o.withDefaults(), log: log, own: lifecycle.New(context.Background()), seats: map[string]*seats{}, shun: map[mesh.NodeID]time.Time{}, banned: map[mesh.NodeID]time.Time{}}
+	if o.Chance == nil {
+		o.Chance = rand.IntN
+	}
+	return &Runner{opts: o, log: log, own: lifecycle.New(context.Background()), seats: map[string]*seats{}, shun: map[mesh.NodeID]time.Time{}, banned: map[mesh.NodeID]time.Time{}}
 }
 
 // Close ends what is checked, and waits for it.
@@ -124,7 +127,7 @@ func (r *Runner) Run(ctx context.Context, n Nodes, f *Function, input []byte, en
 				return nil, err
 			}
 		}
-		if f.Level == compute.Spot && r.opts.Chance(r.opts.Check) == 0 {
+		if f.Level == compute.Spot && r.opts.Chance(checkedOf) == 0 {
 			r.check(a)
 		}
 		o := &Outcome{Result: gave.Result, Output: gave.Output, Log: gave.Log, Cost: cost}
@@ -148,14 +151,14 @@ func (r *Runner) text(f *Function, input []byte, env []string) *wirepb.TaskText 
 	stage := proto.CloneOf(f.Stage)
 	stage.Env = append(stage.Env, env...)
 	root, size := blake3.Sum256(input), uint64(len(input))
-	t := &wirepb.TaskText{Rules: r.opts.Rules[:], Stage: stage, Nanos: r.opts.Now().UnixNano(), Inputs: []*wirepb.ComputeInput{{Root: root[:], Size: size, To: size, Whole: true}}}
+	t := &wirepb.TaskText{Rules: r.opts.Rules[:], Stage: stage, Nanos: time.Now().UnixNano(), Inputs: []*wirepb.ComputeInput{{Root: root[:], Size: size, To: size, Whole: true}}}
 	compute.SetSeed(t)
 	return t
 }
 
 // drawn gives the nodes that run a function: those that did before, as far as they may.
 func (r *Runner) drawn(ctx context.Context, n Nodes, f *Function) ([]transfer.Node, error) {
-	now, want := r.opts.Now(), compute.Workers(f.Level)
+	now, want := time.Now(), compute.Workers(f.Level)
 	r.mu.Lock()
 	for _, m := range []map[mesh.NodeID]time.Time{r.shun, r.banned} {
 		for id, until := range m {
@@ -166,7 +169,7 @@ func (r *Runner) drawn(ctx context.Context, n Nodes, f *Function) ([]transfer.No
 	}
 	at := r.seats[f.ID]
 	if at == nil || now.After(at.until) {
-		at = &seats{until: now.Add(r.opts.Draw)}
+		at = &seats{until: now.Add(drawTime)}
 	}
 	nodes := slices.DeleteFunc(slices.Clone(at.nodes), func(n transfer.Node) bool { return r.refused(n.ID) })
 	var beside, banned []mesh.NodeID
@@ -214,7 +217,7 @@ func (r *Runner) avoid(id mesh.NodeID, err error) {
 	r.log.Info("a node gave no result of a call", "node", id, "err", err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.shun[id] = r.opts.Now().Add(r.opts.Avoid)
+	r.shun[id] = time.Now().Add(shunTime)
 }
 
 // ban has a node that gave what others who ran the same did not get no calls for long.
@@ -222,7 +225,7 @@ func (r *Runner) ban(id mesh.NodeID, f *Function) {
 	r.log.Warn("a node gave a false result of a call", "node", id, "function", f.ID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.banned[id] = r.opts.Now().Add(r.opts.Ban)
+	r.banned[id] = time.Now().Add(banTime)
 }
 
 // check has a call that was answered run again by another node, in the background.
@@ -235,26 +238,4 @@ func (r *Runner) check(a *attempt) {
 		}
 		return nil
 	})
-}
-
-func (o Options) withDefaults() Options {
-	if o.Draw == 0 {
-		o.Draw = 10 * time.Minute
-	}
-	if o.Avoid == 0 {
-		o.Avoid = 30 * time.Second
-	}
-	if o.Ban == 0 {
-		o.Ban = time.Hour
-	}
-	if o.Check == 0 {
-		o.Check = 16
-	}
-	if o.Chance == nil {
-		o.Chance = defaultChance
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return o
 }

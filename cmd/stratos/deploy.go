@@ -358,23 +358,10 @@ func (c *deployCommand) keepSecrets(ctx context.Context, cl *client.Client, d *d
 	return putBytes(ctx, cl, d.Name, app.SecretsKey(), "application/json", b)
 }
 
+// getBytes reads what an application keeps.
 func getBytes(ctx context.Context, cl *client.Client, bucket, key string) ([]byte, error) {
-	_, o, err := cl.Look(ctx, mesh.Path{Bucket: bucket, Key: key}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if o == nil || o.Marker {
-		return nil, mesh.Errorf(mesh.NotFound, "there is no %s%s/%s", mesh.Scheme, bucket, key)
-	}
-	if o.Size == 0 {
-		return nil, nil
-	}
-	r, err := cl.Open(ctx, o, 0, o.Size)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(r)
-	return b, errors.Join(err, r.Close())
+	b, _, err := cl.ReadAll(ctx, mesh.Path{Bucket: bucket, Key: key}, 0, 64<<20)
+	return b, err
 }
 
 // migrationsTable keeps which migrations were run.

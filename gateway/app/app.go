@@ -7,11 +7,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	nethttp "net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -56,12 +57,13 @@ type Apps struct {
 	own      *lifecycle.Group
 	known    *lru.Cache[appName, *App]
 	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
+	seconds  prometheus.Histogram
 
-	mu    sync.Mutex
-	logs  map[string]*journal            // by bucket
-	busy  map[string]bool                // buckets whose events are looked for just now
-	turns map[string]*semaphore.Weighted // likewise; see turn
+	mu   sync.Mutex
+	logs map[string]*journal // by bucket
+	busy map[string]bool     // buckets whose events are looked for just now
+
+	turns [64]*semaphore.Weighted // see turn
 }
 
 // An appName is a bucket and the SHA-256 of its manifest.
@@ -78,9 +80,12 @@ func New(r *function.Runner, k Keys, log *slog.Logger, o Options) (*Apps, error)
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	a := &Apps{opts: o, runner: r, keys: k, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{}, busy: map[string]bool{}, turns: map[string]*semaphore.Weighted{},
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_app_requests_total", Help: "Requests that functions answered, by application, function and status."}, []string{"app", "function", "status"}),
-		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "stratos_app_seconds", Help: "Time until a function's answer counted.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 8)}, []string{"app"})}
+	a := &Apps{opts: o, runner: r, keys: k, log: log, own: lifecycle.New(context.Background()), logs: map[string]*journal{}, busy: map[string]bool{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stratos_app_requests_total", Help: "Requests and events that functions answered."}, []string{"status"}),
+		seconds:  prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stratos_app_seconds", Help: "Time until a function's answer counted.", Buckets: prometheus.ExponentialBuckets(0.002, 3, 8)})}
+	for i := range a.turns {
+		a.turns[i] = semaphore.NewWeighted(aloneWeight)
+	}
 	var err error
 	if a.known, err = lru.New[appName, *App](256); err != nil {
 		return nil, err
@@ -216,8 +221,8 @@ func (r *run) do(ctx context.Context, body []byte, env []string, line *logLine) 
 	}
 	a, took := r.app.apps, r.app.apps.opts.Now().Sub(line.Time)
 	line.Milliseconds = took.Milliseconds()
-	a.requests.WithLabelValues(r.app.Bucket, r.function.Name, fmt.Sprint(line.Status)).Inc()
-	a.seconds.WithLabelValues(r.app.Bucket).Observe(took.Seconds())
+	a.requests.WithLabelValues(strconv.Itoa(line.Status)).Inc()
+	a.seconds.Observe(took.Seconds())
 	a.note(r.app.Bucket, r.client, line)
 	return answer, err
 }
@@ -273,14 +278,7 @@ const aloneWeight = 1 << 30
 // turn is by what requests that write to one application give way to each other: they run beside each other at first, and who finds that another
 // has changed what he saw runs again alone.
 func (a *Apps) turn(bucket string) *semaphore.Weighted {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t := a.turns[bucket]
-	if t == nil {
-		t = semaphore.NewWeighted(aloneWeight)
-		a.turns[bucket] = t
-	}
-	return t
+	return a.turns[crc32.ChecksumIEEE([]byte(bucket))%uint32(len(a.turns))] // two that share one wait for nothing now and then
 }
 
 // program is a function as it is run at a level.
@@ -321,29 +319,6 @@ func (x *App) script(ctx context.Context, c *client.Client, sum string) ([]byte,
 
 // read reads an object of the application.
 func (x *App) read(ctx context.Context, c *client.Client, key string, most int) ([]byte, error) {
-	b, _, err := readObject(ctx, c, mesh.Path{Bucket: x.Bucket, Key: key}, 0, uint64(most))
+	b, _, err := c.ReadAll(ctx, mesh.Path{Bucket: x.Bucket, Key: key}, 0, uint64(most))
 	return b, err
-}
-
-// readObject reads from an offset on, all that there is, which must not be more than most.
-func readObject(ctx context.Context, c *client.Client, p mesh.Path, offset, most uint64) ([]byte, *client.Object, error) {
-	_, o, err := c.Look(ctx, p, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if o == nil || o.Marker {
-		return nil, nil, mesh.Errorf(mesh.NotFound, "there is no %s", p)
-	}
-	if offset > o.Size || o.Size-offset > most {
-		return nil, nil, mesh.Errorf(mesh.Exhausted, "%s has %d bytes, %d can be read at once", p, o.Size, most)
-	}
-	if o.Size == offset {
-		return nil, o, nil
-	}
-	r, err := c.Open(ctx, o, offset, o.Size-offset)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := io.ReadAll(r)
-	return b, o, errors.Join(err, r.Close())
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/stratosmesh/stratos/client"
@@ -183,28 +182,24 @@ func (x *App) event(ctx context.Context, c *client.Client, f *app.Function, meth
 	return ctx.Err()
 }
 
+// maxEvents bounds what is kept of a trigger, in bytes: names are long at times.
+const maxEvents = 16 << 20
+
 // claim changes what an object holds as JSON, and tells whether this gateway has: somebody else may be first. change tells whether there is something to do; it
 // may change what it is given all the same, which is kept then.
 func claim[T any](ctx context.Context, c *client.Client, p mesh.Path, change func(*T) bool) (ours bool, err error) {
-	_, o, err := c.Look(ctx, p, nil)
-	if err != nil && mesh.KindOf(err) != mesh.NotFound {
+	old, o, err := c.ReadAll(ctx, p, 0, maxEvents)
+	state, opts := new(T), client.PutOptions{ContentType: "application/json"}
+	switch {
+	case err != nil && mesh.KindOf(err) == mesh.NotFound:
+		opts.OnlyIfAbsent = true
+	case err != nil:
 		return false, err
-	}
-	state, old := new(T), []byte(nil)
-	opts := client.PutOptions{ContentType: "application/json", OnlyIfAbsent: true}
-	if err == nil && o != nil && !o.Marker {
-		r, err := c.Open(ctx, o, 0, o.Size)
-		if err != nil {
-			return false, err
-		}
-		old, err = io.ReadAll(r)
-		if closeErr := r.Close(); err != nil || closeErr != nil {
-			return false, mesh.Errorf(mesh.Unavailable, "reading %s: %w", p, err)
-		}
+	default:
 		if err := json.Unmarshal(old, state); err != nil {
 			return false, mesh.Errorf(mesh.Corrupt, "%s: %w", p, err)
 		}
-		opts.OnlyIfAbsent, opts.OnlyIf = false, &o.Version
+		opts.OnlyIf = &o.Version
 	}
 	due := change(state)
 	b, err := json.Marshal(state)

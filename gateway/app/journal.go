@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -93,6 +94,9 @@ func (a *Apps) write(ctx context.Context, bucket string, c *client.Client, j *jo
 	prune := now.Sub(j.pruned) > pruneEvery
 	if prune {
 		j.pruned = now
+		maps.DeleteFunc(a.logs, func(_ string, o *journal) bool {
+			return o != j && !o.writing && o.lines.Len() == 0 && now.Sub(o.pruned) > pruneEvery
+		})
 	}
 	a.mu.Unlock()
 	p := mesh.Path{Bucket: bucket, Key: app.LogFolder() + now.Format(logTime) + "-" + a.opts.Gateway + ".jsonl"}

@@ -238,7 +238,7 @@ func (s *session) get(ctx context.Context, key string, offset uint64) (*told, er
 		size, kind = uint64(len(o.content)), o.kind
 		b = o.content[min(offset, size):]
 	default:
-		content, found, err := readObject(ctx, s.client, mesh.Path{Bucket: s.app.Bucket, Key: key}, offset, compute.MaxCallAnswer*3/4-1024)
+		content, found, err := s.client.ReadAll(ctx, mesh.Path{Bucket: s.app.Bucket, Key: key}, offset, compute.MaxCallAnswer*3/4-1024)
 		if mesh.KindOf(err) == mesh.Exhausted && err != nil {
 			return nil, errTooMuch
 		}
