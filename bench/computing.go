@@ -53,10 +53,11 @@ func computing(n *network, f *Figures, each time.Duration) error {
 			return err
 		}
 		defer r.Body.Close()
-		if b, err := io.ReadAll(r.Body); err != nil || r.StatusCode >= 300 {
-			return fmt.Errorf("%s %s: %d %.100q, %w", method, url, r.StatusCode, b, err)
+		b, err := io.ReadAll(r.Body)
+		if err == nil && r.StatusCode >= 300 {
+			err = fmt.Errorf("%s %s: %d %.100q", method, url, r.StatusCode, b)
 		}
-		return nil
+		return err
 	}
 	book := strings.Replace(app.URL, "hello.", "guestbook.", 1)
 	for _, c := range []struct {

@@ -130,6 +130,7 @@ func TestDeploy(t *testing.T) {
 	expectVisit(t, "GET", api, "", 200, "second")
 	expectVisit(t, "GET", d.URL, "", 200, "Second book")
 	var back atomic.Bool
+	var before, later atomic.Int64 // requests
 	stop := make(chan struct{})
 	for range 3 {
 		all.Go(func() {
@@ -144,15 +145,20 @@ func TestDeploy(t *testing.T) {
 				if err != nil || status != 200 || after && strings.Contains(text, "second") {
 					t.Errorf("request %d, after the rollback %v: %d %.100q, %v", n, after, status, text, err)
 				}
+				if after {
+					later.Add(1)
+				} else {
+					before.Add(1)
+				}
 			}
 		})
 	}
-	time.Sleep(300 * time.Millisecond)
+	until(t, "requests before the rollback", func() (bool, error) { return before.Load() > 5, nil })
 	began = time.Now()
 	mustCLI(t, "app", "rollback", "guestbook")
 	back.Store(true)
 	t.Logf("rolled back in %s", time.Since(began))
-	time.Sleep(500 * time.Millisecond)
+	until(t, "requests after the rollback", func() (bool, error) { return later.Load() > 10, nil })
 	close(stop)
 	all.Wait()
 	expectVisit(t, "GET", d.URL, "", 200, "Guest book")
